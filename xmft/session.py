@@ -1,0 +1,60 @@
+"""The seam between the training loop and whatever runs it.
+
+`xmft.fit` sees only this class. The base class is a complete session for one process; the
+runner derives one that knows Ray Train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a cell is, for the display: `step` of `steps` within `stage`."""
+
+    stage: str
+    step: int
+    steps: int
+    losses: dict[str, float]
+
+
+class Session:
+    """One process that trains alone and keeps no checkpoint."""
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = torch.device("cpu")
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return `module` ready for training; several workers average gradients in it."""
+        return module
+
+    @contextmanager
+    def no_sync(self, module: nn.Module) -> Iterator[None]:
+        """Backward passes inside keep their gradients local (gradient accumulation)."""
+        yield
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Concatenate `x` `[n, ...]` of all workers, in rank order, differentiably."""
+        return x
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Sum `x` over the workers; no gradient."""
+        return x
+
+    def report(self, progress: Progress) -> None:
+        """Take notice of progress; called often, must be cheap."""
+
+    def save(self, state: dict[str, Any], *, force: bool = False) -> None:
+        """Keep `state` as the point to resume from; may skip it unless `force`."""
+
+    def restore(self) -> dict[str, Any] | None:
+        """Return the last saved state, or None."""
+        return None

@@ -1,0 +1,101 @@
+"""What a method is given: a task, its data in three splits, and the recipe to train by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["dense", "classification"]
+Origin = Literal["official", "generated", "miniature"]
+Protocol = Literal["clean", "released"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What has to be learned, without the data.
+
+    Attributes:
+        name: `suite/name`, with the variant if there is one (`pdebench/darcy:beta1.0`).
+        version: Raised when the same name starts to mean other numbers; part of the cell id.
+        title: One line for people.
+        kind: `dense` (field to field, targets `[n, channels, *grid]` float32) or
+            `classification` (targets `[n]` int64).
+        loss: Name in `xmft.metrics.losses`.
+        metrics: Names in `xmft.metrics.metrics`; the first one is what leaderboards rank by and
+            what `best_val` selects on.
+        classes: Number of classes, None for dense tasks.
+    """
+
+    name: str
+    version: int
+    title: str
+    kind: Kind
+    loss: str
+    metrics: tuple[str, ...]
+    classes: int | None = None
+
+    @property
+    def suite(self) -> str:
+        """The part of the name before the slash."""
+        return self.name.split("/", 1)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Samples of one split; arrays may be memory-mapped and must not be written to.
+
+    Attributes:
+        inputs: float32 `[n, channels, *grid]` with one or two grid axes, physical units.
+        targets: float32 `[n, channels, *grid]` for dense tasks, int64 `[n]` for classification.
+    """
+
+    inputs: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.float32] | npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskData:
+    """A task with its three disjoint splits.
+
+    Attributes:
+        origin: Where the samples come from; never mixed within one table.
+        fingerprint: Identity of the content and of how it was cut; part of the cell id.
+        source: For messages and records: the file, or how it was generated.
+    """
+
+    task: Task
+    train: Split
+    val: Split
+    test: Split
+    origin: Origin
+    fingerprint: str
+    source: str
+
+
+class Recipe(BaseModel):
+    """How long and how fast to train, and how the data are cut; part of the cell id.
+
+    The batch is global: with several workers each takes `batch_size / workers` samples.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    epochs: int = Field(20, ge=1, description="epochs of target fitting")
+    batch_size: int = Field(16, ge=1, description="global batch of target fitting")
+    learning_rate: float = Field(5e-4, gt=0, description="peak rate of target fitting")
+    weight_decay: float = Field(1e-2, ge=0)
+    betas: tuple[float, float] = Field((0.9, 0.98), strict=False)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps spent on warm-up")
+    clip_grad_norm: float | None = Field(1.0, gt=0)
+    layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
+    max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
+    samples: int | None = Field(None, ge=10, description="most samples used; null: all")
+    resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
+    precision: Literal["float32", "bfloat16"] = "float32"

@@ -6,7 +6,7 @@ runner derives one that knows Ray Train.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +52,8 @@ class Session:
     def report(self, progress: Progress) -> None:
         """Take notice of progress; called often, must be cheap."""
 
-    def save(self, state: dict[str, Any], *, force: bool = False) -> None:
-        """Keep `state` as the point to resume from; may skip it unless `force`."""
+    def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
+        """Keep `state()` as the point to resume from; may skip it unless `force`."""
 
     def restore(self) -> dict[str, Any] | None:
         """Return the last saved state, or None."""

@@ -79,6 +79,16 @@ class TaskData:
     source: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """One value of a training curve; `epoch` counts over all stages from 1."""
+
+    epoch: int
+    split: str
+    name: str
+    value: float
+
+
 class Recipe(BaseModel):
     """How long and how fast to train, and how the data are cut; part of the cell id.
 

@@ -1,0 +1,1 @@
+"""Distances and penalties that align the target embedder with the pretrained source."""

@@ -1,0 +1,1 @@
+"""NAS-Bench-360: classification and regression tasks of many modalities."""

@@ -1,0 +1,98 @@
+"""Opening pickled numpy arrays without running what a pickle may contain.
+
+A pickle is a program. The released files of the benchmark that are pickles hold dictionaries of
+arrays, for which numpy's constructors are enough; a pickle that names anything else is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from xmft.errors import DataError
+
+# numpy says itself what it writes into pickles, so none of its private modules are imported.
+_RECONSTRUCT: Any = np.zeros(1).__reduce__()[0]
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """Stand in for `_codecs.encode`, by which protocol 2 writes bytes: latin1 and nothing else."""
+    if encoding not in {"latin1", "latin-1"}:
+        raise pickle.UnpicklingError(f"it encodes text as {encoding!r}")
+    return text.encode("latin1")
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy._core.multiarray", "scalar"): _SCALAR,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class NumpyUnpickler(pickle.Unpickler):
+    """Builds arrays, numpy scalars and Python's plain containers; refuses every other name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return one of numpy's constructors.
+
+        Raises:
+            pickle.UnpicklingError: the pickle asks for something else.
+        """
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(
+                f"it asks for '{module}.{name}', which is none of numpy's constructors"
+            ) from None
+
+
+def load_object(path: Path, *, mend: str) -> Any:
+    """Return the object in a 0-d object array, as `numpy.save` writes a dictionary.
+
+    Args:
+        path: An `.npy` file.
+        mend: What to do about a bad file; ends the error message.
+
+    Raises:
+        DataError: the file is no such array, is damaged, or wants anything but numpy's
+            constructors.
+    """
+    try:
+        with path.open("rb") as stream:
+            _check_header(stream)
+            # Arrays that Python 2 pickled are latin1.
+            array = NumpyUnpickler(stream, encoding="latin1").load()
+            if not isinstance(array, np.ndarray) or array.shape != ():
+                raise ValueError(f"its pickle holds a {type(array).__name__}")
+            return array.item()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is gone. {mend}") from error
+    except (
+        # What an unpickler raises on bytes that are no pickle.
+        *(AttributeError, EOFError, IndexError, KeyError, MemoryError, OSError, OverflowError),
+        *(TypeError, ValueError, pickle.UnpicklingError),
+    ) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); found {path.stat().st_size} bytes, expected the "
+            f".npy file of one pickled dictionary of arrays. {mend}"
+        ) from error
+
+
+def _check_header(stream: BinaryIO) -> None:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"its .npy version is {version[0]}.{version[1]}")
+    if shape != () or not dtype.hasobject:
+        raise ValueError(f"it is an array of type {dtype} and shape {shape}")

@@ -1,0 +1,192 @@
+"""Satellite: the crop at a place from its series of satellite measurements, 24 classes.
+
+Two `.npy` files, each a pickled dictionary with `data`, float `[n, 46]`, and `label`, integers
+1 to 24. As in NAS-Bench-360, each series is shifted and scaled to mean 0 and standard deviation 1
+(population formula); a constant series becomes zeros instead of NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import files
+from benchmarks.entry import Entry
+from benchmarks.nasbench360.pickles import load_object
+from benchmarks.prepare import Block, Reading
+from benchmarks.splits import TEST_SHARE, held_out
+from xmft.errors import DataError, RequestError
+from xmft.task import Origin, Recipe, Task
+
+CLASSES = 24
+LENGTH = 46
+TRAIN_FILE, TEST_FILE = "satellite_train.npy", "satellite_test.npy"
+
+_LEAST_TRAIN = 3
+_BLOCK = 65_536
+_ADDRESSES = (
+    "https://pde-xd.s3.amazonaws.com/satellite/ (the address in the benchmark's README, reported "
+    "to refuse access since 2022) and the authors' Google Drive folder "
+    "1OOp6UrCiP79mTIkCrUdjjHWDo8K0bJUw"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Series:
+    """Content of one file."""
+
+    origin: Origin
+    values: npt.NDArray[np.floating[Any]]
+    labels: npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SatelliteEntry(Entry):
+    """The task and its two files."""
+
+    def inspect(self, path: Path, *, mend: str) -> Origin:
+        """See `Entry.inspect`."""
+        return _load(path, mend).origin
+
+    def read(self, paths: tuple[Path, ...], recipe: Recipe, *, mend: str) -> Reading:
+        """Cut both files: the test file is the test split, a tenth of the other validates.
+
+        Raises:
+            DataError: the files are not usable.
+            RequestError: the recipe asks for another length.
+        """
+        if recipe.resolution not in (None, LENGTH):
+            raise RequestError(
+                f"Task '{self.task.name}' has series of {LENGTH} values; the recipe asks for the "
+                f"resolution {recipe.resolution}. Leave `resolution` out for this task."
+            )
+        by_name = {path.name: path for path in paths}
+        train, test = (_load(by_name[name], mend) for name in (TRAIN_FILE, TEST_FILE))
+        tested, trained = len(test.values), len(train.values)
+        if recipe.samples is not None:
+            tested = min(tested, max(1, recipe.samples // TEST_SHARE))
+            trained = min(trained, recipe.samples - max(1, recipe.samples // TEST_SHARE))
+        if tested < 1 or trained < _LEAST_TRAIN:
+            raise DataError(
+                f"{by_name[TRAIN_FILE]} and {by_name[TEST_FILE]}: found {trained} and {tested} "
+                f"series, expected at least {_LEAST_TRAIN} (1 for validation) and 1. {mend}"
+            )
+        fitted, validated = held_out(trained)
+        parts = ((test, np.arange(tested)), (train, validated), (train, fitted))
+        return Reading(
+            counts={"test": tested, "val": len(validated), "train": len(fitted)},
+            blocks=_blocks(parts),
+        )
+
+    def verify(self, path: Path, *, mend: str) -> list[str]:
+        """See `Entry.verify`."""
+        series = _load(path, mend)
+        counts = np.bincount(series.labels, minlength=CLASSES + 1)[1:]
+        size = files.size_text(path.stat().st_size)
+        return [
+            f"{path}: {series.origin}, {len(series.values)} series of {LENGTH} values, {size}",
+            f"  {np.count_nonzero(counts)} of {CLASSES} classes, {counts.min()} to "
+            f"{counts.max()} series each; all values finite; no checksum is published",
+        ]
+
+    def fetch(self, data_root: Path) -> list[Path]:
+        """Say where the files are to be had: without a published checksum none is downloaded.
+
+        Raises:
+            DataError: the files are not both there already.
+        """
+        found = files.find(data_root, self.files)
+        if len(found) == len(self.files):
+            return [found[name] for name in self.files]
+        raise DataError(
+            f"{TRAIN_FILE} (322 MB) and {TEST_FILE} (35 MB) cannot be fetched automatically: no "
+            f"checksum is published for them. Known places are {_ADDRESSES}. Download both and "
+            f"put them anywhere under {data_root}, for instance in "
+            f"{data_root / 'nasbench360' / 'satellite'}."
+        )
+
+
+def entries() -> list[SatelliteEntry]:
+    """Return the one entry."""
+    task = Task(
+        name="nasbench360/satellite",
+        version=1,
+        title="Crop type from a satellite image time series",
+        kind="classification",
+        loss="cross_entropy",
+        metrics=("error_pct",),
+        classes=CLASSES,
+    )
+    return [SatelliteEntry(task=task, resolution=None, files=(TRAIN_FILE, TEST_FILE))]
+
+
+def standardise(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """Shift and scale each series `[n, time]` to mean 0 and population standard deviation 1.
+
+    A constant series has no scale; it becomes zeros. "Constant" allows for the rounding error of
+    the mean, which would otherwise be blown up to noise of size 1.
+    """
+    series = values.astype(np.float64)
+    mean = series.mean(axis=1, keepdims=True)
+    deviation = series.std(axis=1, keepdims=True)
+    rounding = 1e-12 * np.abs(series).max(axis=1, keepdims=True)
+    constant = deviation <= rounding
+    scaled = (series - mean) / np.where(constant, 1.0, deviation)
+    return np.where(constant, 0.0, scaled).astype(np.float32)
+
+
+def _blocks(parts: tuple[tuple[_Series, npt.NDArray[np.int64]], ...]) -> Iterator[Block]:
+    start = 0
+    for series, rows in parts:
+        for first in range(0, len(rows), _BLOCK):
+            chosen = rows[first : first + _BLOCK]
+            inputs = standardise(series.values[chosen])[:, None]
+            targets = series.labels[chosen].astype(np.int64) - 1
+            yield Block(np.arange(start, start + len(chosen)), inputs, targets)
+            start += len(chosen)
+
+
+def _load(path: Path, mend: str) -> _Series:
+    """Read and check one file."""
+
+    def wrong(found: str, expected: str) -> DataError:
+        return DataError(f"{path}: {found}, expected {expected}. {mend}")
+
+    content = load_object(path, mend=mend)
+    if not isinstance(content, dict) or not {"data", "label"} <= content.keys():
+        held = ", ".join(map(repr, content)) if isinstance(content, dict) else type(content)
+        raise wrong(f"the file holds {held}", "a dictionary with 'data' and 'label'")
+    values, labels = np.asarray(content["data"]), np.asarray(content["label"])
+    if values.ndim != 2 or values.shape[1] != LENGTH or values.dtype.kind != "f":
+        raise wrong(
+            f"'data' has the shape {values.shape} and the type {values.dtype}",
+            f"floating-point numbers of the shape (series, {LENGTH})",
+        )
+    if labels.shape != values.shape[:1] or labels.dtype.kind not in "iu":
+        raise wrong(
+            f"'label' has the shape {labels.shape} and the type {labels.dtype}",
+            f"{len(values)} integers, one for each series",
+        )
+    outside = np.flatnonzero((labels < 1) | (labels > CLASSES))
+    if len(outside):
+        raise wrong(
+            f"{len(outside)} labels lie outside 1..{CLASSES}, the first is "
+            f"{labels[outside[0]]} at sample {outside[0]}",
+            f"labels from 1 to {CLASSES}",
+        )
+    infinite = np.count_nonzero(~np.isfinite(values), axis=1)
+    if infinite.any():
+        raise wrong(
+            f"{infinite.sum()} values of 'data' are NaN or infinite, the first in sample "
+            f"{np.argmax(infinite > 0)}",
+            "finite values only",
+        )
+    origin = content.get("xmft_origin", "official")
+    if origin not in get_args(Origin):
+        raise wrong(f"'xmft_origin' is {origin!r}", f"one of {', '.join(get_args(Origin))}")
+    return _Series(origin=origin, values=values, labels=labels)

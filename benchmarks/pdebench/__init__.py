@@ -1,0 +1,1 @@
+"""PDEBench: learn the solution operator of a partial differential equation from samples."""

@@ -1,0 +1,69 @@
+"""Which samples are for training, for validation and for the test; the same on every machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+
+TEST_SHARE = VAL_SHARE = 10
+"""One sample in ten is for the test, one in ten of the others for validation."""
+
+LEAST = 4
+"""One sample for the test, one for validation, two to train on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Sample numbers of the three splits; disjoint, each in rising order."""
+
+    test: Indices
+    val: Indices
+    train: Indices
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples in each split, in the order in which the prepared arrays hold them."""
+        return {"test": len(self.test), "val": len(self.val), "train": len(self.train)}
+
+    def positions(self, total: int) -> Indices:
+        """Return, for each of the `total` samples of a file, its place in the prepared arrays.
+
+        Samples that no split uses have -1.
+        """
+        order = np.concatenate([self.test, self.val, self.train])
+        positions = np.full(total, -1, dtype=np.int64)
+        positions[order] = np.arange(len(order))
+        return positions
+
+
+def held_out(total: int) -> tuple[Indices, Indices]:
+    """Split `total` samples into those to train on and one in ten to validate on.
+
+    The choice depends on `total` alone, never on the seed of a training run. `RandomState` is
+    the one generator of numpy whose stream is promised never to change.
+    """
+    order = np.random.RandomState(360).permutation(total).astype(np.int64)
+    count = max(1, total // VAL_SHARE)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def first_tenth_is_test(total: int, samples: int | None) -> Cut:
+    """Cut a file as PDEBench's own baselines do, with a validation split out of the rest.
+
+    The first tenth of the file is the test block. A cap takes the test samples from the start of
+    that block and the others from behind it, so it never moves a sample of the official test
+    block into training.
+
+    Args:
+        total: Samples in the file, at least `LEAST`.
+        samples: Most samples used; None: all.
+    """
+    block = max(1, total // TEST_SHARE)
+    used = total if samples is None else min(samples, total)
+    tested = max(1, used // TEST_SHARE)
+    train, val = held_out(used - tested)
+    return Cut(test=np.arange(tested, dtype=np.int64), val=block + val, train=block + train)

@@ -1,0 +1,1 @@
+"""Decides what to run and where, and writes down what happened."""

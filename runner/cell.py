@@ -1,0 +1,101 @@
+"""A cell: one task x method x backbone x seed, and the hash that stands for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from xmft.task import Protocol, Recipe, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Everything that decides a cell's result, as plain values.
+
+    Attributes:
+        task: Name with the variant.
+        source: Source proxy; None for methods that use none.
+        weights: Fingerprint of the backbone's weights.
+        data: Fingerprint of the data and of how they are cut.
+        method_config: The method's validated options.
+        metric_versions: Metric name to version, main metric first.
+    """
+
+    task: str
+    task_version: int
+    method: str
+    method_version: int
+    method_config: dict[str, Any]
+    recipe: dict[str, Any]
+    backbone: str
+    weights: str
+    source: str | None
+    protocol: Protocol
+    seed: int
+    data: str
+    metric_versions: dict[str, int]
+
+    @cached_property
+    def config_json(self) -> str:
+        """Canonical JSON of the cell; `metric_versions` keeps its order, main metric first."""
+        content = {key: getattr(self, key) for key in self.__dataclass_fields__}
+        ordered = {key: _sorted(content[key]) for key in sorted(content)}
+        ordered["metric_versions"] = content["metric_versions"]
+        return json.dumps(ordered, separators=(",", ":"), allow_nan=False)
+
+    @cached_property
+    def id(self) -> str:
+        """The first 16 hex digits of the sha256 of `config_json`."""
+        return hashlib.sha256(self.config_json.encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """Short name for people."""
+        return f"{self.task} {self.method} seed {self.seed}"
+
+    @classmethod
+    def from_json(cls, text: str) -> Cell:
+        """Undo `config_json`."""
+        return cls(**json.loads(text))
+
+
+def make_cell(
+    *,
+    task: Task,
+    method: str,
+    method_version: int,
+    method_config: dict[str, Any],
+    recipe: Recipe,
+    backbone: str,
+    weights: str,
+    source: str | None,
+    protocol: Protocol,
+    seed: int,
+    data: str,
+    metric_versions: dict[str, int],
+) -> Cell:
+    """Return the cell; configurations become plain JSON values."""
+    return Cell(
+        task=task.name,
+        task_version=task.version,
+        method=method,
+        method_version=method_version,
+        method_config=method_config,
+        recipe=recipe.model_dump(mode="json"),
+        backbone=backbone,
+        weights=weights,
+        source=source,
+        protocol=protocol,
+        seed=seed,
+        data=data,
+        metric_versions=metric_versions,
+    )
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return value

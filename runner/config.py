@@ -1,0 +1,190 @@
+"""Grids: the YAML file that says which cells to run, read strictly and explained well."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xmft.errors import RequestError
+from xmft.registry import nearest
+from xmft.task import Protocol, Recipe
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Grid(BaseModel):
+    """Every combination of task, method and seed under one backbone, source and protocol."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    description: str = Field("", description="one line for `xmft list grids`")
+    tasks: list[str] = Field(min_length=1)
+    methods: list[str] = Field(min_length=1)
+    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    backbone: str = "minilm"
+    source: str = Field("stdlib-docs", description="source proxy of the methods that align")
+    protocol: Protocol = "clean"
+    recipe: dict[str, Any] = Field({}, description="fields of Recipe, for all tasks")
+    per_task: dict[str, dict[str, Any]] = Field({}, description="task: fields of Recipe")
+    options: dict[str, dict[str, Any]] = Field({}, description="method: fields of its Config")
+
+    def recipe_of(self, task: str) -> Recipe:
+        """Return the recipe of one task.
+
+        Raises:
+            RequestError: a field is unknown or of the wrong type.
+        """
+        fields = {**self.recipe, **self.per_task.get(task, {})}
+        return validated(Recipe, fields, where="recipe")
+
+
+def shipped_grids() -> dict[str, Path]:
+    """Return the grids that come with the package, by name."""
+    folder = Path(str(resources.files("benchmarks.grids")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_grid(name: str, settings: Sequence[str] = ()) -> Grid:
+    """Read a grid and apply `key=value` settings to it.
+
+    Args:
+        name: A shipped name or the path of a YAML file.
+        settings: `key=value`, where key is a field of the grid, a field of the recipe, or
+            `method.option`.
+
+    Raises:
+        RequestError: there is no such grid, or something in it is wrong.
+    """
+    shipped = shipped_grids()
+    path = shipped.get(name, Path(name).expanduser())
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"Grid '{name}' is neither a shipped grid nor a readable YAML file "
+            f"({type(error).__name__}). {nearest(name, shipped)}"
+        ) from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise RequestError(f"Grid {path} is not valid YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise RequestError(f"Grid {path} must be a mapping with the keys tasks and methods.")
+    for setting in settings:
+        _apply(content, setting)
+    return validated(Grid, content, where=f"grid {path.name}")
+
+
+def _apply(content: dict[str, Any], setting: str) -> None:
+    """Put one `key=value` where it belongs."""
+    key, separator, text = setting.partition("=")
+    if not separator or not key:
+        raise RequestError(f"--set takes key=value, found '{setting}'.")
+    value = _parse(text)
+    if key in Grid.model_fields:
+        content[key] = value
+    elif key in Recipe.model_fields:
+        content.setdefault("recipe", {})[key] = value
+        for override in content.get("per_task", {}).values():
+            override.pop(key, None)
+    elif "." in key:
+        head, _, tail = key.partition(".")
+        target = content.setdefault("recipe" if head == "recipe" else "options", {})
+        *parents, leaf = tail.split(".")
+        for parent in ([] if head == "recipe" else [head]) + parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = value
+    else:
+        known = [*Grid.model_fields, *Recipe.model_fields]
+        raise RequestError(
+            f"Unknown setting '{key}'. {nearest(key, known)} "
+            "Options of a method are written method.option."
+        )
+
+
+def _parse(text: str) -> Any:
+    """Read a value of the command line: YAML, and numbers the way people write them (1e-3)."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def validated(model: type[M], content: Mapping[str, Any], *, where: str) -> M:
+    """Build `model` from a mapping; the first thing wrong becomes one sentence.
+
+    Raises:
+        RequestError: an unknown key, a missing one, or a value of the wrong type.
+    """
+    try:
+        return model.model_validate(dict(content))
+    except ValidationError as error:
+        raise RequestError(_sentence(model, error, where)) from None
+
+
+def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
+    problem = error.errors()[0]
+    path = ".".join(str(part) for part in problem["loc"])
+    found = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        return f"Unknown key '{path}' in {where}. {nearest(path, _fields_at(model, problem))}"
+    if problem["type"] == "missing":
+        return f"The key '{path}' is missing in {where}."
+    reason = problem["msg"][0].lower() + problem["msg"][1:]
+    sentence = f"'{path}' in {where}: {reason}, found {found!r}."
+    if isinstance(found, str) and _is_number(found):
+        sentence += f" YAML reads {found} as text; write {_yaml_number(found)}."
+    return sentence
+
+
+def _fields_at(model: type[BaseModel], problem: Any) -> Iterable[str]:
+    """Return the keys that would have been right where the wrong one stood."""
+    for part in problem["loc"][:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return model.model_fields
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _yaml_number(text: str) -> str:
+    """Write 1e-3 as YAML 1.1 wants it: with a point."""
+    mantissa, e, exponent = text.lower().partition("e")
+    return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else str(float(text))
+
+
+def select(names: Sequence[str], patterns: Sequence[str], *, kind: str) -> list[str]:
+    """Return the names that match any of the glob patterns, all if there is no pattern.
+
+    Raises:
+        RequestError: a pattern matches nothing.
+    """
+    wanted = [part for pattern in patterns for part in pattern.split(",") if part]
+    if not wanted:
+        return list(names)
+    for pattern in wanted:
+        if not fnmatch.filter(names, pattern):
+            raise RequestError(
+                f"No {kind} of the grid matches '{pattern}'. {nearest(pattern, names)}"
+            )
+    return [name for name in names if any(fnmatch.fnmatch(name, p) for p in wanted)]

@@ -1,0 +1,60 @@
+"""What went wrong, in the six classes of the ledger."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from xmft.errors import DataError, DivergedError, RequestError, XmftError
+
+FailureClass = Literal["oom", "infra", "data", "code", "timeout", "diverged"]
+
+
+class CellTimeoutError(Exception):
+    """A cell took longer than it was given."""
+
+
+def classify(error: BaseException) -> FailureClass:
+    """Return the class of an error, looking through what Ray wraps around it."""
+    for cause in _causes(error):
+        if isinstance(cause, torch.OutOfMemoryError):
+            return "oom"
+        if isinstance(cause, CellTimeoutError):
+            return "timeout"
+        if isinstance(cause, DivergedError):
+            return "diverged"
+        if isinstance(cause, DataError):
+            return "data"
+        if isinstance(cause, XmftError):
+            return "code"
+    from ray.exceptions import NodeDiedError, RayActorError, WorkerCrashedError
+    from ray.train import ControllerError
+
+    lost = (RayActorError, WorkerCrashedError, NodeDiedError, ControllerError)
+    return "infra" if any(isinstance(cause, lost) for cause in _causes(error)) else "code"
+
+
+def describe(error: BaseException) -> str:
+    """Return a sentence for errors made for people, the traceback for the others."""
+    for cause in _causes(error):
+        if isinstance(cause, (XmftError, RequestError, CellTimeoutError)):
+            return str(cause)
+    return "".join(traceback.format_exception(error)).strip()
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk an error and what it wraps: causes, Ray's task errors, a worker group's failures."""
+    stack: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while stack:
+        current = stack.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        stack += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        stack += list(getattr(current, "worker_failures", {}).values())
+        stack.append(getattr(current, "controller_failure", None))

@@ -1,0 +1,54 @@
+"""The plan as a table for people."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from runner.plan import PlannedCell
+
+_STYLE = {"done": "green", "failed": "red", "missing": ""}
+
+
+def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
+    """Return one line per cell, what is wrong with the data, and the total."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in ("cell", "task", "method", "seed", "state", "data", "expected"):
+        table.add_column(column)
+    problems: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    for item in planned:
+        state = item.state if item.failure is None else f"failed ({item.failure})"
+        if item.problem:
+            problems[item.cell.task] = item.problem
+        elif item.source:
+            notes[item.cell.task] = item.source.note
+        table.add_row(
+            item.cell.id,
+            item.cell.task,
+            item.cell.method,
+            str(item.cell.seed),
+            Text("to run" if state == "missing" else state, style=_STYLE[item.state]),
+            item.source.origin if item.source else Text("missing", style="red"),
+            ("" if item.measured else "~") + f"{item.expected_s:.0f} s",
+        )
+    parts: list[RenderableType] = [table]
+    parts += [Text(f"{task}: {note}") for task, note in notes.items()]
+    parts += [Text(f"{task}: {problem}", style="red") for task, problem in problems.items()]
+    return [*parts, Text(_total(planned), style="bold")]
+
+
+def _total(planned: Sequence[PlannedCell]) -> str:
+    counts: dict[str, int] = defaultdict(int)
+    for item in planned:
+        counts[item.state] += 1
+    left = sum(item.expected_s for item in planned if item.state != "done")
+    return (
+        f"{len(planned)} cells: {counts['done']} done, {counts['failed']} failed, "
+        f"{counts['missing']} to run; about {left / 60:.1f} minutes of one slot left "
+        "(~ is a guess from the recipe, otherwise the median of finished cells)"
+    )

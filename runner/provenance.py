@@ -1,0 +1,80 @@
+"""How a number was made: code, libraries, machine."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import resource
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+_LIBRARIES = ("xmft", "torch", "transformers", "ray", "POT", "numpy", "pyarrow", "h5py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Facts about the process, recorded in every row and in no cell id."""
+
+    git_revision: str | None
+    git_dirty: bool | None
+    versions: dict[str, str]
+    host: str
+
+
+@functools.cache
+def provenance() -> Provenance:
+    """Return the facts of this process; git is asked once."""
+    revision = _git("rev-parse", "HEAD")
+    return Provenance(
+        git_revision=revision,
+        git_dirty=None if revision is None else bool(_git("status", "--porcelain")),
+        versions={"python": platform.python_version(), **_versions()},
+        host=socket.gethostname(),
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a device as people know it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.machine() + " cpu"
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the peak memory: of the allocator on a GPU, resident size of the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    """Ask git about the checkout this file lies in; None outside of one."""
+    try:
+        answer = subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

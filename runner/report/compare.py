@@ -1,0 +1,212 @@
+"""Compares what the ledger holds: from its rows to leaderboards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from runner.report.board import Leaderboard, Leaderboards, Line, Score, TaskColumn
+from runner.report.entries import Entry, entries_of
+from runner.report.ranks import Standings, standings
+from runner.report.select import Cell, cells_of, failure_counts, one_setting
+from xmft.errors import RequestError
+
+_ORIGINS = ("official", "generated", "miniature")
+
+
+def build(
+    table: pa.Table,
+    *,
+    protocol: str = "clean",
+    selection: str = "best_val",
+    split: str = "test",
+    tasks: Sequence[str] = (),
+) -> Leaderboards:
+    """Make one leaderboard per origin of the data from the rows of the ledger.
+
+    Args:
+        table: All rows of the ledger.
+        protocol: `clean` or `released`; the other one's cells are ignored.
+        selection: Rule that chose the epoch, `last` or `best_val`.
+        split: Split of the values.
+        tasks: Names or globs (`pdebench/*`) of the tasks to compare on; empty for all.
+
+    Raises:
+        RequestError: there is nothing to compare; the message says what to run.
+    """
+    if not table.num_rows:
+        raise RequestError(
+            "The ledger holds no results. `xmft run quick` fills it; --results names another one."
+        )
+    rows = table.filter(pc.field("protocol") == protocol)
+    cells = [
+        cell
+        for cell in cells_of(rows, selection=selection, split=split)
+        if not tasks or any(fnmatchcase(cell.task, pattern) for pattern in tasks)
+    ]
+    scored = {str(cell.origin) for cell in cells if cell.value is not None}
+    if not scored:
+        raise RequestError(_nothing(table, cells, protocol, selection, split, tasks))
+    origins = [origin for origin in _ORIGINS if origin in scored]
+    origins += sorted(scored - set(origins))
+    return [
+        # A failed cell whose origin nobody knows is worth a note on every board.
+        _board(
+            [cell for cell in cells if cell.origin in (origin, None)],
+            origin,
+            protocol,
+            selection,
+            split,
+        )
+        for origin in origins
+    ]
+
+
+def _board(
+    cells: Sequence[Cell], origin: str, protocol: str, selection: str, split: str
+) -> Leaderboard:
+    compared: list[Cell] = []
+    notes = []
+    columns: dict[str, Cell] = {}
+    for task in sorted({cell.task for cell in cells}):
+        own = [cell for cell in cells if cell.task == task]
+        if all(cell.value is None for cell in own):
+            why = failure_counts(own) or f"no {selection} value on {split}"
+            notes.append(f"{task} is not on the board, it has no result ({why})")
+            continue
+        kept, note = one_setting(own)
+        notes += [note] if note else []
+        compared += kept
+        columns[task] = next(cell for cell in kept if cell.value is not None)
+    if origin == "miniature":
+        notes.append("miniature data are fixtures: these numbers say nothing about the methods")
+    entries = entries_of(compared)
+    scores = pd.DataFrame(
+        [
+            (entry.label, cell.task, cell.seed, cell.value)
+            for entry in entries
+            for cell in entry.cells
+            if cell.value is not None
+        ],
+        columns=["entry", "task", "seed", "value"],
+    )
+    found = standings(
+        scores,
+        {task: cell.direction or "min" for task, cell in columns.items()},
+        [entry.label for entry in entries],
+    )
+    lines = [_line(entry, found) for entry in entries]
+    return Leaderboard(
+        origin=origin,
+        protocol=protocol,
+        selection=selection,
+        split=split,
+        tasks=tuple(
+            TaskColumn(
+                task=task,
+                metric=cell.metric,
+                metric_version=cell.metric_version,
+                direction=cell.direction or "min",
+                seeds=found.seeds[task],
+            )
+            for task, cell in columns.items()
+        ),
+        ranked=tuple(
+            sorted(
+                (line for line in lines if line.average_rank is not None),
+                key=lambda line: (line.average_rank, line.label),
+            )
+        ),
+        unranked=tuple(
+            sorted(
+                (line for line in lines if line.average_rank is None),
+                key=lambda line: (-line.covered, line.label),
+            )
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _line(entry: Entry, found: Standings) -> Line:
+    label = entry.label
+    scores = {
+        task: Score(
+            mean=found.mean_of(label, task),
+            std=_known(found.std.at[label, task]),
+            seeds=found.present[label, task],
+            rank=_known(found.rank.at[label, task]),
+        )
+        for task in found.seeds
+        if found.present[label, task]
+    }
+    return Line(
+        label=label,
+        method=entry.method,
+        method_version=entry.method_version,
+        method_config=entry.method_config,
+        backbones=entry.backbones,
+        sources=entry.sources,
+        scores=scores,
+        average_rank=_known(found.average_rank[label]),
+        covered=sum(found.complete(label, task) for task in found.seeds),
+        missing=_missing(entry, found),
+        wall_s=sum(cell.wall_s for cell in entry.cells),
+        align_s=sum(cell.align_s for cell in entry.cells),
+        fit_s=sum(cell.fit_s for cell in entry.cells),
+    )
+
+
+def _missing(entry: Entry, found: Standings) -> tuple[str, ...]:
+    """Say what an entry lacks: `pdebench/darcy seeds 1 (oom)`, `pdebench/advection`."""
+    lacks = []
+    for task, seeds in found.seeds.items():
+        absent = [seed for seed in seeds if seed not in found.present[entry.label, task]]
+        if not absent:
+            continue
+        failures = sorted(
+            {
+                cell.failure
+                for cell in entry.cells
+                if cell.task == task and cell.seed in absent and cell.failure
+            }
+        )
+        part = "" if len(absent) == len(seeds) else f" seeds {', '.join(map(str, absent))}"
+        why = f" ({', '.join(failures)})" if failures else ""
+        lacks.append(f"{task}{part}{why}")
+    return tuple(lacks)
+
+
+def _known(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _nothing(
+    table: pa.Table,
+    cells: Sequence[Cell],
+    protocol: str,
+    selection: str,
+    split: str,
+    tasks: Sequence[str],
+) -> str:
+    asked = f"protocol {protocol}, selection {selection}, split {split}"
+    asked += f", tasks {' '.join(tasks)}" if tasks else ""
+    failed = failure_counts(cells)
+    if failed:
+        return (
+            f"No cell is ok ({asked}): {failed}. `xmft status` shows them and "
+            "`xmft run GRID --retry-failed` tries them again."
+        )
+    held = "; ".join(
+        f"{column} {', '.join(sorted(value for value in values if value))}"
+        for column in ("protocol", "selection", "split")
+        if (values := pc.unique(table[column]).to_pylist())
+    )
+    return (
+        f"The ledger holds no result for {asked}. It holds {held}: choose among these, or run "
+        "the missing cells with `xmft run GRID`."
+    )

@@ -1,0 +1,120 @@
+"""Which cells make one line of a leaderboard, and what that line is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.report.select import Cell
+
+_CARRIER = ("backbone", "weights", "source")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The cells of one line of a leaderboard.
+
+    Attributes:
+        label: What the line is called; unique within the board.
+        method: Name of the method.
+        method_version: Its version.
+        method_config: Its configuration.
+        backbones: The pretrained models it ran on; more than one only if each task has one.
+        sources: The source proxies, likewise; empty if the method needs none.
+        cells: Its cells, failed ones included.
+    """
+
+    label: str
+    method: str
+    method_version: int
+    method_config: dict[str, Any]
+    backbones: tuple[str, ...]
+    sources: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+def entries_of(cells: Sequence[Cell]) -> list[Entry]:
+    """Group comparable cells into entries, sorted by label.
+
+    An entry is a method with its version and configuration. Backbone, weights and source proxy
+    tell entries apart as soon as one task was run with several of them; while each task has only
+    one, as in the published setting (a text encoder for one dimension, a vision encoder for two),
+    they belong to the task and the entry spans all of them.
+    """
+    groups: list[list[Cell]] = []
+    for group in _grouped(cells, ("method", "method_version", "method_config")):
+        tasks: dict[str, set[str]] = {}
+        for cell in group:
+            tasks.setdefault(cell.task, set()).add(_key(cell, _CARRIER))
+        if any(len(carriers) > 1 for carriers in tasks.values()):
+            groups += _grouped(group, _CARRIER)
+        else:
+            groups.append(group)
+    labels = _labels(groups)
+    return sorted(
+        (
+            Entry(
+                label=label,
+                method=group[0].method,
+                method_version=group[0].config["method_version"],
+                method_config=group[0].config["method_config"] or {},
+                backbones=_values(group, "backbone"),
+                sources=_values(group, "source"),
+                cells=tuple(group),
+            )
+            for label, group in zip(labels, groups, strict=True)
+        ),
+        key=lambda entry: entry.label,
+    )
+
+
+def _grouped(cells: Sequence[Cell], keys: Sequence[str]) -> list[list[Cell]]:
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(_key(cell, keys), []).append(cell)
+    return list(groups.values())
+
+
+def _key(cell: Cell, keys: Sequence[str]) -> str:
+    return json.dumps([cell.config.get(key) for key in keys], sort_keys=True)
+
+
+def _values(cells: Sequence[Cell], key: str) -> tuple[str, ...]:
+    return tuple(sorted({_text(cell.config[key]) for cell in cells if cell.config.get(key)}))
+
+
+def _labels(groups: Sequence[Sequence[Cell]]) -> list[str]:
+    """Name each group by its method, and by what tells it from the others of that method."""
+    backbones = [" + ".join(_values(group, "backbone")) for group in groups]
+    several = len({backbone for backbone in backbones if backbone}) > 1
+    names = [
+        f"{group[0].method} / {backbone}" if several and backbone else group[0].method
+        for group, backbone in zip(groups, backbones, strict=True)
+    ]
+    traits = [_traits(group) for group in groups]
+    labels = []
+    for name, own in zip(names, traits, strict=True):
+        namesakes = [other for label, other in zip(names, traits, strict=True) if label == name]
+        told = ", ".join(
+            f"{key}={own[key]}"
+            for key in own
+            if any(other.get(key) != own[key] for other in namesakes)
+        )
+        labels.append(f"{name} ({told})" if told else name)
+    return labels
+
+
+def _traits(group: Sequence[Cell]) -> dict[str, str]:
+    """Return everything that tells entries of one method on one backbone apart, as text."""
+    config = group[0].config
+    traits = {"version": _text(config["method_version"])}
+    traits |= {key: _text(value) for key, value in (config["method_config"] or {}).items()}
+    for key in ("source", "weights"):
+        traits[key] = " + ".join(_values(group, key)) or "none"
+    return traits
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

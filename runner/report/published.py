@@ -1,0 +1,33 @@
+"""Published numbers that may stand beside a board, never in it."""
+
+from __future__ import annotations
+
+from benchmarks.published import PublishedScore, published_scores
+from runner.report.board import Leaderboard
+
+CAUTION = (
+    "published, other protocol (selection on the test set is usual there): not ranked, "
+    "not comparable line by line"
+)
+
+
+def published_beside(board: Leaderboard) -> list[PublishedScore]:
+    """Return the published numbers for the board's tasks, in their order, best first.
+
+    Only numbers for exactly the same task under a metric of the same name: a variant such as
+    `pdebench/darcy:beta1.0` has none.
+    """
+    return [
+        score
+        for column in board.tasks
+        for score in sorted(
+            published_scores(),
+            key=lambda score: score.value if column.direction == "min" else -score.value,
+        )
+        if (score.task_name, score.metric) == (column.task, column.metric)
+    ]
+
+
+def as_published(score: PublishedScore) -> str:
+    """Return value and deviation with no more digits than were published."""
+    return f"{score.value:g}" + ("" if score.std is None else f" ± {score.std:g}")

@@ -1,0 +1,203 @@
+"""What the ledger holds: counts by task, and everything about one cell."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from runner.report.select import attempts_of
+from runner.report.wording import duration
+from runner.schema import FAILURES
+from xmft.errors import RequestError
+
+_PROVENANCE = (
+    "params",
+    "trainable_params",
+    "align_s",
+    "fit_s",
+    "eval_s",
+    "peak_memory_bytes",
+    "worker_count",
+    "device",
+    "precision",
+    "git_revision",
+    "git_dirty",
+    "host",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCounts:
+    """Cells of one task on data of one origin.
+
+    Attributes:
+        ok: Cells with an ok attempt.
+        failed: The other cells, by the failure of their latest attempt.
+        wall_s: Seconds of all attempts.
+    """
+
+    task: str
+    protocol: str
+    origin: str | None
+    ok: int
+    failed: dict[str, int]
+    wall_s: float
+
+
+def summary(table: pa.Table) -> list[TaskCounts]:
+    """Count the cells of the ledger by protocol, task and origin."""
+    protocols = dict(zip(table["cell_id"].to_pylist(), table["protocol"].to_pylist(), strict=True))
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for attempt in attempts_of(table):
+        cells.setdefault(attempt["cell_id"], []).append(attempt)
+    groups: dict[tuple[str, str, str], list[list[dict[str, Any]]]] = {}
+    for cell_id, attempts in cells.items():
+        origin = next((a["data_origin"] for a in attempts if a["data_origin"]), "")
+        key = (protocols[cell_id], attempts[-1]["task"], origin)
+        groups.setdefault(key, []).append(attempts)
+    counts = []
+    for (protocol, task, origin), members in sorted(groups.items()):
+        failures = Counter(
+            attempts[-1]["failure"] or "code"
+            for attempts in members
+            if all(attempt["status"] != "ok" for attempt in attempts)
+        )
+        counts.append(
+            TaskCounts(
+                task=task,
+                protocol=protocol,
+                origin=origin or None,
+                ok=len(members) - failures.total(),
+                failed=dict(failures),
+                wall_s=sum(a["wall_s"] or 0.0 for attempts in members for a in attempts),
+            )
+        )
+    return counts
+
+
+def status_table(table: pa.Table) -> Table:
+    """Return the counts of `summary` as a table for the terminal, with totals."""
+    counts = summary(table)
+    shown = [name for name in FAILURES if any(name in count.failed for count in counts)]
+    view = Table(title="Cells in the ledger", title_justify="left", show_footer=True)
+    view.add_column("task", footer="all")
+    view.add_column("protocol")
+    view.add_column("data")
+    view.add_column("ok", justify="right", footer=str(sum(count.ok for count in counts)))
+    for name in shown:
+        total = sum(count.failed.get(name, 0) for count in counts)
+        view.add_column(name, justify="right", footer=str(total))
+    view.add_column("time", justify="right", footer=duration(sum(count.wall_s for count in counts)))
+    for count in counts:
+        failed = [str(count.failed[name]) if name in count.failed else "" for name in shown]
+        view.add_row(
+            Text(count.task),
+            count.protocol,
+            count.origin or "unknown",
+            str(count.ok),
+            *failed,
+            duration(count.wall_s),
+        )
+    return view
+
+
+def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType:
+    """Return everything the ledger knows of one cell, for the terminal.
+
+    Args:
+        table: Rows of the ledger.
+        curves: The cell's training curves, possibly empty.
+        cell_id: The whole id.
+
+    Raises:
+        RequestError: the table has no such cell.
+    """
+    rows = table.filter(pc.field("cell_id") == cell_id)
+    if not rows.num_rows:
+        raise RequestError(f"The ledger holds no cell '{cell_id}'.")
+    attempts = attempts_of(rows)
+    ok = [attempt["attempt"] for attempt in attempts if attempt["status"] == "ok"]
+    shown = ok[-1] if ok else attempts[-1]["attempt"]
+    records = rows.filter(pc.field("attempt") == shown).to_pylist()
+    first = records[0]
+    parts: list[RenderableType] = [
+        Text(f"cell {cell_id}", style="bold"),
+        Text(
+            f"{first['task']} · {first['method']} · {first['backbone']} · seed {first['seed']} · "
+            f"protocol {first['protocol']} · {first['data_origin'] or 'unknown'} data"
+        ),
+        _attempts(rows),
+    ]
+    if ok:
+        parts.append(_records("scores", _SCORES, records))
+    else:
+        parts.append(Text(f"{first['failure']}: {first['error']}", style="red"))
+    if curves.num_rows:
+        parts.append(_curves(curves))
+    config = json.dumps(json.loads(first["config_json"]), indent=2, ensure_ascii=False)
+    facts = "\n".join(f"{name}: {first[name]}" for name in _PROVENANCE)
+    versions = "\n".join(f"{k}: {v}" for k, v in json.loads(first["versions"] or "{}").items())
+    for name, text in (
+        ("configuration", config),
+        (f"provenance of attempt {shown}", facts),
+        ("versions", versions),
+    ):
+        parts += [Text(f"\n{name}", style="bold"), Text(text)]
+    return Group(*parts)
+
+
+_SCORES = ("split", "selection", "metric", "metric_version", "direction", "value", "epoch")
+
+
+def _attempts(rows: pa.Table) -> Table:
+    numbers = sorted(set(rows["attempt"].to_pylist()))
+    records = [
+        rows.filter(pc.field("attempt") == number).slice(0, 1).to_pylist()[0] for number in numbers
+    ]
+    for record in records:
+        record["time"] = duration(record["wall_s"] or 0.0)
+        record["started_at"] = f"{record['started_at']:%Y-%m-%d %H:%M:%S} UTC"
+    columns = ("attempt", "status", "failure", "started_at", "time", "host")
+    return _records("attempts", columns, records)
+
+
+def _curves(curves: pa.Table) -> Table:
+    """Return first, lowest, highest and last value of every curve."""
+    groups: dict[tuple[str, str], list[float]] = {}
+    for point in curves.sort_by("epoch").to_pylist():
+        groups.setdefault((point["split"], point["name"]), []).append(point["value"])
+    columns = ("split", "name", "points", "first", "lowest", "highest", "last")
+    records = [
+        dict(
+            zip(
+                columns,
+                (split, name, len(v), v[0], min(v), max(v), v[-1]),
+                strict=True,
+            )
+        )
+        for (split, name), v in groups.items()
+    ]
+    return _records("curves", columns, records)
+
+
+def _records(title: str, columns: tuple[str, ...], records: list[dict[str, Any]]) -> Table:
+    view = Table(title=title, title_justify="left")
+    for name in columns:
+        view.add_column(name)
+    for record in records:
+        view.add_row(*(Text(_cell(record[name])) for name in columns))
+    return view
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)

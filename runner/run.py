@@ -1,0 +1,181 @@
+"""The main job: plan a grid, run what is left, say how it went."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import catalog
+from runner.config import Grid
+from runner.execute import CellJob, Outcome
+from runner.ledger import Ledger
+from runner.plan import PlannedCell, make_plan, to_run
+from xmft.errors import RequestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run, as opposed to what: nothing here is part of a cell id."""
+
+    workers: int = 1
+    threads: int = 1
+    gpus_per_worker: float | None = None
+    address: str | None = None
+    retry_failed: bool = False
+    fail_fast: bool = False
+    force: bool = False
+    keep_checkpoints: bool = False
+    shared_results: bool = False
+    timeout_s: float | None = None
+    max_infra_retries: int = 2
+    verbose: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """How a run went.
+
+    Attributes:
+        planned: Cells of the grid.
+        skipped: Cells that were done before.
+        outcomes: What became of the others.
+        failed_before: Cells that failed earlier and were not run again.
+        overhead_s: Wall time outside of fits per cell; None if nothing ran.
+        wall_s: Wall time from starting Ray to the last cell.
+    """
+
+    planned: int
+    skipped: int
+    outcomes: tuple[Outcome, ...]
+    failed_before: int
+    overhead_s: float | None
+    wall_s: float
+
+    @property
+    def failed(self) -> int:
+        """Cells of the grid without a result, whenever they failed."""
+        return self.failed_before + sum(outcome.status != "ok" for outcome in self.outcomes)
+
+
+def run_grid(
+    grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions, console: Console
+) -> RunSummary:
+    """Run the cells of a grid that the ledger does not have yet.
+
+    Raises:
+        RequestError: the request is wrong; nothing ran.
+    """
+    ledger.prepare()
+    _check_workers(grid, options)
+    planned = make_plan(grid, ledger, data_root)
+    chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
+    skipped = sum(item.state == "done" for item in planned) if not options.force else 0
+    summary = {
+        "planned": len(planned),
+        "skipped": skipped,
+        "failed_before": len(planned) - skipped - len(chosen),
+    }
+    console.print(
+        f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run"
+        + (f", {summary['failed_before']} failed before" if summary["failed_before"] else "")
+        + f". Results: {ledger.uri}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not chosen:
+        return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
+    _make_data_ready(chosen, data_root, console)
+    if options.force:
+        for item in chosen:
+            ledger.drop_checkpoint(item.cell.id)
+    start = time.perf_counter()
+    outcomes, slots = _fan_out(chosen, ledger, data_root, options, console)
+    wall_s = time.perf_counter() - start
+    busy_s = sum(outcome.fit_s for outcome in outcomes) / slots
+    return RunSummary(
+        **summary,
+        outcomes=tuple(outcomes),
+        overhead_s=(wall_s - busy_s) / len(chosen),
+        wall_s=wall_s,
+    )
+
+
+def _fan_out(
+    chosen: list[PlannedCell],
+    ledger: Ledger,
+    data_root: Path,
+    options: RunOptions,
+    console: Console,
+) -> tuple[list[Outcome], int]:
+    # Imported here: Ray takes seconds, and nothing before this point needs it.
+    from runner import tune
+    from runner.board import Board
+    from runner.progress import ProgressDisplay
+
+    jobs = [
+        CellJob(
+            config_json=item.cell.config_json,
+            data_root=str(data_root),
+            results=ledger.uri,
+            problem=item.problem,
+            workers=options.workers,
+            timeout_s=options.timeout_s,
+            keep_checkpoints=options.keep_checkpoints,
+        )
+        for item in chosen
+    ]
+    with tune.cluster(options.address, verbose=options.verbose):
+        tune.check_storage(ledger, shared=options.shared_results)
+        slots = tune.slots_of(
+            len(jobs),
+            workers=options.workers,
+            threads=options.threads,
+            gpus_per_worker=options.gpus_per_worker,
+        )
+        console.print(
+            f"{slots.count} cells at a time, {slots.workers} worker(s) each, "
+            f"{slots.threads} thread(s)"
+            + (f" and {slots.gpus:g} GPU" if slots.gpus else "")
+            + " a worker",
+            highlight=False,
+        )
+        board = Board()
+        with ProgressDisplay(console, chosen, board, ledger, slots.count):
+            outcomes = tune.fan_out(
+                jobs,
+                slots,
+                board,
+                max_infra_retries=options.max_infra_retries,
+                fail_fast=options.fail_fast,
+            )
+    return outcomes, slots.count
+
+
+def _check_workers(grid: Grid, options: RunOptions) -> None:
+    for task in grid.tasks:
+        batch = grid.recipe_of(task).batch_size
+        if batch % options.workers:
+            raise RequestError(
+                f"The global batch of {batch} samples ({task}) does not divide among "
+                f"{options.workers} workers. Choose --workers or batch_size accordingly."
+            )
+
+
+def _make_data_ready(chosen: list[PlannedCell], data_root: Path, console: Console) -> None:
+    """Generate what has to be generated, once and before any worker asks for it."""
+    seen: set[str] = set()
+    for item in chosen:
+        source, name = item.source, item.cell.task
+        if source is None or source.fingerprint in seen:
+            continue
+        seen.add(source.fingerprint)
+        console.print(f"{name}: {source.note}", highlight=False, soft_wrap=True)
+        if not source.ready:
+            from xmft.task import Recipe
+
+            recipe = Recipe.model_validate(item.cell.recipe)
+            with console.status(f"generating {name}"):
+                catalog.make_ready(name, data_root=data_root, recipe=recipe)

@@ -1,0 +1,156 @@
+"""Sessions that tell the driver how far a cell is and keep its checkpoint in the ledger."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from runner.board import Board
+from runner.cell import Cell
+from runner.failures import CellTimeoutError
+from runner.ledger import Ledger
+from runner.tensorboard import EventLog
+from xmft.session import Progress, Session
+
+# Writing a checkpoint takes a tenth of a second or so; losing this much work is no loss.
+_CHECKPOINT_EVERY_S = 3.0
+_REPORT_EVERY_S = 0.3
+_CHECKPOINT_VERSION = 1
+
+
+class CellSession(Session):
+    """One worker that trains alone."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        results: str,
+        device: torch.device,
+        board: Board | None,
+        timeout_s: float | None,
+    ) -> None:
+        """Prepare for one attempt at `cell`.
+
+        Args:
+            cell: The cell.
+            results: Path or URI of the ledger.
+            device: Where the model lives.
+            board: Takes progress for the display; None if nobody looks.
+            timeout_s: Most seconds for the cell; None for no limit.
+        """
+        self.device = device
+        self._cell = cell
+        self._ledger = Ledger(results)
+        self._board = board
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._timeout_s = timeout_s
+        self._reported = 0.0
+        self._saved = time.monotonic()
+        self._events = EventLog(self._ledger, cell) if self.rank == 0 else None
+
+    def report(self, progress: Progress) -> None:
+        """Tell the driver and TensorBoard; stop if the time is up."""
+        now = time.monotonic()
+        if self._deadline is not None and now > self._deadline:
+            raise CellTimeoutError(
+                f"{self._cell.label} took longer than {self._timeout_s:.0f} s "
+                f"(stage '{progress.stage}', step {progress.step} of {progress.steps})."
+            )
+        if self.rank:
+            return
+        if self._events is not None and progress.losses:
+            self._events.write(progress)
+        finished = progress.step == progress.steps
+        if self._board is not None and (finished or now - self._reported > _REPORT_EVERY_S):
+            self._reported = now
+            self._board.update(self._cell.id, progress)
+
+    def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
+        """Write a checkpoint unless the last one is seconds old."""
+        now = time.monotonic()
+        if self.rank or (now - self._saved < _CHECKPOINT_EVERY_S and not force):
+            return
+        buffer = io.BytesIO()
+        torch.save({"version": _CHECKPOINT_VERSION, "state": state()}, buffer)
+        self._ledger.save_checkpoint(self._cell.id, buffer.getvalue())
+        self._saved = time.monotonic()
+
+    def restore(self) -> dict[str, Any] | None:
+        """Read the cell's checkpoint, whoever wrote it and with however many workers."""
+        payload = self._ledger.load_checkpoint(self._cell.id)
+        if payload is None:
+            return None
+        saved = torch.load(io.BytesIO(payload), map_location=self.device, weights_only=True)
+        if saved["version"] != _CHECKPOINT_VERSION:
+            return None
+        state: dict[str, Any] = saved["state"]
+        return state
+
+
+class WorkerSession(CellSession):
+    """One of several workers of a cell, in a process group that is already set up."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        results: str,
+        device: torch.device,
+        board: Board | None,
+        timeout_s: float | None,
+    ) -> None:
+        """Prepare; see `CellSession`."""
+        self.rank = dist.get_rank()
+        self.world_size = dist.get_world_size()
+        super().__init__(cell, results, device, board, timeout_s)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Average gradients over the workers."""
+        if self.world_size == 1:
+            return module
+        return DistributedDataParallel(
+            module, device_ids=[self.device.index] if self.device.type == "cuda" else None
+        )
+
+    @contextmanager
+    def no_sync(self, module: nn.Module) -> Iterator[None]:
+        """Keep gradients local inside."""
+        if isinstance(module, DistributedDataParallel):
+            with module.no_sync():
+                yield
+        else:
+            yield
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Concatenate over the workers, differentiably."""
+        gathered: Tensor = _Gather.apply(x)
+        return gathered
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Sum over the workers."""
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+
+class _Gather(torch.autograd.Function):
+    """all_gather whose backward adds up what every worker's loss says about this part."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous()
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]

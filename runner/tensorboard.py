@@ -1,0 +1,40 @@
+"""TensorBoard event files beside the ledger."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+from runner.cell import Cell
+from runner.ledger import Ledger
+from xmft.session import Progress
+
+
+class EventLog:
+    """Losses of one cell under `tensorboard/<task>/<method>/<seed>/`.
+
+    Event files are appended to in place, which object stores cannot do: there, nothing is
+    written and the curves are in the ledger all the same.
+    """
+
+    def __init__(self, ledger: Ledger, cell: Cell) -> None:
+        """Prepare; the folder appears with the first value."""
+        self._folder = None
+        if ledger.local_root is not None:
+            task = re.sub(r"[^\w/.=-]", "_", cell.task)
+            self._folder = ledger.local_root / "tensorboard" / task / cell.method / str(cell.seed)
+
+    def write(self, progress: Progress) -> None:
+        """Append the losses of a finished epoch; the step counts batches within the stage."""
+        if self._folder is None:
+            return
+        for name, value in progress.losses.items():
+            self._writer.add_scalar(f"{progress.stage}/{name}", value, progress.step)
+        self._writer.flush()
+
+    @functools.cached_property
+    def _writer(self) -> Any:
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self._folder))

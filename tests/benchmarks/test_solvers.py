@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from benchmarks.pdebench.solvers import (
+    advection,
+    cell_centres,
+    darcy,
+    diffusion_reaction,
+    random_field,
+)
+from xmft.errors import DataError, RequestError
+
+Array = npt.NDArray[np.float64]
+
+
+def rngs(samples: int, seed: int = 0) -> list[np.random.Generator]:
+    return [np.random.default_rng([seed, i]) for i in range(samples)]
+
+
+def relative_error(found: Array, true: Array) -> float:
+    return float(np.linalg.norm(found - true) / np.linalg.norm(true))
+
+
+class TestRandomField:
+    def test_without_switches_it_is_the_sum_of_sines(self) -> None:
+        field = random_field.draw(rngs(200))
+        x = cell_centres(64)
+        plain = ~field.absolute & ~field.windowed
+        total = sum(
+            field.amplitude[:, n, None]
+            * np.sin(2 * np.pi * field.wavenumber[:, n, None] * x + field.phase[:, n, None])
+            for n in range(4)
+        )
+        np.testing.assert_allclose(field(x)[plain], (field.sign[:, None] * total)[plain])
+
+    def test_wavenumbers_are_modes_times_how_often_they_were_drawn(self) -> None:
+        wavenumber = random_field.draw(rngs(500)).wavenumber
+        times_drawn = wavenumber / np.arange(1, 5)
+        assert set(np.unique(times_drawn)) == {0.0, 1.0, 2.0}
+        np.testing.assert_array_equal(times_drawn.sum(axis=1), 2)
+        # The same mode twice: 4 of the 16 pairs of draws.
+        assert (times_drawn == 2).any(axis=1).mean() == pytest.approx(0.25, abs=0.06)
+
+    def test_shares_and_ranges(self) -> None:
+        field = random_field.draw(rngs(4000))
+        assert field.absolute.mean() == pytest.approx(0.1, abs=0.02)
+        assert field.windowed.mean() == pytest.approx(0.1, abs=0.02)
+        assert (field.sign == -1).mean() == pytest.approx(0.5, abs=0.04)
+        assert field.amplitude.mean() == pytest.approx(0.5, abs=0.02)
+        assert field.phase.mean() == pytest.approx(np.pi, abs=0.1)
+        assert field.left.min() >= 0.1 and field.left.max() <= 0.45
+        assert field.right.min() >= 0.55 and field.right.max() <= 0.9
+        choices = np.corrcoef([field.absolute, field.windowed, field.sign < 0])
+        assert np.abs(choices - np.eye(3)).max() < 0.06
+
+    def test_has_period_one(self) -> None:
+        field = random_field.draw(rngs(100))
+        x = cell_centres(50)
+        np.testing.assert_allclose(field(x - 3), field(x), atol=1e-11)
+
+    def test_absolute_fields_keep_one_sign_and_windowed_ones_vanish_outside(self) -> None:
+        field = random_field.draw(rngs(300))
+        u = field(cell_centres(256))
+        assert (u[field.absolute] * field.sign[field.absolute, None] >= 0).all()
+        assert np.abs(u[field.windowed][:, [0, -1]]).max() < 1e-6
+
+    def test_points_may_differ_between_samples(self) -> None:
+        field = random_field.draw(rngs(40))
+        x = np.random.default_rng(1).random((40, 7))
+        each = np.concatenate(
+            [
+                random_field.RandomField(
+                    **{k: v[i : i + 1] for k, v in vars(field).items()},
+                )(x[i])
+                for i in range(40)
+            ]
+        )
+        np.testing.assert_allclose(field(x), each, rtol=1e-12)
+
+
+class TestAdvection:
+    def test_a_sine_is_shifted(self) -> None:
+        x = cell_centres(100)
+        u = advection.solve(lambda x: np.sin(2 * np.pi * x)[None], x, beta=0.4, time=1.7)
+        np.testing.assert_allclose(u[0], np.sin(2 * np.pi * (x - 0.68)), atol=1e-12)
+
+    @pytest.mark.parametrize("beta", [1.0, -2.0])
+    def test_whole_turns_bring_the_field_back(self, beta: float) -> None:
+        field = random_field.draw(rngs(50))
+        x = cell_centres(64)
+        np.testing.assert_allclose(
+            advection.solve(field, x, beta=beta, time=2.0), field(x), atol=1e-11
+        )
+
+    def test_windows_move_with_the_field(self) -> None:
+        field = random_field.draw(rngs(100))
+        field = dataclasses.replace(field, windowed=np.ones(100, dtype=np.bool_))
+        u = advection.solve(field, cell_centres(128), beta=0.25, time=2.0)
+        np.testing.assert_allclose(u, np.roll(field(cell_centres(128)), 64, axis=1), atol=1e-11)
+
+
+class TestDiffusionReaction:
+    def test_constant_fields_follow_the_logistic_equation(self) -> None:
+        u0 = np.array([0.0, 1e-3, 0.3, 0.9, 1.0])
+        u = diffusion_reaction.solve(np.tile(u0[:, None], 64), nu=0.5, rho=3.0, time=1.0)
+        growth = np.exp(3.0)
+        true = u0 * growth / (1 - u0 + u0 * growth)
+        np.testing.assert_allclose(u, np.tile(true[:, None], 64), atol=1e-12)
+
+    def test_without_reaction_modes_decay_exactly(self) -> None:
+        x = cell_centres(64)
+        u0 = 0.5 + 0.5 * np.cos(2 * np.pi * 2 * x)[None]
+        u = diffusion_reaction.solve(u0, nu=0.01, rho=0.0, time=1.0)
+        true = 0.5 + 0.5 * np.exp(-0.01 * (4 * np.pi) ** 2) * np.cos(4 * np.pi * x)
+        np.testing.assert_allclose(u[0], true, atol=1e-13)
+
+    def test_small_fields_grow_and_decay_as_the_linearised_equation(self) -> None:
+        x = cell_centres(64)
+        u0 = 1e-7 * (1 + np.cos(2 * np.pi * x))[None]
+        u = diffusion_reaction.solve(u0, nu=0.02, rho=2.0, time=1.0)
+        mode = np.exp(-0.02 * 4 * np.pi**2) * np.cos(2 * np.pi * x)
+        np.testing.assert_allclose(u[0], 1e-7 * np.exp(2.0) * (1 + mode), rtol=3e-6)
+
+    def test_agrees_with_a_general_integrator(self) -> None:
+        from scipy.integrate import solve_ivp
+
+        n, nu, rho = 48, 0.05, 4.0
+        x = cell_centres(n)
+        u0 = 0.5 + 0.3 * np.sin(2 * np.pi * x) + 0.2 * np.cos(6 * np.pi * x)
+        k2 = (2 * np.pi * np.fft.rfftfreq(n, 1 / n)) ** 2
+
+        def slope(_: float, u: Array) -> Array:
+            return nu * np.fft.irfft(-k2 * np.fft.rfft(u), n) + rho * u * (1 - u)
+
+        true = solve_ivp(slope, (0, 0.5), u0, method="DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
+        u = diffusion_reaction.solve(u0[None], nu=nu, rho=rho, time=0.5)
+        assert relative_error(u[0], true) < 1e-6
+
+    @pytest.mark.parametrize(("nu", "rho"), [(0.5, 1.0), (0.5, 10.0), (5.0, 1.0)])
+    def test_the_tolerance_is_met_on_random_fields(self, nu: float, rho: float) -> None:
+        u0 = random_field.draw(rngs(24))(cell_centres(4096))
+        u0 -= u0.min(axis=1, keepdims=True)
+        u0 /= u0.max(axis=1, keepdims=True)
+        u = diffusion_reaction.solve(u0, nu=nu, rho=rho, time=1.0)
+        finer = diffusion_reaction.solve(u0, nu=nu, rho=rho, time=1.0, tolerance=1e-9)
+        assert max(map(relative_error, u, finer)) < diffusion_reaction.TOLERANCE
+
+    def test_a_sample_does_not_depend_on_its_batch(self) -> None:
+        # The second sample needs more refinements than the first.
+        x = cell_centres(512)
+        u0 = np.stack([0.5 + 0.1 * np.sin(2 * np.pi * x), (np.abs(x - 0.5) < 0.1) * 1.0])
+        both = diffusion_reaction.solve(u0, nu=0.01, rho=5.0, time=1.0)
+        for i in range(2):
+            alone = diffusion_reaction.solve(u0[i : i + 1], nu=0.01, rho=5.0, time=1.0)
+            np.testing.assert_allclose(both[i], alone[0], rtol=1e-12)
+
+    @pytest.mark.parametrize(
+        "wrong", [{"nu": 0.0}, {"nu": -1.0}, {"rho": -1.0}, {"time": 0.0}, {"nu": float("nan")}]
+    )
+    def test_parameters_out_of_range(self, wrong: dict[str, float]) -> None:
+        with pytest.raises(RequestError, match="Nu > 0"):
+            diffusion_reaction.solve(
+                np.zeros((1, 16)), **{"nu": 0.5, "rho": 1.0, "time": 1.0, **wrong}
+            )
+
+    def test_an_unreachable_tolerance_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(diffusion_reaction, "LEVELS", 3)
+        u0 = random_field.draw(rngs(2))(cell_centres(64)) ** 2 / 16
+        with pytest.raises(DataError, match=r"2 of 2 samples with Nu=0\.5"):
+            diffusion_reaction.solve(u0, nu=0.5, rho=1.0, time=1.0, tolerance=1e-30)
+
+
+def poisson_on_square(points: int, side: float) -> Array:
+    """-lap u = 1 with u = 0 around a square, at `points` equally spaced inner points per axis."""
+    k = np.arange(1, 400, 2)
+    x = np.arange(1, points + 1) / (points + 1)
+    sines = np.sin(np.pi * k[:, None] * x)
+    weight = 16 * side**2 / np.pi**4 / np.outer(k, k) / (k[:, None] ** 2 + k**2)
+    return np.einsum("kl,ki,lj->ij", weight, sines, sines, optimize=True)
+
+
+class TestDarcy:
+    def test_constant_coefficient_converges_to_the_fourier_series(self) -> None:
+        errors = []
+        for n in (8, 16, 32):
+            u = darcy.solve(np.full((1, n, n), 0.1), beta=3.0)[0]
+            # u = 0 half a cell outside the unit square.
+            true = poisson_on_square(n, 1 + 1 / n) * 3.0 / 0.1
+            errors.append(relative_error(u, true))
+        assert errors[-1] < 1e-3
+        orders = np.log2(np.divide(errors[:-1], errors[1:]))
+        assert (orders > 1.8).all() and (orders < 2.2).all()
+
+    def test_agrees_with_fluxes_written_out(self) -> None:
+        n = 12
+        nu = np.random.default_rng(0).uniform(0.1, 1.0, (n, n))
+        u = darcy.solve(nu[None], beta=2.0)[0]
+        u_wide = np.pad(u, 1)
+        nu_wide = np.pad(nu, 1, mode="edge")
+        divergence = np.zeros((n, n))
+        for i in range(1, n + 1):
+            for j in range(1, n + 1):
+                for a, b in ((i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)):
+                    face = (nu_wide[i, j] + nu_wide[a, b]) / 2
+                    divergence[i - 1, j - 1] += face * (u_wide[a, b] - u_wide[i, j]) * n**2
+        np.testing.assert_allclose(-divergence, 2.0, rtol=1e-9)
+
+    def test_mirrored_and_turned_coefficients_give_mirrored_and_turned_solutions(self) -> None:
+        nu = darcy.draw_coefficient(rngs(4), 24)
+        u = darcy.solve(nu, beta=1.0)
+        np.testing.assert_allclose(darcy.solve(nu[:, ::-1], beta=1.0), u[:, ::-1], rtol=1e-10)
+        np.testing.assert_allclose(
+            darcy.solve(nu.transpose(0, 2, 1), beta=1.0), u.transpose(0, 2, 1), rtol=1e-10
+        )
+
+    def test_positive_and_linear_in_beta(self) -> None:
+        nu = darcy.draw_coefficient(rngs(3), 16)
+        u = darcy.solve(nu, beta=1.0)
+        assert (u > 0).all()
+        np.testing.assert_allclose(darcy.solve(nu, beta=0.01), 0.01 * u)
+        np.testing.assert_array_equal(darcy.solve(nu, beta=0.0), 0.0)
+
+    def test_coefficient_has_two_values_in_even_shares(self) -> None:
+        nu = darcy.draw_coefficient(rngs(400), 32)
+        assert set(np.unique(nu)) == {0.1, 1.0}
+        # The mean of the sum is the threshold; its median lies a little lower.
+        assert (nu == 1.0).mean() == pytest.approx(0.485, abs=0.04)
+
+    def test_threshold_is_the_expected_sum(self) -> None:
+        rng = np.random.default_rng(0)
+        spread = 0.5 * rng.random(200_000)
+        distance2 = ((rng.random((2, 200_000)) - rng.random((2, 200_000))) ** 2).sum(axis=0)
+        assert darcy.threshold() == pytest.approx(5 * np.exp(-distance2 / spread).mean(), rel=0.01)
+
+    def test_coarse_coefficients_are_those_of_the_same_function(self) -> None:
+        coarse, fine = (darcy.draw_coefficient(rngs(5), n) for n in (16, 48))
+        np.testing.assert_array_equal(coarse, fine[:, 1::3, 1::3])
+
+    @pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+    def test_coefficients_must_be_positive(self, wrong: float) -> None:
+        nu = np.ones((1, 4, 4))
+        nu[0, 1, 2] = wrong
+        with pytest.raises(DataError, match="positive and finite"):
+            darcy.solve(nu, beta=1.0)

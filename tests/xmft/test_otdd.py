@@ -1,0 +1,206 @@
+import numpy as np
+import ot
+import pytest
+import scipy.linalg
+import torch
+
+from xmft.alignment.otdd import SourceClasses, bures, otdd
+from xmft.alignment.wasserstein import wasserstein
+
+
+def sample(n: int, d: int, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, d, generator=generator, dtype=torch.float64) + shift
+
+
+def gaussian(seed: int, d: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    factor = sample(d + 2, d, seed)
+    return sample(1, d, seed + 100)[0], factor.T @ factor / d
+
+
+def bures_numpy(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
+    # The eigenvalues of C1 C2 are those of C1^(1/2) C2 C1^(1/2); `sqrtm` refuses singular matrices.
+    values = scipy.linalg.eigvals(cov1 @ cov2).real.clip(0)
+    overlap = np.sqrt(values).sum()
+    return float(np.sum((mean1 - mean2) ** 2) + np.trace(cov1 + cov2) - 2 * overlap)
+
+
+def by_hand(
+    source: SourceClasses, features: torch.Tensor, labels: torch.Tensor, weights: np.ndarray
+) -> float:
+    """The definition: one explicit cost matrix and one linear programme per target class."""
+    total, present = 0.0, np.unique(labels)
+    x, y = source.features.numpy(), (features - source.center).numpy()
+    for k in present:
+        group = y[labels.numpy() == k]
+        cov = np.cov(group.T) if len(group) > 1 else np.zeros((y.shape[1],) * 2)
+        label_cost = np.array(
+            [
+                bures_numpy(
+                    source.means[c].numpy(), source.covariance(c).numpy(), group.mean(0), cov
+                )
+                for c in range(len(source.counts))
+            ]
+        )
+        cost = ((x[:, None] - group[None]) ** 2).sum(-1)
+        cost += label_cost[source.labels.numpy()][:, None]
+        total += weights[k] / weights[present].sum() * ot.emd2([], [], cost)
+    return total
+
+
+@pytest.fixture
+def source() -> SourceClasses:
+    labels = torch.tensor([7] * 20 + [3] * 12 + [5] * 8)
+    return SourceClasses(sample(40, 4, 1) + labels[:, None] * 0.3, labels)
+
+
+def test_bures_matches_the_matrix_root() -> None:
+    (m1, c1), (m2, c2) = gaussian(1), gaussian(2)
+    root = scipy.linalg.sqrtm(c1.numpy())
+    overlap = np.trace(scipy.linalg.sqrtm(root @ c2.numpy() @ root).real)
+    truth = (m1 - m2).square().sum().item() + c1.trace().item() + c2.trace().item() - 2 * overlap
+    assert bures(m1, c1, m2, c2).item() == pytest.approx(truth, rel=1e-6)
+
+
+def test_bures_of_diagonal_covariances_is_the_distance_of_deviations() -> None:
+    (m1, _), (m2, _) = gaussian(1), gaussian(2)
+    s1, s2 = torch.tensor([1.0, 2, 0, 4]).double(), torch.tensor([2.0, 2, 3, 0]).double()
+    truth = (m1 - m2).square().sum() + (s1 - s2).square().sum()
+    value = bures(m1, s1.square().diag(), m2, s2.square().diag())
+    assert value.item() == pytest.approx(truth.item(), abs=1e-5)
+
+
+def test_bures_is_symmetric_and_zero_for_equal_gaussians() -> None:
+    (m1, c1), (m2, c2) = gaussian(3), gaussian(4)
+    torch.testing.assert_close(bures(m1, c1, m2, c2), bures(m2, c2, m1, c1))
+    assert bures(m1, c1, m1, c1).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_bures_gradient_matches_finite_differences() -> None:
+    (m1, f1), (m2, f2) = gaussian(5), gaussian(6)
+    inputs = tuple(t.requires_grad_() for t in (m1, f1, m2, f2))
+    # Covariances enter through a factor: finite differences must stay symmetric.
+    assert torch.autograd.gradcheck(
+        lambda a, f, b, g: bures(a, f @ f.T, b, g @ g.T), inputs, atol=1e-4, rtol=1e-3
+    )
+
+
+def test_shrunk_covariances_match_scikit_learn(source: SourceClasses) -> None:
+    from sklearn.covariance import ledoit_wolf
+
+    for index, count in enumerate(source.counts):
+        group = source.features[source.labels == index].numpy()
+        truth = ledoit_wolf(group)[0] * count / (count - 1)
+        np.testing.assert_allclose(source.covariance(index), truth, rtol=1e-10)
+        assert source.traces[index].item() == pytest.approx(np.trace(truth))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_matches_linear_programmes_over_the_explicit_cost(
+    source: SourceClasses, given: bool
+) -> None:
+    labels = torch.tensor([0, 2, 0, 4, 2, 0, 2, 0, 4, 2, 2, 2, 2, 1])  # 3 is absent, 1 is alone
+    features = sample(14, 4, 2, shift=0.5)
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.3, 0.1]) if given else None
+    truth = by_hand(
+        source,
+        features,
+        labels,
+        np.bincount(labels, minlength=5) if weights is None else weights.numpy(),
+    )
+    value = otdd(source, features, labels, class_weights=weights)
+    assert value.item() == pytest.approx(truth, rel=1e-5)
+
+
+def test_low_rank_classes_match_the_full_covariance() -> None:
+    source = SourceClasses(sample(60, 20, 1), torch.arange(60) % 2)
+    features, labels = sample(6, 20, 2, shift=1.0), torch.zeros(6, dtype=torch.int64)
+    truth = by_hand(source, features, labels, np.ones(1))
+    assert otdd(source, features, labels).item() == pytest.approx(truth, rel=1e-6)
+
+
+def test_gradient_matches_finite_differences(source: SourceClasses) -> None:
+    labels = torch.tensor([0, 1, 0, 1, 1, 0, 1, 2])
+    features = sample(8, 4, 3, shift=0.5).requires_grad_()
+    # Wide steps: a class of more samples than channels has eigenvalues 0, whose rounding errors
+    # a step of 1e-6 would blow up.
+    assert torch.autograd.gradcheck(
+        lambda f: otdd(source, f, labels), (features,), eps=1e-4, atol=1e-5
+    )
+
+
+def test_gradient_is_finite_when_samples_of_a_class_coincide(source: SourceClasses) -> None:
+    features = sample(1, 4, 4).expand(6, 4).clone().requires_grad_()
+    otdd(source, features, torch.tensor([0, 0, 0, 1, 1, 2])).backward()
+    assert torch.isfinite(features.grad).all()
+
+
+def test_one_class_is_squared_wasserstein_plus_the_label_distance() -> None:
+    x, y = sample(30, 3, 5), sample(9, 3, 6, shift=1.0).requires_grad_()
+    source = SourceClasses(x, torch.zeros(30, dtype=torch.int64))
+    plain = wasserstein(x, y).square()
+    centred = y - source.center
+    label_term = bures(source.means[0], source.covariance(0), centred.mean(0), centred.T.cov())
+    value = otdd(source, y, torch.zeros(9, dtype=torch.int64))
+    torch.testing.assert_close(value, plain + label_term)
+    (gradient,) = torch.autograd.grad(value, y)
+    (expected,) = torch.autograd.grad(plain + label_term, y)
+    torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_a_constant_label_term_leaves_the_squared_wasserstein_distance() -> None:
+    x = sample(30, 3, 5)
+    source = SourceClasses(x, torch.zeros(30, dtype=torch.int64))
+    # One sample per class and a class of its own: the label term is |mean - y|^2 + tr C.
+    y = sample(1, 3, 6)
+    label_term = (x.mean(0) - y).square().sum() + source.traces[0]
+    value = otdd(source, y, torch.zeros(1, dtype=torch.int64)) - label_term
+    torch.testing.assert_close(value, wasserstein(x, y).square())
+
+
+def test_source_labels_and_order_do_not_matter(source: SourceClasses) -> None:
+    features, labels = sample(10, 4, 2), torch.arange(10) % 3
+    shuffled = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    other = SourceClasses(
+        (source.features + source.center)[shuffled], -source.labels[shuffled] * 10
+    )
+    torch.testing.assert_close(otdd(source, features, labels), otdd(other, features, labels))
+
+
+def test_source_classes_with_one_sample_have_no_covariance() -> None:
+    source = SourceClasses(sample(5, 3), torch.tensor([0, 0, 0, 0, 1]))
+    assert torch.equal(source.covariance(1), torch.zeros(3, 3, dtype=torch.float64))
+    features = sample(4, 3, 1).requires_grad_()
+    otdd(source, features, torch.tensor([0, 0, 1, 1])).backward()
+    assert torch.isfinite(features.grad).all()
+
+
+def test_float32_agrees_with_float64() -> None:
+    x, y = sample(300, 32, 1, shift=5.0), sample(40, 32, 2, shift=5.5)
+    classes, labels = torch.arange(300) % 4, torch.arange(40) % 3
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        features = y.to(dtype).requires_grad_()
+        value = otdd(SourceClasses(x.to(dtype), classes), features, labels)
+        value.backward()
+        results.append((value.double(), features.grad.double()))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-5, atol=0)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-3, atol=1e-5)
+
+
+def test_autocast_costs_no_digits() -> None:
+    x, y = sample(50, 8, 1).float(), sample(20, 8, 2).float()
+    source, labels = SourceClasses(x, torch.arange(50) % 3), torch.arange(20) % 2
+    expected = otdd(source, y, labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(otdd(source, y, labels), expected)
+
+
+def test_wrong_arguments_are_refused(source: SourceClasses) -> None:
+    labels = torch.tensor([0, 1, 5])
+    with pytest.raises(ValueError, match="class weights"):
+        otdd(source, sample(3, 4), labels, class_weights=torch.ones(5))
+    with pytest.raises(ValueError, match="Expected"):
+        otdd(source, sample(4, 4), labels)
+    with pytest.raises(ValueError, match="Expected"):
+        SourceClasses(sample(0, 4), torch.zeros(0, dtype=torch.int64))

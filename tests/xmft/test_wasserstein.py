@@ -1,0 +1,130 @@
+import itertools
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+
+from xmft.alignment.wasserstein import squared_distances, transport_cost, wasserstein
+from xmft.errors import DivergedError
+
+
+def sample(n: int, d: int, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, d, generator=generator, dtype=torch.float64) + shift
+
+
+def by_permutation(x: torch.Tensor, y: torch.Tensor, p: int) -> float:
+    cost = torch.cdist(x, y).pow(p).numpy()
+    rows = range(len(x))
+    best = min(cost[rows, list(order)].mean() for order in itertools.permutations(rows))
+    return float(best) ** (1 / p)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_matches_the_best_permutation(p: int) -> None:
+    x, y = sample(6, 3, 1), sample(6, 3, 2, shift=0.7)
+    assert wasserstein(x, y, p=p).item() == pytest.approx(by_permutation(x, y, p), rel=1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_matches_sorting_in_one_dimension(p: int) -> None:
+    x, y = sample(200, 1, 3), 2 * sample(200, 1, 4) + 1
+    gaps = np.abs(np.sort(x[:, 0].numpy()) - np.sort(y[:, 0].numpy()))
+    assert wasserstein(x, y, p=p).item() == pytest.approx(np.mean(gaps**p) ** (1 / p), rel=1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_unequal_sizes_match_repeated_samples(p: int) -> None:
+    x, y = sample(4, 3, 5), sample(6, 3, 6)
+    expected = wasserstein(x.repeat(3, 1), y.repeat(2, 1), p=p)
+    torch.testing.assert_close(wasserstein(x, y, p=p), expected)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_gradient_matches_finite_differences_on_both_sides(p: int) -> None:
+    x, y = sample(5, 3, 7).requires_grad_(), sample(4, 3, 8, shift=1.0).requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b: wasserstein(a, b, p=p), (x, y))
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_coinciding_sets_have_distance_and_gradient_zero(p: int) -> None:
+    x = sample(5, 3)
+    y = x.flip(0).clone().requires_grad_()
+    value = wasserstein(x, y, p=p)
+    value.backward()
+    assert value.item() == 0
+    assert torch.equal(y.grad, torch.zeros_like(y))
+
+
+def test_a_shift_is_the_distance_and_far_origins_do_not_cancel() -> None:
+    x = sample(50, 8).float() + 1e3
+    shift = torch.full((8,), 1e-1)
+    for p in (1, 2):
+        expected = shift.norm().item()
+        assert wasserstein(x, x + shift, p=p).item() == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_autocast_and_half_precision_cost_no_digits(p: int) -> None:
+    x, y = sample(30, 8, 1).bfloat16(), sample(20, 8, 2).bfloat16()
+    expected = wasserstein(x.double(), y.double(), p=p)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = wasserstein(x, y, p=p)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_first_order_is_below_second() -> None:
+    x, y = sample(30, 4, 1), sample(20, 4, 2)
+    assert wasserstein(x, y, p=1) <= wasserstein(x, y, p=2)
+
+
+def test_transport_cost_matches_linear_programming_with_given_masses() -> None:
+    rng = np.random.default_rng(0)
+    cost, a, b = rng.random((4, 5)), rng.random(4), rng.random(5)
+    a, b = a / a.sum(), b / b.sum()
+    rows = np.kron(np.eye(4), np.ones(5))
+    columns = np.kron(np.ones(4), np.eye(5))
+    truth = scipy.optimize.linprog(
+        cost.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([a, b])
+    )
+    matrix = torch.from_numpy(cost).requires_grad_()
+    value = transport_cost(matrix, torch.from_numpy(a), torch.from_numpy(b))
+    value.backward()
+    assert value.item() == pytest.approx(truth.fun, rel=1e-9)
+    np.testing.assert_allclose(matrix.grad.sum(0), b, atol=1e-12)
+    np.testing.assert_allclose(matrix.grad.sum(1), a, atol=1e-12)
+    assert torch.autograd.gradcheck(transport_cost, (matrix,))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
+def test_single_samples(shape: tuple[int, int]) -> None:
+    x, y = sample(shape[0], 3, 1), sample(shape[1], 3, 2)
+    expected = squared_distances(x, y).mean().sqrt()
+    torch.testing.assert_close(wasserstein(x, y), expected)
+
+
+def test_values_that_are_not_finite_are_reported() -> None:
+    x = sample(3, 2)
+    x[0, 0] = torch.nan
+    with pytest.raises(DivergedError, match="not finite"):
+        wasserstein(x, sample(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "p"),
+    [
+        (torch.zeros(3, 2), torch.zeros(3, 4), 2),
+        (torch.zeros(0, 2), torch.zeros(3, 2), 2),
+        (torch.zeros(3, 2), torch.zeros(3, 2), 0),
+    ],
+)
+def test_wrong_arguments_are_refused(x: torch.Tensor, y: torch.Tensor, p: int) -> None:
+    with pytest.raises(ValueError, match=r"Expected|non-empty|order"):
+        wasserstein(x, y, p=p)
+
+
+def test_wrong_masses_are_refused() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        transport_cost(torch.zeros(3, 2), a=torch.ones(2))

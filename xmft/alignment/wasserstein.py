@@ -1,0 +1,148 @@
+"""Exact optimal transport between two batches of features.
+
+The plan comes from the network simplex of POT, so the distance has no entropic bias and no
+regularisation to tune against the scale of the features. Only the plan is found outside autograd:
+at the optimum the derivative of the cost is that of <P, C> with P held fixed (envelope theorem).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import ot
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from xmft.errors import DivergedError
+
+# The simplex stops at the optimum; the bound only has to be out of reach of real problems, since
+# a plan cut short would be silently wrong.
+_MAX_PIVOTS = 10**8
+
+
+def transport_plan(
+    cost: Float[Tensor, "n m"],
+    a: Float[Tensor, " n"] | None = None,
+    b: Float[Tensor, " m"] | None = None,
+) -> Float[Tensor, "n m"]:
+    """Find the exact optimal coupling for a ground cost.
+
+    Args:
+        cost: Ground cost `[n, m]` on any device.
+        a: Mass of the rows `[n]`, uniform if None.
+        b: Mass of the columns `[m]`, uniform if None; scaled to the total mass of `a`.
+
+    Returns:
+        The plan `[n, m]`, float64 on the CPU, without gradient.
+
+    Raises:
+        ValueError: a shape does not fit, or a side is empty.
+        DivergedError: the cost holds NaN or infinite values.
+    """
+    if cost.ndim != 2 or 0 in cost.shape:
+        raise ValueError(f"The cost must be a non-empty matrix, found shape {tuple(cost.shape)}.")
+    masses = []
+    for name, mass, size in (("a", a, cost.shape[0]), ("b", b, cost.shape[1])):
+        if mass is None:
+            masses.append(np.full(size, 1 / size))
+        elif mass.shape == (size,):
+            masses.append(mass.detach().cpu().double().numpy())
+        else:
+            raise ValueError(f"{name} must have shape ({size},), found {tuple(mass.shape)}.")
+    # `.cpu()` before `.double()`: not every accelerator has float64.
+    matrix = cost.detach().cpu().double().contiguous().numpy()
+    if not np.isfinite(matrix).all():
+        raise DivergedError(
+            "The transport cost is not finite: the features hold NaN or infinite values. "
+            "Lower the learning rate of the alignment stage or check the inputs."
+        )
+    # What a row or a column costs whatever its partner cannot move the plan; taking it out halves
+    # the pivots of the simplex (5000 x 132 samples of 768 channels: 0.12 -> 0.06 s).
+    matrix = matrix - matrix.mean(1, keepdims=True)
+    matrix -= matrix.mean(0)
+    rows, columns = masses
+    columns = columns * (rows.sum() / columns.sum())
+    return torch.from_numpy(ot.emd(rows, columns, matrix, numItermax=_MAX_PIVOTS))
+
+
+def transport_cost(
+    cost: Float[Tensor, "n m"],
+    a: Float[Tensor, " n"] | None = None,
+    b: Float[Tensor, " m"] | None = None,
+) -> Float[Tensor, ""]:
+    """Return <P*, cost> with the exact optimal plan P*, differentiable in `cost`.
+
+    Args:
+        cost: Ground cost `[n, m]`.
+        a: Mass of the rows `[n]`, uniform if None.
+        b: Mass of the columns `[m]`, uniform if None.
+
+    Raises:
+        ValueError: a shape does not fit, or a side is empty.
+        DivergedError: the cost holds NaN or infinite values.
+    """
+    return (transport_plan(cost, a, b).to(cost) * cost).sum()
+
+
+def wasserstein(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, p: int = 2
+) -> Float[Tensor, ""]:
+    """Return W_p between the uniform measures on two batches of features.
+
+    W_p(x, y)^p = min_P sum_ij P_ij |x_i - y_j|^p with the Euclidean norm; p = 1 is the distance of
+    Kantorovich-Rubinstein duality (the one a Lipschitz bound needs), p = 2 bounds it from above.
+    Where x and y coincide the gradient is 0, a subgradient.
+
+    Args:
+        x: Features `[n, d]`.
+        y: Features `[m, d]`.
+        p: Order, at least 1.
+
+    Returns:
+        The distance (the p-th root is taken), a scalar of float32 or better; autocast is ignored.
+
+    Raises:
+        ValueError: p < 1, or the shapes do not fit.
+        DivergedError: the features hold NaN or infinite values.
+
+    Source: feature alignment, Eq. 5 of RECRAFT (arXiv 2601.18231), without the entropic term of
+    its released code.
+    """
+    if p < 1:
+        raise ValueError(f"The order p of a Wasserstein distance is at least 1, found {p}.")
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"Expected features [n, d] and [m, d], found {tuple(x.shape)} and {tuple(y.shape)}."
+        )
+    x, y = at_least_float32(x), at_least_float32(y)
+    with torch.no_grad():
+        plan = transport_plan(squared_distances(x, y).pow(p / 2))
+        i, j = (index.to(x.device) for index in plan.nonzero(as_tuple=True))
+        weights = plan[plan > 0].to(x)
+    # A vertex of the transport polytope has at most n + m - 1 entries, so differences of the paired
+    # samples are cheaper than the whole cost matrix, and free of cancellation.
+    gaps = torch.linalg.vector_norm(x[i] - y[j], dim=1)
+    total = (weights * gaps.pow(p)).sum()
+    if p == 1:
+        return total
+    # The root has an infinite slope at 0; both branches of `where` must be finite for autograd.
+    positive = total > 0
+    return torch.where(positive, torch.where(positive, total, 1.0).pow(1 / p), total)
+
+
+def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Return |x_i - y_j|^2 as `[n, m]`, by one matrix product.
+
+    Both sides are moved by the mean of `x` first: far from the origin the expansion of the square
+    would cancel.
+    """
+    center = x.detach().mean(0)
+    x, y = x - center, y - center
+    squares = x.square().sum(1)[:, None] + y.square().sum(1)
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.addmm(squares, x, y.T, alpha=-2).clamp_min(0)
+
+
+def at_least_float32(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return `x` itself or, of half precision, in float32: differences of sums need the digits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,0 +1,102 @@
+"""The target embedder: fields of another modality to the token sequence a transformer reads."""
+
+from __future__ import annotations
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xmft.errors import RequestError
+
+
+def patch_size(grid: tuple[int, ...], max_tokens: int) -> int:
+    """Return the smallest patch side that cuts `grid` evenly into at most `max_tokens` tokens.
+
+    On one axis this is the stacking rule of ORCA: the smallest divisor s of the length L with
+    L / s <= max_tokens.
+
+    Raises:
+        RequestError: no common divisor of the axes leaves so few tokens.
+    """
+    for side in range(1, min(grid) + 1):
+        even = all(length % side == 0 for length in grid)
+        if even and math.prod(length // side for length in grid) <= max_tokens:
+            return side
+    raise RequestError(
+        f"A grid of {'x'.join(map(str, grid))} points cannot be cut into at most {max_tokens} "
+        "equal square patches. Raise max_tokens or choose another resolution."
+    )
+
+
+def to_patches(x: Tensor, side: int) -> Float[Tensor, "n tokens values"]:
+    """Cut `[n, channels, *grid]` into patches, row-major; values run channel-first in a patch."""
+    if x.ndim == 3:
+        return x.unflatten(2, (-1, side)).transpose(1, 2).flatten(2)
+    patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # n c rows s columns s
+    return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
+def from_patches(
+    patches: Float[Tensor, "n tokens values"], side: int, shape: tuple[int, ...]
+) -> Tensor:
+    """Undo `to_patches`; `shape` is `(channels, *grid)`."""
+    channels, *grid = shape
+    if len(grid) == 1:
+        return patches.unflatten(2, (channels, side)).transpose(1, 2).flatten(2)
+    rows, columns = (length // side for length in grid)
+    x = patches.unflatten(1, (rows, columns)).unflatten(3, (channels, side, side))
+    return x.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+
+
+class PatchEmbedder(nn.Module):
+    """Linear patches + LayerNorm + learned positions (ORCA's embedder, one and two axes).
+
+    A linear map of non-overlapping patches is the convolution with kernel = stride of the
+    public implementations. Two-dimensional patches become tokens in row-major order.
+
+    Attributes:
+        side: Patch side in grid points.
+        tokens: Length of the token sequence.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        max_tokens: int,
+        positions: Float[Tensor, "longest width"],
+        norm: nn.LayerNorm,
+    ) -> None:
+        """Build for inputs of `shape` = `(channels, *grid)`.
+
+        Args:
+            shape: Channels and grid of one input.
+            max_tokens: Longest sequence wanted.
+            positions: Position table to start from; its first rows are copied.
+            norm: LayerNorm to start from; copied.
+
+        Raises:
+            RequestError: the sequence is longer than the position table.
+        """
+        super().__init__()
+        channels, *grid = shape
+        self.side = patch_size(tuple(grid), max_tokens)
+        self.tokens = math.prod(length // self.side for length in grid)
+        longest, width = positions.shape
+        if self.tokens > longest:
+            raise RequestError(
+                f"The input makes {self.tokens} tokens, but the encoder has {longest} positions. "
+                f"Set max_tokens to {longest} or less."
+            )
+        self.project = nn.Linear(channels * self.side ** len(grid), width)
+        nn.init.xavier_uniform_(self.project.weight, gain=math.sqrt(2))
+        nn.init.zeros_(self.project.bias)
+        self.norm = nn.LayerNorm(width, eps=norm.eps)
+        self.norm.load_state_dict(norm.state_dict())
+        self.positions = nn.Parameter(positions[: self.tokens].detach().clone())
+
+    def forward(self, x: Tensor) -> Float[Tensor, "n tokens width"]:
+        """Embed standardised fields `[n, channels, *grid]`."""
+        embedded: Tensor = self.norm(self.project(to_patches(x, self.side)))
+        return embedded + self.positions

@@ -1,0 +1,113 @@
+"""What a method is: a name, a configuration, and the stages it trains in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from xmft.backbones import Backbone
+from xmft.metrics import losses
+from xmft.model import CrossModalModel
+from xmft.pseudo_labels import pseudo_labels
+from xmft.registry import Registry
+from xmft.sources import Source, SourceConfig
+from xmft.stages import Batch, Indices, Stage, shuffled_batches
+from xmft.task import Recipe, TaskData
+
+
+class MethodConfig(BaseModel):
+    """Base of the nested `Config` of every method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """All that a method may look at when it lays out its stages.
+
+    Attributes:
+        data: The task's splits; methods use the training split alone.
+        recipe: How the target is fitted.
+        backbone: The pretrained encoder before training; features of the source come from it.
+        proxy: Name of the source proxy.
+        seed: Seed of the cell.
+        device: Where the model lives.
+        cache: Folder for artefacts shared between cells.
+    """
+
+    data: TaskData
+    recipe: Recipe
+    backbone: Backbone
+    proxy: str
+    seed: int
+    device: torch.device
+    cache: Path
+
+    def source(self, config: SourceConfig) -> Source:
+        """Return the source proxy's artefacts under this backbone."""
+        return Source(self.proxy, self.backbone, config, self.cache)
+
+    def target_classes(self, clusters: int) -> Indices:
+        """Return the class of each training sample: its label, or a cluster of dense targets."""
+        targets = np.asarray(self.data.train.targets)
+        if self.data.task.kind == "classification":
+            return targets.astype(np.int64)
+        return pseudo_labels(targets, clusters=clusters)
+
+
+class Method(ABC):
+    """A way to fine-tune; owns no loop, no optimizer and no files.
+
+    Attributes:
+        name: Name in the registry, on the command line and in the ledger.
+        version: Raised when the same configuration starts to give other numbers.
+        title: One line for `xmft list methods`.
+        pretrained: Whether the encoder starts from its pretrained weights.
+        uses_source: Whether the source proxy takes part (and so belongs to the cell id).
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    title: ClassVar[str]
+    pretrained: ClassVar[bool] = True
+    uses_source: ClassVar[bool] = False
+
+    class Config(MethodConfig):
+        """No options."""
+
+    def __init__(self, config: Any) -> None:
+        """Create from a validated `Config`."""
+        self.config = config
+
+    @abstractmethod
+    def stages(self, context: Context) -> list[Stage]:
+        """Return the stages in the order in which they are trained."""
+
+
+methods: Registry[type[Method]] = Registry("method")
+
+
+def fitting_stage(context: Context) -> Stage:
+    """Target fitting: all parameters on the task's own loss, as every method ends."""
+    task, recipe = context.data.task, context.recipe
+    per_sample = losses[task.loss]
+
+    def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": per_sample(model(batch.inputs), batch.targets)}
+
+    return Stage(
+        name="fitting",
+        trains=("embedder", "encoder", "head"),
+        objective=objective,
+        batches=shuffled_batches(len(context.data.train), recipe.batch_size, context.seed),
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        validates=True,
+    )

@@ -1,0 +1,29 @@
+"""Naive fine-tuning, and the same from random weights."""
+
+from __future__ import annotations
+
+from xmft.methods.method import Context, Method, fitting_stage, methods
+from xmft.stages import Stage
+
+
+@methods.register("nft")
+class NaiveFineTuning(Method):
+    """Fine-tune everything on the target at once, without alignment (NFT of the ORCA paper)."""
+
+    name = "nft"
+    version = 1
+    title = "naive fine-tuning: all parameters on the task loss, no alignment"
+
+    def stages(self, context: Context) -> list[Stage]:
+        """Return target fitting alone."""
+        return [fitting_stage(context)]
+
+
+@methods.register("scratch")
+class Scratch(NaiveFineTuning):
+    """NFT with the encoder drawn at random: what pretraining gives is the difference to NFT."""
+
+    name = "scratch"
+    version = 1
+    title = "the same architecture from random weights"
+    pretrained = False

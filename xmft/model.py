@@ -1,0 +1,113 @@
+"""The model every method trains: target embedder, pretrained encoder, target head."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xmft.backbones import Backbone
+from xmft.embedders import PatchEmbedder
+from xmft.errors import DataError
+from xmft.heads import ClassHead, PatchHead
+from xmft.task import Recipe, TaskData
+
+# Statistics of memory-mapped arrays are taken block by block.
+_BLOCK = 1024
+
+
+class CrossModalModel(nn.Module):
+    """embedder -> encoder -> head, in physical units on both ends.
+
+    Inputs are standardised per channel and dense outputs are the training mean (per point) plus
+    a multiple of the training spread (per channel), with statistics of the whole training split.
+
+    Attributes:
+        embedder: The target embedder (phi).
+        encoder: The pretrained body.
+        head: The target predictor.
+    """
+
+    input_mean: Tensor
+    input_spread: Tensor
+    output_offset: Tensor
+    output_scale: Tensor
+
+    def __init__(self, backbone: Backbone, data: TaskData, recipe: Recipe) -> None:
+        super().__init__()
+        task, train = data.task, data.train
+        self.embedder = PatchEmbedder(
+            train.inputs.shape[1:],
+            max_tokens=recipe.max_tokens,
+            positions=backbone.positions,
+            norm=backbone.norm,
+        )
+        self.encoder = backbone.encoder
+        self.head: nn.Module
+        if task.kind == "dense":
+            if train.targets.shape[2:] != train.inputs.shape[2:]:
+                raise DataError(
+                    f"{task.name}: targets lie on a grid of {train.targets.shape[2:]} points, "
+                    f"inputs on {train.inputs.shape[2:]}; the dense head needs the same grid."
+                )
+            self.head = PatchHead(backbone.width, self.embedder.side, train.targets.shape[1:])
+            offset, scale = _point_mean_and_channel_spread(train.targets)
+        else:
+            if task.classes is None:
+                raise DataError(f"{task.name}: a classification task must say how many classes.")
+            self.head = ClassHead(backbone.width, task.classes)
+            offset, scale = torch.zeros(1), torch.ones(1)
+        mean, spread = _channel_mean_and_spread(train.inputs)
+        for name, value in {
+            "input_mean": mean,
+            "input_spread": spread,
+            "output_offset": offset,
+            "output_scale": scale,
+        }.items():
+            self.register_buffer(name, value)
+
+    def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
+        """Return the target token features phi(x) of inputs in physical units."""
+        features: Tensor = self.embedder((inputs - self.input_mean) / self.input_spread)
+        return features
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Predict fields in physical units, or logits."""
+        output: Tensor = self.head(self.encoder(self.embed(inputs)))
+        return output * self.output_scale + self.output_offset
+
+
+def _moments(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and mean square over samples, float64, one pass over a memory map."""
+    total = np.zeros(array.shape[1:])
+    squares = np.zeros(array.shape[1:])
+    for start in range(0, len(array), _BLOCK):
+        block = np.asarray(array[start : start + _BLOCK], dtype=np.float64)
+        total += block.sum(axis=0)
+        squares += np.square(block).sum(axis=0)
+    return total / len(array), squares / len(array)
+
+
+def _per_channel(values: np.ndarray, shape: int) -> Tensor:
+    return torch.from_numpy(values.reshape(-1, *[1] * (shape - 1))).float()
+
+
+def _channel_mean_and_spread(array: np.ndarray) -> tuple[Tensor, Tensor]:
+    mean, square = _moments(array)
+    axes = tuple(range(1, mean.ndim))
+    centre = mean.mean(axis=axes)
+    spread = np.sqrt(np.maximum(square.mean(axis=axes) - centre**2, 0))
+    return _per_channel(centre, mean.ndim), _per_channel(_nonzero(spread), mean.ndim)
+
+
+def _point_mean_and_channel_spread(array: np.ndarray) -> tuple[Tensor, Tensor]:
+    mean, square = _moments(array)
+    axes = tuple(range(1, mean.ndim))
+    spread = np.sqrt(np.maximum((square - mean**2).mean(axis=axes), 0))
+    return torch.from_numpy(mean).float(), _per_channel(_nonzero(spread), mean.ndim)
+
+
+def _nonzero(spread: np.ndarray) -> np.ndarray:
+    """A constant channel is left as it is instead of being divided by zero."""
+    return np.where(spread > 0, spread, 1.0)

@@ -20,10 +20,11 @@ from runner.schema import Attempt, MetricValue
 from runner.sessions import CellSession
 from xmft.backbones import load_backbone
 from xmft.errors import DataError
-from xmft.fit import FitResult, fit
+from xmft.fit import fit
 from xmft.methods import Context, methods
 from xmft.metrics import metrics
 from xmft.model import CrossModalModel
+from xmft.records import FitResult
 from xmft.seeding import seed_everything
 from xmft.task import Recipe, TaskData
 

@@ -209,7 +209,14 @@ def _round(
                 trial_name_creator=_cell_id,
                 trial_dirname_creator=_cell_id,
             ),
-            run_config=tune.RunConfig(name="cells", storage_path=scratch, verbose=0, stop=stop),
+            run_config=tune.RunConfig(
+                name="cells",
+                storage_path=scratch,
+                verbose=0,
+                stop=stop,
+                # The cell's own checkpoints are in the ledger; Tune has nothing to keep.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
         )
         results = tuner.fit()
     outcomes = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from xmft.errors import DivergedError, RequestError
 from xmft.evaluation import Samples, evaluate
-from xmft.metrics import Metric, metrics
+from xmft.metrics import metrics
 from xmft.model import CrossModalModel
+from xmft.records import Best, FitResult, History, Score
+from xmft.schedule import warmup_then_linear
 from xmft.seeding import seed_everything
 from xmft.session import Progress, Session
 from xmft.stages import Batch, Indices, Stage
@@ -22,62 +24,6 @@ from xmft.task import CurvePoint, Recipe, TaskData
 
 # Steps between two progress reports inside an epoch.
 _REPORT_EVERY = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One exact metric of one split; `epoch` is that of the parameters that were scored."""
-
-    split: str
-    selection: str
-    metric: str
-    value: float
-    epoch: int
-
-
-@dataclass(kw_only=True)
-class History:
-    """What accumulates over a run and survives an interruption."""
-
-    curves: list[CurvePoint] = field(default_factory=list)
-    measurements: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def book(self, what: str, since: float) -> None:
-        """Add the time since `since` (`time.perf_counter`) to the account `what`."""
-        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - since
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitResult:
-    """Scores and curves of a finished run.
-
-    Attributes:
-        scores: Every metric of the task on val and test under both selections.
-        measurements: Quantities of the stages, `stage/when/key`.
-        seconds: Time by stage name, and under `eval`.
-        resumed_epochs: Epochs that were restored, not trained.
-    """
-
-    scores: tuple[Score, ...]
-    curves: tuple[CurvePoint, ...]
-    measurements: dict[str, float]
-    seconds: dict[str, float]
-    resumed_epochs: int
-
-
-@dataclass(kw_only=True)
-class _Best:
-    """The parameters with the best validation score so far."""
-
-    epoch: int = 0
-    value: float = math.nan
-    state: dict[str, Tensor] = field(default_factory=dict)
-
-    def offer(self, metric: Metric, value: float, epoch: int, model: nn.Module) -> None:
-        if self.epoch == 0 or metric.better(value, self.value):
-            self.epoch, self.value = epoch, value
-            self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
 
 class _Objective(nn.Module):
@@ -146,7 +92,7 @@ class _Run:
         }
         self.main = metrics[data.task.metrics[0]]
         self.history = History()
-        self.best = _Best()
+        self.best = Best()
         self.last_epoch = 0
 
     def run(self) -> FitResult:
@@ -159,7 +105,7 @@ class _Run:
                 measurements=saved["measurements"],
                 seconds=saved["seconds"],
             )
-            self.best = _Best(**saved["best"])
+            self.best = Best(**saved["best"])
             self.last_epoch = saved["last_epoch"]
             self.model.load_state_dict(saved["model"])
         resumed = self.last_epoch
@@ -191,7 +137,7 @@ class _Run:
         steps = len(stage.batches(0))
         self._check_division(stage)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, _warmup_then_linear(self.recipe.warmup, steps * stage.epochs)
+            optimizer, warmup_then_linear(self.recipe.warmup, steps * stage.epochs)
         )
         if done:
             assert saved is not None
@@ -375,15 +321,3 @@ class _Run:
 
     def _report(self, stage: Stage, step: int, steps: int, losses: dict[str, float]) -> None:
         self.session.report(Progress(stage=stage.name, step=step, steps=steps, losses=losses))
-
-
-def _warmup_then_linear(warmup: float, steps: int) -> Any:
-    """Linear warm-up to the peak (the first step is not wasted on rate 0), then linear decay."""
-    rising = max(1, round(warmup * steps))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return max(0.0, (steps - step) / max(1, steps - rising))
-
-    return factor

@@ -74,19 +74,21 @@ class _NotFinite:
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._path, self._layout = path, layout
-        self._count, self._first = 0, ""
+        self._count = 0
+        self._found: list[tuple[int, str]] = []
 
     def add(self, dataset: str, samples: Indices, values: npt.NDArray[Any]) -> None:
         wrong = np.count_nonzero(~np.isfinite(values.reshape(len(values), -1)), axis=1)
-        if wrong.any() and not self._count:
-            self._first = f"sample {samples[np.argmax(wrong > 0)]} of '{dataset}'"
-        self._count += int(wrong.sum())
+        if wrong.any():
+            self._count += int(wrong.sum())
+            self._found.append((int(samples[np.argmax(wrong > 0)]), dataset))
 
     def check(self) -> None:
         if self._count:
+            sample, dataset = min(self._found)
             raise DataError(
                 f"{self._path}: found {self._count} values that are NaN or infinite, the first in "
-                f"{self._first}; expected finite values only. {self._layout.mend}"
+                f"sample {sample} of '{dataset}'; expected finite values only. {self._layout.mend}"
             )
 
 

@@ -14,7 +14,8 @@ from xmft.alignment.distortion import Distortion, feature_label_distortion
 from xmft.alignment.wasserstein import wasserstein
 from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
 from xmft.model import CrossModalModel
-from xmft.sources import PredictorConfig, SourceConfig, SourceFeatures, SourcePredictor
+from xmft.source_predictor import PredictorConfig, SourcePredictor
+from xmft.sources import SourceConfig, SourceFeatures
 from xmft.stages import Batch, Indices, Stage, stratified_batches
 
 # The bound's terms are measured on this many training samples, the same before and after.

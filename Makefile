@@ -1,0 +1,39 @@
+# Every target makes what it needs, the virtual environment included.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help quickstart test lint bench clean
+
+help:
+	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
+	@echo "make test        set up, run the tests"
+	@echo "make lint        set up, ruff and mypy"
+	@echo "make bench       set up, timings against straightforward versions"
+	@echo "make clean       remove the virtual environment (results and data stay)"
+
+# The stamp is written last, so an interrupted installation is done again.
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+quickstart: .venv/installed
+	$(BIN)/xmft run quick
+	$(BIN)/xmft leaderboard
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks.performance.alignment
+	$(BIN)/python -m benchmarks.performance.training_loop
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,101 @@
+"""`xmft data`: look at, fetch, generate and check the data of tasks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runner.cli_options import Data, console, data_root, errors, example, guarded, plain_table
+from xmft.errors import DataError, RequestError
+
+app = typer.Typer(
+    help="Look at, fetch, generate and check the data of tasks.", no_args_is_help=True
+)
+
+Tasks = Annotated[list[str], typer.Argument(metavar="TASKS...", help="names; * and ? match")]
+
+
+def _named_tasks(patterns: list[str]) -> list[str]:
+    """Expand patterns over base names; a full name or variant stands for itself."""
+    from benchmarks import catalog
+    from runner.config import select
+
+    found: list[str] = []
+    for pattern in patterns:
+        if any(c in pattern for c in "*?["):
+            found += select(catalog.names(), [pattern], kind="task")
+        else:
+            catalog.get(pattern)
+            found.append(pattern)
+    return found
+
+
+@app.command("status", epilog=example("xmft data status --data ~/pdebench"))
+@guarded
+def data_status(
+    tasks: Annotated[list[str], typer.Argument(metavar="[TASKS...]")] = [],  # noqa: B006
+    data: Data = None,
+) -> None:
+    """Say for each task where its data are, or what is missing."""
+    from benchmarks import catalog
+    from xmft.task import Recipe
+
+    root = data_root(data)
+    table = plain_table("task", "origin", "")
+    for name in _named_tasks(tasks or ["*"]):
+        try:
+            source = catalog.locate(name, data_root=root, recipe=Recipe())
+            table.add_row(name, source.origin, source.note)
+        except DataError as error:
+            table.add_row(name, "missing", str(error))
+    console.print(table)
+
+
+@app.command("fetch", epilog=example("xmft data fetch pdebench/advection --data ~/pdebench"))
+@guarded
+def data_fetch(tasks: Tasks, data: Data = None) -> None:
+    """Download the official files, checked against their published checksums."""
+    from benchmarks import catalog
+
+    for name in _named_tasks(tasks):
+        for path in catalog.fetch(name, data_root=data_root(data)):
+            console.print(f"{name}: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command("generate", epilog=example("xmft data generate pdebench/darcy:beta1.0 --samples 640"))
+@guarded
+def data_generate(
+    tasks: Tasks,
+    data: Data = None,
+    samples: Annotated[int | None, typer.Option(min=10, help="samples [the task's own]")] = None,
+    resolution: Annotated[int | None, typer.Option(min=4, help="points per axis")] = None,
+) -> None:
+    """Compute samples with our own solvers, in the official file layout."""
+    from benchmarks import catalog
+    from xmft.task import Recipe
+
+    recipe = Recipe(samples=samples, resolution=resolution)
+    for name in _named_tasks(tasks):
+        if not catalog.get(name).generatable:
+            raise RequestError(f"The data of {name} cannot be generated: xmft data fetch {name}")
+        with console.status(f"generating {name}"):
+            source = catalog.make_ready(name, data_root=data_root(data), recipe=recipe)
+        console.print(f"{name}: {source.note}", highlight=False, soft_wrap=True)
+
+
+@app.command("verify", epilog=example("xmft data verify 'pdebench/*' --data ~/pdebench"))
+@guarded
+def data_verify(tasks: Tasks, data: Data = None) -> int:
+    """Check files in full: layout, values, checksum where one is published."""
+    from benchmarks import catalog
+
+    bad = 0
+    for name in _named_tasks(tasks):
+        try:
+            for line in catalog.verify(name, data_root=data_root(data)):
+                console.print(f"{name}: {line}", highlight=False, soft_wrap=True)
+        except DataError as error:
+            bad += 1
+            errors.print(f"{name}: {error}", style="red", highlight=False, soft_wrap=True)
+    return 1 if bad else 0

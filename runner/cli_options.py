@@ -1,0 +1,113 @@
+"""What the commands share: options, the console, errors as sentences."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from xmft.errors import DataError, RequestError
+
+if TYPE_CHECKING:
+    from runner.config import Grid
+
+# Where the output goes to a file or a pipe, tables need not fit a terminal.
+console = Console(width=None if sys.stdout.isatty() else 140)
+errors = Console(stderr=True)
+
+GridName = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid or a YAML file")]
+Results = Annotated[str, typer.Option("--results", metavar="DIR", help="folder or URI of results")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="data root [$XMFT_DATA or ~/.cache/xmft]"),
+]
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="change the grid; repeatable")
+]
+TaskFilter = Annotated[
+    list[str], typer.Option("--tasks", metavar="GLOB", help="only these; repeatable, or a,b")
+]
+MethodFilter = Annotated[
+    list[str], typer.Option("--methods", metavar="GLOB", help="only these; repeatable, or a,b")
+]
+SeedFilter = Annotated[
+    list[str], typer.Option("--seeds", metavar="N", help="these seeds; repeatable, or 0,1,2")
+]
+
+
+def example(*lines: str) -> str:
+    """Return the epilog of a command's help."""
+    return "**Example**\n\n" + "\n\n".join(f"`{line}`" for line in lines)
+
+
+def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
+    """Turn errors made for people into one sentence and exit code 2."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except (RequestError, DataError) as error:
+            errors.print(
+                f"xmft: {error}", style="red", highlight=False, soft_wrap=True, markup=False
+            )
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # `xmft ... | head`
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+        raise typer.Exit(code or 0)
+
+    return run
+
+
+def data_root(data: Path | None) -> Path:
+    """Return the absolute data root.
+
+    Raises:
+        RequestError: --data names no folder.
+    """
+    from benchmarks import catalog
+
+    root = catalog.default_data_root() if data is None else data.expanduser()
+    if data is not None and not root.is_dir():
+        raise RequestError(f"The data root {root} given with --data is not a folder.")
+    return root.absolute()
+
+
+def chosen_grid(
+    name: str, settings: list[str], tasks: list[str], methods: list[str], seeds: list[str]
+) -> Grid:
+    """Read a grid and narrow it down to what the filters leave.
+
+    Raises:
+        RequestError: the grid or a filter is wrong.
+    """
+    from runner.config import load_grid, select
+
+    grid = load_grid(name, settings)
+    changes: dict[str, Any] = {
+        "tasks": select(grid.tasks, tasks, kind="task"),
+        "methods": select(grid.methods, methods, kind="method"),
+    }
+    if seeds:
+        try:
+            changes["seeds"] = [int(s) for part in seeds for s in part.split(",") if s]
+        except ValueError:
+            raise RequestError(f"--seeds takes whole numbers, found '{' '.join(seeds)}'.") from None
+    return grid.model_copy(update=changes)
+
+
+def plain_table(*columns: str) -> Table:
+    """Return a table without lines."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import catalog
+from benchmarks.nasbench360.satellite import standardise
+from xmft.errors import DataError, RequestError
+from xmft.task import Recipe, TaskData
+
+NAME = "nasbench360/satellite"
+
+
+def _write(folder: Path, split: str, count: int, seed: int = 0, **changed: Any) -> Path:
+    rng = np.random.default_rng(seed)
+    content = {
+        "data": rng.normal(3.0, 2.0, (count, 46)),
+        "label": 1 + np.arange(count) % 24,
+        **changed,
+    }
+    path = folder / f"satellite_{split}.npy"
+    np.save(path, np.array(content, dtype=object), allow_pickle=True)
+    return path
+
+
+def _load(data_root: Path, **recipe: Any) -> TaskData:
+    return catalog.load(NAME, data_root=data_root, recipe=Recipe(**recipe))
+
+
+def _message(data_root: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        _load(data_root)
+    return str(caught.value)
+
+
+def test_splits_shapes_and_scaling(data_root: Path) -> None:
+    _write(data_root, "train", 50, 1)
+    _write(data_root, "test", 30, 2)
+    data = _load(data_root)
+    assert [len(part) for part in (data.train, data.val, data.test)] == [45, 5, 30]
+    assert data.origin == "official"
+    assert data.task.classes == 24
+    for part in (data.train, data.val, data.test):
+        assert part.inputs.shape[1:] == (1, 46) and part.inputs.dtype == np.float32
+        assert part.targets.dtype == np.int64
+        np.testing.assert_allclose(part.inputs.mean(axis=2), 0, atol=1e-6)
+        np.testing.assert_allclose(np.square(part.inputs).mean(axis=2), 1, rtol=1e-5)
+    raw = np.random.default_rng(2).normal(3.0, 2.0, (30, 46))
+    np.testing.assert_array_equal(data.test.targets, np.arange(30) % 24)
+    slopes = [np.polyfit(x, z, 1)[0] for x, z in zip(raw, data.test.inputs[:, 0], strict=True)]
+    np.testing.assert_allclose(slopes, 1 / raw.std(axis=1), rtol=1e-5)
+    rows = {row.tobytes() for row in data.train.inputs} | {row.tobytes() for row in data.val.inputs}
+    assert len(rows) == 50
+    assert not rows & {row.tobytes() for row in data.test.inputs}
+
+
+def test_a_constant_series_becomes_zeros() -> None:
+    values = np.stack([np.full(46, 0.1), np.zeros(46), np.full(46, 1e9), np.arange(46.0) * 1e-9])
+    scaled = standardise(values)
+    assert (scaled[:3] == 0).all()
+    np.testing.assert_allclose(scaled[3].std(), 1, rtol=1e-5)
+
+
+def test_a_cap_takes_the_first_of_both_files(data_root: Path) -> None:
+    train = _write(data_root, "train", 50, label=1 + np.arange(50) % 24)
+    _write(data_root, "test", 30)
+    data = _load(data_root, samples=20)
+    assert [len(part) for part in (data.train, data.val, data.test)] == [17, 1, 2]
+    labels = np.sort(np.concatenate([data.train.targets, data.val.targets]))
+    np.testing.assert_array_equal(labels, np.arange(18))
+    assert str(train) in data.source
+    assert [len(part) for part in vars(_load(data_root, samples=10_000)).values()
+            if hasattr(part, "inputs")] == [45, 5, 30]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"label": np.arange(50)}, "3 labels lie outside 1..24, the first is 0 at sample 0"),
+        ({"label": np.ones(49, int)}, "'label' has the shape (49,) and the type int64"),
+        ({"label": np.ones(50)}, "the type float64, expected 50 integers"),
+        ({"data": np.ones((50, 45))}, "'data' has the shape (50, 45)"),
+        ({"data": np.ones((50, 46), int)}, "the type int64, expected floating-point numbers"),
+        ({"xmft_origin": "else"}, "'xmft_origin' is 'else', expected one of official"),
+    ],
+)
+def test_bad_content(data_root: Path, changed: dict[str, Any], found: str) -> None:
+    if found.startswith("3 labels"):
+        changed = {"label": np.r_[0, np.tile(np.arange(1, 25), 2)[:47], 25, 26]}
+    path = _write(data_root, "train", 50, **changed)
+    _write(data_root, "test", 30)
+    message = _message(data_root)
+    assert message.startswith(f"{path}: ") and found in message
+    assert "`xmft data fetch nasbench360/satellite --data" in message
+
+
+def test_values_that_are_not_finite(data_root: Path) -> None:
+    values = np.ones((50, 46))
+    values[[7, 9], 3] = np.nan, np.inf
+    _write(data_root, "train", 50, data=values)
+    _write(data_root, "test", 30)
+    assert "2 values of 'data' are NaN or infinite, the first in sample 7" in _message(data_root)
+
+
+def test_no_dictionary(data_root: Path) -> None:
+    np.save(data_root / "satellite_train.npy", np.array(None, dtype=object), allow_pickle=True)
+    _write(data_root, "test", 30)
+    assert "expected a dictionary with 'data' and 'label'" in _message(data_root)
+
+
+def test_too_few_series(data_root: Path) -> None:
+    _write(data_root, "train", 2)
+    _write(data_root, "test", 30)
+    assert "found 2 and 30 series, expected at least 3" in _message(data_root)
+
+
+def test_missing_files(data_root: Path) -> None:
+    message = _message(data_root)
+    assert "needs satellite_train.npy, satellite_test.npy, looked for everywhere" in message
+    path = _write(data_root, "train", 50)
+    message = _message(data_root)
+    assert f"needs satellite_test.npy, looked for everywhere under {data_root}" in message
+    assert f"found only {path}" in message
+    with pytest.raises(DataError, match="the folder does not exist"):
+        _load(data_root / "nowhere")
+
+
+def test_files_of_two_origins_do_not_mix(data_root: Path) -> None:
+    _write(data_root, "train", 50)
+    _write(data_root, "test", 30, xmft_origin="miniature")
+    assert "are miniature and official, expected one origin" in _message(data_root)
+    _write(data_root, "train", 50, xmft_origin="miniature")
+    assert _load(data_root).origin == "miniature"
+
+
+def test_the_length_is_fixed(data_root: Path) -> None:
+    _write(data_root, "train", 50)
+    _write(data_root, "test", 30)
+    assert len(_load(data_root, resolution=46).test) == 30
+    with pytest.raises(RequestError, match=r"series of 46 values; the recipe asks for .* 64"):
+        _load(data_root, resolution=64)
+
+
+def test_fetch_says_where_the_files_are_to_be_had(data_root: Path) -> None:
+    with pytest.raises(DataError, match="cannot be fetched automatically") as caught:
+        catalog.fetch(NAME, data_root=data_root)
+    assert "https://pde-xd.s3.amazonaws.com/satellite/" in str(caught.value)
+    paths = [_write(data_root, "train", 50), _write(data_root, "test", 30)]
+    assert catalog.fetch(NAME, data_root=data_root) == paths
+
+
+def test_verify(data_root: Path) -> None:
+    _write(data_root, "train", 50)
+    _write(data_root, "test", 23)
+    lines = catalog.verify(NAME, data_root=data_root)
+    assert "official, 50 series of 46 values" in lines[0]
+    assert "24 of 24 classes, 2 to 3 series each" in lines[1]
+    assert "23 of 24 classes, 0 to 1 series each" in lines[3]

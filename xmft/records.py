@@ -1,0 +1,69 @@
+"""What a training run writes down: scores, curves, times and its best parameters."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from xmft.metrics import Metric
+from xmft.task import CurvePoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One exact metric of one split; `epoch` is that of the parameters that were scored."""
+
+    split: str
+    selection: str
+    metric: str
+    value: float
+    epoch: int
+
+
+@dataclass(kw_only=True)
+class History:
+    """What accumulates over a run and survives an interruption."""
+
+    curves: list[CurvePoint] = field(default_factory=list)
+    measurements: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def book(self, what: str, since: float) -> None:
+        """Add the time since `since` (`time.perf_counter`) to the account `what`."""
+        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - since
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """Scores and curves of a finished run.
+
+    Attributes:
+        scores: Every metric of the task on val and test under both selections.
+        measurements: Quantities of the stages, `stage/when/key`.
+        seconds: Time by stage name, and under `eval`.
+        resumed_epochs: Epochs that were restored, not trained.
+    """
+
+    scores: tuple[Score, ...]
+    curves: tuple[CurvePoint, ...]
+    measurements: dict[str, float]
+    seconds: dict[str, float]
+    resumed_epochs: int
+
+
+@dataclass(kw_only=True)
+class Best:
+    """The parameters with the best validation score so far."""
+
+    epoch: int = 0
+    value: float = math.nan
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, metric: Metric, value: float, epoch: int, model: nn.Module) -> None:
+        """Keep a copy of the parameters if `value` is the best so far."""
+        if self.epoch == 0 or metric.better(value, self.value):
+            self.epoch, self.value = epoch, value
+            self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}

@@ -1,0 +1,22 @@
+"""Learning rate schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def warmup_then_linear(warmup: float, steps: int) -> Callable[[int], float]:
+    """Linear warm-up to the peak (the first step is not wasted on rate 0), then linear decay to 0.
+
+    Args:
+        warmup: Share of the steps that rise.
+        steps: All steps.
+    """
+    rising = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return max(0.0, (steps - step) / max(1, steps - rising))
+
+    return factor

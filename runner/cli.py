@@ -107,6 +107,7 @@ def run(
             "\nInterrupted. Finished cells are saved and the running ones have checkpoints; "
             "run the same command again to go on.",
             highlight=False,
+            soft_wrap=True,
         )
         return 130
     return _conclude(summary, ledger.uri)
@@ -131,6 +132,9 @@ def _conclude(summary: RunSummary, results: str) -> int:
             "Ray's start included)",
             highlight=False,
         )
+        resumed = sum(outcome.resumed_epochs > 0 for outcome in summary.outcomes)
+        if resumed:
+            console.print(f"{resumed} cells went on from their checkpoints", highlight=False)
     if summary.failed:
         errors.print(
             f"{summary.failed} cells failed. See xmft status --results {results}; "

@@ -20,8 +20,10 @@ from runner.ledger import Ledger
 from runner.tensorboard import EventLog
 from xmft.session import Progress, Session
 
-# Writing a checkpoint takes a tenth of a second or so; losing this much work is no loss.
+# Losing this much work is no loss. Where a checkpoint takes long to write (large models, slow
+# storage) they come less often, so that writing stays a twentieth of the time.
 _CHECKPOINT_EVERY_S = 3.0
+_CHECKPOINT_SHARE = 1 / 20
 _REPORT_EVERY_S = 0.3
 _CHECKPOINT_VERSION = 1
 
@@ -54,6 +56,7 @@ class CellSession(Session):
         self._timeout_s = timeout_s
         self._reported = 0.0
         self._saved = time.monotonic()
+        self._pause_s = _CHECKPOINT_EVERY_S
         self._events = EventLog(self._ledger, cell) if self.rank == 0 else None
 
     def report(self, progress: Progress) -> None:
@@ -76,12 +79,13 @@ class CellSession(Session):
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
         """Write a checkpoint unless the last one is seconds old."""
         now = time.monotonic()
-        if self.rank or (now - self._saved < _CHECKPOINT_EVERY_S and not force):
+        if self.rank or (now - self._saved < self._pause_s and not force):
             return
         buffer = io.BytesIO()
         torch.save({"version": _CHECKPOINT_VERSION, "state": state()}, buffer)
         self._ledger.save_checkpoint(self._cell.id, buffer.getvalue())
         self._saved = time.monotonic()
+        self._pause_s = max(_CHECKPOINT_EVERY_S, (self._saved - now) / _CHECKPOINT_SHARE)
 
     def restore(self) -> dict[str, Any] | None:
         """Read the cell's checkpoint, whoever wrote it and with however many workers."""

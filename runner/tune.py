@@ -197,8 +197,13 @@ def _round(
             "storage": scratch if _is_local(jobs[0].results) else f"{jobs[0].results}/ray",
             "max_failures": max_failures,
         }
-        # The driver of a cell with workers waits; the workers ask for their own resources.
-        resources = {"CPU": slots.threads, "GPU": slots.gpus} if alone else {"CPU": 0}
+        # The driver of a cell with workers only waits, on the head node; its workers ask for their
+        # own resources. Tune does not take an empty request, so it asks for a sliver of the node.
+        resources = (
+            {"CPU": slots.threads, "GPU": slots.gpus}
+            if alone
+            else {"node:__internal_head__": 0.001}
+        )
         stop = _StopAtFailure() if fail_fast else None
         tuner = tune.Tuner(
             tune.with_resources(_Cell if alone else _drive_workers, resources),

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from runner.config import Grid
+from runner.execute import CellJob, Outcome, Trained, attempt_cell, train_cell
+from runner.ledger import Ledger
+from runner.plan import PlannedCell, make_plan
+from runner.sessions import CellSession
+
+TINY: dict[str, Any] = {
+    "tasks": ["pdebench/advection"],
+    "methods": ["nft"],
+    "seeds": [0],
+    "backbone": "tiny-sequence",
+    "recipe": {
+        "samples": 40,
+        "resolution": 32,
+        "max_tokens": 4,
+        "epochs": 2,
+        "batch_size": 8,
+        "learning_rate": 1.0e-3,
+    },
+    "options": {
+        "recraft": {
+            "alignment_steps": 12,
+            "alignment_batch": 8,
+            "clusters": 3,
+            "source": {"samples": 32, "tokens": 8},
+            "predictor": {"plain_epochs": 2, "bounded_epochs": 1, "bounded_samples": 16},
+        }
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the cache and the data of the person who runs the tests out of them."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("XMFT_CACHE", str(folder))
+    monkeypatch.setenv("XMFT_DATA", str(tmp_path / "data"))
+    return folder
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    ledger = Ledger(tmp_path / "results")
+    ledger.prepare()
+    return ledger
+
+
+@pytest.fixture
+def tiny_content() -> Callable[..., dict[str, Any]]:
+    """Return the fields of a grid whose cells take a tenth of a second each."""
+
+    def content(**changes: Any) -> dict[str, Any]:
+        recipe = {**TINY["recipe"], **changes.pop("recipe", {})}
+        return {**TINY, "recipe": recipe, **changes}
+
+    return content
+
+
+@pytest.fixture
+def tiny_grid(tiny_content: Callable[..., dict[str, Any]]) -> Callable[..., Grid]:
+    return lambda **changes: Grid(**tiny_content(**changes))
+
+
+@pytest.fixture
+def plan_one(
+    tiny_grid: Callable[..., Grid], ledger: Ledger, data_root: Path
+) -> Callable[..., PlannedCell]:
+    """Plan a tiny grid of one cell."""
+
+    def plan(**changes: Any) -> PlannedCell:
+        (item,) = make_plan(tiny_grid(**changes), ledger, data_root)
+        return item
+
+    return plan
+
+
+@pytest.fixture
+def job_of(ledger: Ledger, data_root: Path) -> Callable[..., CellJob]:
+    """Make of a planned cell what a worker is told about it."""
+
+    def job(item: PlannedCell, **changes: Any) -> CellJob:
+        facts = {"results": ledger.uri, "problem": item.problem, **changes}
+        return CellJob(config_json=item.cell.config_json, data_root=str(data_root), **facts)
+
+    return job
+
+
+@pytest.fixture
+def train() -> Callable[..., Trained]:
+    """Train a job in this process, in a session of the given class."""
+
+    def run(
+        job: CellJob, micro_batch: int | None = None, session: type[CellSession] = CellSession
+    ) -> Trained:
+        device = torch.device("cpu")
+        return train_cell(
+            job, session(job.cell, job.results, device, None, job.timeout_s), micro_batch
+        )
+
+    return run
+
+
+@pytest.fixture
+def attempt(train: Callable[..., Trained]) -> Callable[..., Outcome]:
+    """Attempt a job in this process and write it down."""
+
+    def run(job: CellJob, session: type[CellSession] = CellSession) -> Outcome:
+        return attempt_cell(job, lambda micro_batch: train(job, micro_batch, session))
+
+    return run

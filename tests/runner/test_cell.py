@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from runner.cell import Cell, make_cell
+from runner.config import Grid
+from runner.plan import PlannedCell
+from xmft.task import Recipe, Task
+
+CELL = Cell(
+    task="pdebench/darcy:beta1.0",
+    task_version=1,
+    method="orca",
+    method_version=2,
+    method_config={"clusters": 10, "source": {"tokens": 32, "samples": 5000}},
+    recipe={"epochs": 20, "betas": [0.9, 0.98], "samples": None},
+    backbone="minilm",
+    weights="00ff",
+    source="stdlib-docs",
+    protocol="clean",
+    seed=3,
+    data="ab12",
+    metric_versions={"rmse": 2, "nrmse": 1},
+)
+# Written by hand: keys sorted at every level, no blanks, metric_versions at the end as given.
+CANONICAL = (
+    '{"backbone":"minilm","data":"ab12","method":"orca",'
+    '"method_config":{"clusters":10,"source":{"samples":5000,"tokens":32}},"method_version":2,'
+    '"metric_versions":{"rmse":2,"nrmse":1},"protocol":"clean",'
+    '"recipe":{"betas":[0.9,0.98],"epochs":20,"samples":null},"seed":3,"source":"stdlib-docs",'
+    '"task":"pdebench/darcy:beta1.0","task_version":1,"weights":"00ff"}'
+)
+GOLDEN_ID = "f81eb842845fea85"
+
+CHANGES: dict[str, Any] = {
+    "task": "pdebench/darcy",
+    "task_version": 2,
+    "method": "nft",
+    "method_version": 3,
+    "method_config": {"clusters": 10, "source": {"tokens": 32, "samples": 5001}},
+    "recipe": {"epochs": 20, "betas": [0.9, 0.99], "samples": None},
+    "backbone": "roberta-base",
+    "weights": "00fe",
+    "source": None,
+    "protocol": "released",
+    "seed": 4,
+    "data": "ab13",
+    "metric_versions": {"rmse": 2, "nrmse": 2},
+}
+
+
+def test_canonical_json_is_as_written_by_hand() -> None:
+    assert CELL.config_json == CANONICAL
+
+
+def test_the_id_is_the_start_of_the_hash_and_has_not_changed() -> None:
+    assert CELL.id == hashlib.sha256(CANONICAL.encode()).hexdigest()[:16]
+    # If this fails, results that people have are not found any more: raise a version instead.
+    assert CELL.id == GOLDEN_ID
+
+
+def test_json_round_trip() -> None:
+    again = Cell.from_json(CELL.config_json)
+    assert again == CELL
+    assert again.id == CELL.id
+    assert list(again.metric_versions) == ["rmse", "nrmse"]
+
+
+def test_every_field_has_a_change_below() -> None:
+    assert set(CHANGES) == {field.name for field in fields(Cell)}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_of_any_field_changes_the_id(name: str) -> None:
+    changed = replace(CELL, **{name: CHANGES[name]})
+    assert changed.id != CELL.id
+    assert Cell.from_json(changed.config_json) == changed
+
+
+def test_the_order_of_keys_does_not_matter() -> None:
+    shuffled = replace(
+        CELL,
+        method_config={"source": {"samples": 5000, "tokens": 32}, "clusters": 10},
+        recipe={"samples": None, "betas": [0.9, 0.98], "epochs": 20},
+    )
+    assert shuffled.id == CELL.id
+
+
+def test_the_order_of_the_metrics_does() -> None:
+    # The first metric is the main one: best_val selects on it.
+    swapped = replace(CELL, metric_versions={"nrmse": 1, "rmse": 2})
+    assert swapped.id != CELL.id
+
+
+def test_values_without_a_json_form_are_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        _ = replace(CELL, recipe={"learning_rate": float("inf")}).id
+
+
+def test_label_is_for_people() -> None:
+    assert CELL.label == "pdebench/darcy:beta1.0 orca seed 3"
+
+
+def test_a_recipe_becomes_plain_values() -> None:
+    task = Task(
+        name="suite/name",
+        version=7,
+        title="",
+        kind="dense",
+        loss="nrmse",
+        metrics=("nrmse",),
+    )
+    cell = make_cell(
+        task=task,
+        method="nft",
+        method_version=1,
+        method_config={},
+        recipe=Recipe(learning_rate=1, betas=(0.5, 0.75)),
+        backbone="minilm",
+        weights="w",
+        source=None,
+        protocol="clean",
+        seed=0,
+        data="d",
+        metric_versions={"nrmse": 1},
+    )
+    assert (cell.task, cell.task_version) == ("suite/name", 7)
+    assert cell.recipe["betas"] == [0.5, 0.75]
+    content = json.loads(cell.config_json)
+    assert content["recipe"]["learning_rate"] == 1.0
+    assert '"learning_rate":1.0' in cell.config_json  # 1 and 1.0 are one cell
+    assert set(content["recipe"]) == set(Recipe.model_fields)
+    assert Cell.from_json(cell.config_json) == cell
+
+
+def test_what_decides_the_result_decides_the_id(
+    plan_one: Callable[..., PlannedCell], tiny_grid: Callable[..., Grid]
+) -> None:
+    options = tiny_grid().options
+    finer = {"recraft": {**options["recraft"], "predictor": {"threshold": 0.5}}}
+    variations: list[dict[str, Any]] = [
+        {},
+        {"seeds": [1]},
+        {"methods": ["scratch"]},
+        {"methods": ["recraft"]},
+        {"methods": ["recraft"], "options": finer},
+        {"tasks": ["pdebench/advection:beta1.0"]},
+        {"tasks": ["pdebench/diffusion_reaction_1d"]},
+        *({"recipe": change} for change in ({"epochs": 3}, {"samples": 50}, {"resolution": 16})),
+        *({"recipe": {"precision": "bfloat16"}} for _ in range(1)),
+    ]
+    ids = [plan_one(**variation).cell.id for variation in variations]
+    assert len(set(ids)) == len(variations)
+    assert plan_one(per_task={"pdebench/advection": {"epochs": 3}}).cell.id == ids[7]
+    assert plan_one(options={}).cell.id == ids[0]  # options of another method

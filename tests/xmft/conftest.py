@@ -1,0 +1,168 @@
+"""A dense and a classification task small enough to train in a second, and a way to train them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from xmft.backbones import load_backbone
+from xmft.fit import fit
+from xmft.methods import Context, methods
+from xmft.model import CrossModalModel
+from xmft.records import FitResult
+from xmft.seeding import seed_everything
+from xmft.session import Session
+from xmft.stages import Stage
+from xmft.task import Recipe, Split, Task, TaskData
+
+# Small values for every option that costs time.
+SOURCE = {"samples": 64, "tokens": 8}
+ALIGNMENT = {"alignment_steps": 20, "alignment_batch": 12, "clusters": 3, "source": SOURCE}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "orca": ALIGNMENT,
+    "recraft": {
+        **ALIGNMENT,
+        "predictor": {"plain_epochs": 5, "bounded_epochs": 1, "bounded_samples": 32},
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors gain nothing from threads, and sums keep their order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _data(kind: str, arrays: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> TaskData:
+    dense = kind == "dense"
+    task = Task(
+        name=f"toy/{kind}",
+        version=1,
+        title=f"a {kind} toy",
+        kind="dense" if dense else "classification",
+        loss="nrmse" if dense else "cross_entropy",
+        metrics=("nrmse", "nrmse_pdebench", "rmse") if dense else ("error_pct",),
+        classes=None if dense else 3,
+    )
+    train, val, test = (
+        Split(inputs=inputs, targets=targets) for inputs, targets in map(arrays, (45, 11, 14))
+    )
+    return TaskData(
+        task=task,
+        train=train,
+        val=val,
+        test=test,
+        origin="miniature",
+        fingerprint=kind,
+        source="made by formula",
+    )
+
+
+@pytest.fixture(scope="session")
+def dense_data() -> TaskData:
+    """Two channels of waves; the target is one channel moved plus half of the other."""
+    rng = np.random.default_rng(0)
+    x = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+
+    def arrays(count: int) -> tuple[np.ndarray, np.ndarray]:
+        size, shift = rng.uniform(0.5, 2, (2, count, 2, 1))
+        inputs = size * np.sin(x + 3 * shift) + [[0.0], [5.0]]
+        targets = np.roll(inputs[:, :1], 3, axis=2) + inputs[:, 1:] / 2
+        return inputs.astype(np.float32), targets.astype(np.float32)
+
+    return _data("dense", arrays)
+
+
+@pytest.fixture(scope="session")
+def class_data() -> TaskData:
+    """Waves of three frequencies under noise."""
+    rng = np.random.default_rng(1)
+    x = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+
+    def arrays(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.arange(count) % 3
+        waves = np.sin((1 + labels[:, None]) * x) + 0.1 * rng.standard_normal((count, 32))
+        return waves[:, None].astype(np.float32), labels.astype(np.int64)
+
+    return _data("classification", arrays)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """Three epochs of batches that do not divide the 45 samples."""
+    return Recipe(epochs=3, batch_size=8, learning_rate=3e-3, max_tokens=8)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for source artefacts, so that they are computed once."""
+    return tmp_path_factory.mktemp("artefacts")
+
+
+@pytest.fixture(scope="session")
+def configs() -> dict[str, dict[str, Any]]:
+    """Quick options of the methods that have options."""
+    return CONFIGS
+
+
+Built = tuple[CrossModalModel, list[Stage]]
+
+
+@pytest.fixture(scope="session")
+def build(cache: Path) -> Callable[..., Built]:
+    """Build a model and the stages of a method."""
+
+    def built(
+        method: str, data: TaskData, recipe: Recipe, *, seed: int = 0, **options: Any
+    ) -> Built:
+        kind = methods[method]
+        backbone = load_backbone("tiny-sequence", pretrained=kind.pretrained, seed=seed)
+        seed_everything("model", seed)
+        model = CrossModalModel(backbone, data, recipe)
+        context = Context(
+            data=data,
+            recipe=recipe,
+            backbone=backbone,
+            proxy="stdlib-docs",
+            seed=seed,
+            device=torch.device("cpu"),
+            cache=cache,
+        )
+        config = kind.Config.model_validate({**CONFIGS.get(method, {}), **options})
+        return model, kind(config).stages(context)
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def train(build: Callable[..., Built]) -> Callable[..., tuple[CrossModalModel, FitResult]]:
+    """Build and fit."""
+
+    def trained(
+        method: str,
+        data: TaskData,
+        recipe: Recipe,
+        *,
+        session: Session | None = None,
+        micro_batch: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> tuple[CrossModalModel, FitResult]:
+        model, stages = build(method, data, recipe, seed=seed, **options)
+        session = session or Session()
+        return model, fit(
+            model, stages, data, recipe, session, seed=seed, micro_batch=micro_batch
+        )
+
+    return trained

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from xmft.embedders import PatchEmbedder, from_patches, patch_size, to_patches
+from xmft.errors import RequestError
+
+
+def sample(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+# Published tasks: length, longest sequence wanted, stride and number of tokens.
+STACKING = [
+    (1000, 64, 20, 50),
+    (46, 512, 1, 46),
+    (1000, 512, 2, 500),
+    (256, 512, 1, 256),
+    (256, 128, 2, 128),
+    (1024, 256, 4, 256),
+    (1024, 32, 32, 32),
+    (1024, 128, 8, 128),
+    (3072, 128, 24, 128),
+]
+
+
+@pytest.mark.parametrize("length, longest, side, tokens", STACKING)
+def test_stacking_rule_of_the_published_tasks(
+    length: int, longest: int, side: int, tokens: int
+) -> None:
+    assert patch_size((length,), longest) == side
+    embedder = PatchEmbedder(
+        (1, length), max_tokens=longest, positions=torch.zeros(512, 4), norm=nn.LayerNorm(4)
+    )
+    assert (embedder.side, embedder.tokens) == (side, tokens)
+
+
+@pytest.mark.parametrize(
+    "grid, longest, side",
+    [((32, 32), 64, 4), ((32, 32), 63, 8), ((85, 85), 64, 17), ((12, 18), 10, 6), ((8, 8), 1, 8)],
+)
+def test_square_patches_divide_both_axes(
+    grid: tuple[int, int], longest: int, side: int
+) -> None:
+    assert patch_size(grid, longest) == side
+
+
+def test_an_impossible_cut_is_refused_with_the_numbers() -> None:
+    with pytest.raises(RequestError, match=r"7x5 points cannot be cut into at most 10 .*max_token"):
+        patch_size((7, 5), 10)
+    with pytest.raises(RequestError, match="64x32"):
+        patch_size((64, 32), 1)
+
+
+@pytest.mark.parametrize("shape, side", [((3, 12), 4), ((3, 12), 1), ((2, 8, 12), 4), ((1, 6, 6), 6)])
+def test_patches_are_undone(shape: tuple[int, ...], side: int) -> None:
+    x = sample(5, *shape)
+    patches = to_patches(x, side)
+    axes = len(shape) - 1
+    assert patches.shape == (5, int(np.prod(shape[1:])) // side**axes, shape[0] * side**axes)
+    assert torch.equal(from_patches(patches, side, shape), x)
+
+
+def test_patches_hold_the_points_that_they_cover() -> None:
+    x = sample(2, 3, 8, 12)
+    patches = to_patches(x, 4)
+    for row in range(2):
+        for column in range(3):
+            block = x[:, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            assert torch.equal(patches[:, 3 * row + column], block.flatten(1))
+
+
+def embed_by_convolution(embedder: PatchEmbedder, x: Tensor) -> Tensor:
+    channels, axes = x.shape[1], x.ndim - 2
+    kind = nn.Conv1d if axes == 1 else nn.Conv2d
+    width = embedder.project.out_features
+    convolution = kind(channels, width, kernel_size=embedder.side, stride=embedder.side)
+    with torch.no_grad():
+        kernel = embedder.project.weight.view(width, channels, *[embedder.side] * axes)
+        convolution.weight.copy_(kernel)
+        convolution.bias.copy_(embedder.project.bias)
+    tokens = convolution(x).flatten(2).transpose(1, 2)
+    return embedder.norm(tokens) + embedder.positions[None, : tokens.shape[1]]
+
+
+@pytest.mark.parametrize("shape, longest", [((3, 24), 8), ((2, 12, 8), 6)])
+def test_projection_is_the_strided_convolution(shape: tuple[int, ...], longest: int) -> None:
+    torch.manual_seed(0)
+    embedder = PatchEmbedder(
+        shape, max_tokens=longest, positions=sample(32, 16), norm=nn.LayerNorm(16)
+    )
+    nn.init.normal_(embedder.project.bias)
+    x = sample(4, *shape)
+    torch.testing.assert_close(embedder(x), embed_by_convolution(embedder, x))
+
+
+def test_it_starts_from_copies_of_positions_and_norm() -> None:
+    positions, norm = sample(32, 16), nn.LayerNorm(16, eps=1e-3)
+    nn.init.normal_(norm.weight)
+    embedder = PatchEmbedder((1, 32), max_tokens=8, positions=positions, norm=norm)
+    assert torch.equal(embedder.positions, positions[:8]) and embedder.positions.requires_grad
+    assert torch.equal(embedder.norm.weight, norm.weight) and embedder.norm.eps == 1e-3
+    with torch.no_grad():
+        embedder.positions.zero_()
+        embedder.norm.weight.zero_()
+    assert norm.weight.all() and positions.all()
+
+
+def test_the_projection_starts_as_xavier_with_gain_root_two() -> None:
+    torch.manual_seed(0)
+    embedder = PatchEmbedder(
+        (4, 512), max_tokens=16, positions=torch.zeros(16, 64), norm=nn.LayerNorm(64)
+    )
+    bound = 2**0.5 * (6 / (4 * 32 + 64)) ** 0.5
+    assert 0.98 * bound < embedder.project.weight.abs().max() <= bound
+    assert not embedder.project.bias.any()
+
+
+def test_more_tokens_than_positions_are_refused() -> None:
+    with pytest.raises(RequestError, match=r"64 tokens, but the encoder has 32 positions.*32"):
+        PatchEmbedder((1, 64), max_tokens=64, positions=torch.zeros(32, 4), norm=nn.LayerNorm(4))

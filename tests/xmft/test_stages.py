@@ -1,0 +1,93 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from xmft.stages import shuffled_batches, stratified_batches
+
+
+@pytest.mark.parametrize("count, size", [(45, 8), (16, 8), (5, 8), (1, 1)])
+def test_an_epoch_holds_every_sample_once(count: int, size: int) -> None:
+    batches = shuffled_batches(count, size, seed=0)
+    for epoch in range(3):
+        drawn = batches(epoch)
+        assert sorted(np.concatenate(drawn)) == list(range(count))
+        assert all(len(batch) == size for batch in drawn[:-1])
+        assert len(drawn) == -(-count // size)
+
+
+def test_order_depends_on_seed_and_epoch_alone() -> None:
+    first = np.concatenate(shuffled_batches(50, 8, seed=1)(0))
+    np.random.seed(0)
+    batches = shuffled_batches(50, 8, seed=1)
+    batches(3)
+    assert np.array_equal(np.concatenate(batches(0)), first)
+    assert not np.array_equal(np.concatenate(batches(1)), first)
+    assert not np.array_equal(np.concatenate(shuffled_batches(50, 8, seed=2)(0)), first)
+
+
+def labelled(*counts: int) -> np.ndarray:
+    classes = np.repeat(np.arange(len(counts)), counts)
+    return np.random.default_rng(0).permutation(classes)
+
+
+@pytest.mark.parametrize(
+    "counts, size, places",
+    [
+        ((50, 30, 20), 10, (5, 3, 2)),
+        ((50, 30, 20), 7, (4, 2, 1)),  # shares 3.5, 2.1, 1.4: the place left goes to 3.5
+        ((5, 3, 2), 8, (4, 2, 2)),  # shares 4, 2.4, 1.6
+        ((98, 1, 1), 4, (4, 0, 0)),
+        ((10,), 4, (4,)),
+    ],
+)
+def test_shares_follow_the_largest_remainder(
+    counts: tuple[int, ...], size: int, places: tuple[int, ...]
+) -> None:
+    classes = labelled(*counts)
+    for batch in stratified_batches(classes, size, 5, seed=0)(0):
+        assert tuple(np.bincount(classes[batch], minlength=len(counts))) == places
+
+
+@pytest.mark.parametrize("size", [4, 12, 60, 100])
+def test_batches_are_full_and_the_epoch_has_its_steps(size: int) -> None:
+    classes = labelled(20, 17, 8)
+    drawn = stratified_batches(classes, size, 6, seed=0)(2)
+    assert [len(batch) for batch in drawn] == [size] * 6
+    assert all(0 <= i < 45 for i in np.concatenate(drawn))
+
+
+def test_no_sample_returns_before_its_class_is_exhausted() -> None:
+    classes = labelled(20, 17, 8)
+    drawn = stratified_batches(classes, 15, 6, seed=0)(0)
+    for label, count in enumerate((20, 17, 8)):
+        walk = [i for batch in drawn for i in batch if classes[i] == label]
+        assert len(walk) > count
+        for start in range(0, len(walk), count):
+            part = walk[start : start + count]
+            assert len(set(part)) == len(part)
+        # However the walk ends, no sample is used twice more often than another.
+        uses = Counter(walk)
+        assert len(uses) == count and max(uses.values()) - min(uses.values()) <= 1
+
+
+def test_more_classes_than_places() -> None:
+    classes = labelled(*[3] * 10)
+    for batch in stratified_batches(classes, 4, 3, seed=0)(0):
+        assert len(batch) == 4 and len(set(classes[batch])) == 4
+
+
+def test_stratified_order_depends_on_seed_and_epoch_alone() -> None:
+    classes = labelled(20, 17, 8)
+    first = stratified_batches(classes, 9, 3, seed=1)(0)
+    again = stratified_batches(classes, 9, 3, seed=1)(0)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    for seed, epoch in ((1, 1), (2, 0)):
+        other = stratified_batches(classes, 9, 3, seed=seed)(epoch)
+        assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_labels_need_not_be_contiguous() -> None:
+    classes = np.array([7, 7, -1, 7, -1, 7, 7, -1])
+    (batch,) = stratified_batches(classes, 8, 1, seed=0)(0)
+    assert sorted(batch) == list(range(8))

@@ -17,11 +17,13 @@ from runner.cli_options import (
     Settings,
     TaskFilter,
     chosen_grid,
+    complain,
     console,
     data_root,
     errors,
     example,
     guarded,
+    say,
 )
 from xmft.errors import RequestError
 
@@ -101,13 +103,11 @@ def run(
         verbose=verbose,
     )
     try:
-        summary = run_grid(chosen, ledger, data_root(data), options, console)
+        summary = run_grid(chosen, ledger, data_root(data), options)
     except KeyboardInterrupt:
-        errors.print(
-            "\nInterrupted. Finished cells are saved and the running ones have checkpoints; "
-            "run the same command again to go on.",
-            highlight=False,
-            soft_wrap=True,
+        complain(
+            "Interrupted. Finished cells are saved and the running ones have checkpoints; "
+            "run the same command again to go on."
         )
         return 130
     return _conclude(summary, ledger.uri)
@@ -117,33 +117,24 @@ def _conclude(summary: RunSummary, results: str) -> int:
     for outcome in summary.outcomes:
         if outcome.status != "ok":
             last = (outcome.error or "").strip().splitlines()[-1:]
-            errors.print(
-                f"{outcome.failure}: cell {outcome.cell_id}: {''.join(last)}",
-                style="red",
-                highlight=False,
-                soft_wrap=True,
-                markup=False,
-            )
+            complain(f"{outcome.failure}: cell {outcome.cell_id}: {''.join(last)}")
     if summary.outcomes:
         ok = sum(outcome.status == "ok" for outcome in summary.outcomes)
-        console.print(
+        say(
             f"{ok} of {len(summary.outcomes)} cells finished in {summary.wall_s:.0f} s; "
             f"overhead {summary.overhead_s:.2f} s per cell (wall time outside of training, "
-            "Ray's start included)",
-            highlight=False,
+            "Ray's start included)"
         )
         resumed = sum(outcome.resumed_epochs > 0 for outcome in summary.outcomes)
         if resumed:
-            console.print(f"{resumed} cells went on from their checkpoints", highlight=False)
+            say(f"{resumed} cells went on from their checkpoints")
     if summary.failed:
-        errors.print(
-            f"{summary.failed} cells failed. See xmft status --results {results}; "
-            "run again with --retry-failed when the cause is mended.",
-            highlight=False,
-            soft_wrap=True,
+        complain(
+            f"{summary.failed} cells failed. See: xmft status --results {results}. "
+            "Run again with --retry-failed when the cause is mended."
         )
         return 1
-    console.print(f"Next: xmft leaderboard --results {results}", highlight=False, soft_wrap=True)
+    say(f"Next: xmft leaderboard --results {results}")
     return 0
 
 
@@ -206,7 +197,7 @@ def export(
 
     table = Ledger(results).read()
     export_rows(table, to)
-    console.print(f"{table.num_rows} rows written to {to}", highlight=False, soft_wrap=True)
+    say(f"{table.num_rows} rows written to {to}")
 
 
 @app.command(
@@ -249,4 +240,4 @@ def leaderboard(
         typer.echo(to_markdown(boards, ledger=ledger.uri, published=published))
     elif format_ == "csv":
         typer.echo(to_csv(boards, published=published), nl=False)
-    errors.print(f"written to {out}", highlight=False, soft_wrap=True)
+    errors.print(f"written to {out}", highlight=False, soft_wrap=True, markup=False)

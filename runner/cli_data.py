@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from runner.cli_options import Data, console, data_root, errors, example, guarded, plain_table
+from runner.cli_options import (
+    Data,
+    complain,
+    console,
+    data_root,
+    example,
+    guarded,
+    plain_table,
+    say,
+)
 from xmft.errors import DataError, RequestError
 
 app = typer.Typer(
@@ -46,9 +56,9 @@ def data_status(
     for name in _named_tasks(tasks or ["*"]):
         try:
             source = catalog.locate(name, data_root=root, recipe=Recipe())
-            table.add_row(name, source.origin, source.note)
+            table.add_row(name, source.origin, Text(source.note))
         except DataError as error:
-            table.add_row(name, "missing", str(error))
+            table.add_row(name, "missing", Text(str(error)))
     console.print(table)
 
 
@@ -60,7 +70,7 @@ def data_fetch(tasks: Tasks, data: Data = None) -> None:
 
     for name in _named_tasks(tasks):
         for path in catalog.fetch(name, data_root=data_root(data)):
-            console.print(f"{name}: {path}", highlight=False, soft_wrap=True)
+            say(f"{name}: {path}")
 
 
 @app.command("generate", epilog=example("xmft data generate pdebench/darcy:beta1.0 --samples 640"))
@@ -81,7 +91,7 @@ def data_generate(
             raise RequestError(f"The data of {name} cannot be generated: xmft data fetch {name}")
         with console.status(f"generating {name}"):
             source = catalog.make_ready(name, data_root=data_root(data), recipe=recipe)
-        console.print(f"{name}: {source.note}", highlight=False, soft_wrap=True)
+        say(f"{name}: {source.note}")
 
 
 @app.command("verify", epilog=example("xmft data verify 'pdebench/*' --data ~/pdebench"))
@@ -94,8 +104,8 @@ def data_verify(tasks: Tasks, data: Data = None) -> int:
     for name in _named_tasks(tasks):
         try:
             for line in catalog.verify(name, data_root=data_root(data)):
-                console.print(f"{name}: {line}", highlight=False, soft_wrap=True)
+                say(f"{name}: {line}")
         except DataError as error:
             bad += 1
-            errors.print(f"{name}: {error}", style="red", highlight=False, soft_wrap=True)
+            complain(f"{name}: {error}")
     return 1 if bad else 0

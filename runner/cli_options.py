@@ -41,6 +41,16 @@ SeedFilter = Annotated[
 ]
 
 
+def say(text: str) -> None:
+    """Print plain text as it is: no markup, no wrapping, paths stay whole."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def complain(text: str) -> None:
+    """Print plain text in red on standard error."""
+    errors.print(text, style="red", highlight=False, soft_wrap=True, markup=False)
+
+
 def example(*lines: str) -> str:
     """Return the epilog of a command's help."""
     return "**Example**\n\n" + "\n\n".join(f"`{line}`" for line in lines)
@@ -54,9 +64,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
         try:
             code = command(*args, **kwargs)
         except (RequestError, DataError) as error:
-            errors.print(
-                f"xmft: {error}", style="red", highlight=False, soft_wrap=True, markup=False
-            )
+            complain(f"xmft: {error}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -76,7 +84,10 @@ def data_root(data: Path | None) -> Path:
     """
     from benchmarks import catalog
 
-    root = catalog.default_data_root() if data is None else data.expanduser()
+    try:
+        root = catalog.default_data_root() if data is None else data.expanduser()
+    except RuntimeError as error:  # ~somebody who does not exist
+        raise RequestError(f"The data root {data}: {error}") from None
     if data is not None and not root.is_dir():
         raise RequestError(f"The data root {root} given with --data is not a folder.")
     return root.absolute()
@@ -90,7 +101,7 @@ def chosen_grid(
     Raises:
         RequestError: the grid or a filter is wrong.
     """
-    from runner.config import load_grid, select
+    from runner.config import Grid, load_grid, select, validated
 
     grid = load_grid(name, settings)
     changes: dict[str, Any] = {
@@ -102,7 +113,7 @@ def chosen_grid(
             changes["seeds"] = [int(s) for part in seeds for s in part.split(",") if s]
         except ValueError:
             raise RequestError(f"--seeds takes whole numbers, found '{' '.join(seeds)}'.") from None
-    return grid.model_copy(update=changes)
+    return validated(Grid, {**grid.model_dump(), **changes}, where="--seeds")
 
 
 def plain_table(*columns: str) -> Table:

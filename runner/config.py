@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,17 +16,19 @@ from xmft.registry import nearest
 from xmft.task import Protocol, Recipe
 
 M = TypeVar("M", bound=BaseModel)
+# The ledger stores seeds as int64.
+_Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Grid(BaseModel):
     """Every combination of task, method and seed under one backbone, source and protocol."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     description: str = Field("", description="one line for `xmft list grids`")
     tasks: list[str] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
-    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    seeds: list[_Seed] = Field([0, 1, 2], min_length=1)
     backbone: str = "minilm"
     source: str = Field("stdlib-docs", description="source proxy of the methods that align")
     protocol: Protocol = "clean"
@@ -62,24 +64,36 @@ def load_grid(name: str, settings: Sequence[str] = ()) -> Grid:
         RequestError: there is no such grid, or something in it is wrong.
     """
     shipped = shipped_grids()
-    path = shipped.get(name, Path(name).expanduser())
     try:
+        path = shipped[name] if name in shipped else Path(name).expanduser()
         text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         raise RequestError(
             f"Grid '{name}' is neither a shipped grid nor a readable YAML file "
             f"({type(error).__name__}). {nearest(name, shipped)}"
         ) from None
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        # A copy, because two anchors of a YAML file are one object.
+        content = _unshared(yaml.safe_load(text))
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RequestError(f"Grid {path} is not valid YAML: {reason}") from None
     if not isinstance(content, dict):
         raise RequestError(f"Grid {path} must be a mapping with the keys tasks and methods.")
+    written = content.get("tasks") or []
     for setting in settings:
         _apply(content, setting)
-    return validated(Grid, content, where=f"grid {path.name}")
+    # A key without a value means nothing to say, not null.
+    given = {key: value for key, value in content.items() if value is not None}
+    grid = validated(Grid, given, where=f"grid {path.name}")
+    for task in grid.per_task:
+        # Narrowed down on the command line, a grid may keep what it says of its other tasks.
+        if task not in grid.tasks and task not in written:
+            raise RequestError(
+                f"Unknown name '{task}' in per_task of grid {path.name}; its tasks are meant. "
+                f"{nearest(task, grid.tasks)}"
+            )
+    return grid
 
 
 def _apply(content: dict[str, Any], setting: str) -> None:
@@ -90,16 +104,17 @@ def _apply(content: dict[str, Any], setting: str) -> None:
     value = _parse(text)
     if key in Grid.model_fields:
         content[key] = value
-    elif key in Recipe.model_fields:
-        content.setdefault("recipe", {})[key] = value
-        for override in content.get("per_task", {}).values():
-            override.pop(key, None)
+    elif key in Recipe.model_fields or key.startswith("recipe."):
+        field = key.removeprefix("recipe.")
+        _mapping(content, "recipe")[field] = value
+        per_task = _mapping(content, "per_task")
+        for task in per_task:
+            _mapping(per_task, task).pop(field, None)
     elif "." in key:
-        head, _, tail = key.partition(".")
-        target = content.setdefault("recipe" if head == "recipe" else "options", {})
-        *parents, leaf = tail.split(".")
-        for parent in ([] if head == "recipe" else [head]) + parents:
-            target = target.setdefault(parent, {})
+        *parents, leaf = key.split(".")
+        target = _mapping(content, "options")
+        for parent in parents:
+            target = _mapping(target, parent)
         target[leaf] = value
     else:
         known = [*Grid.model_fields, *Recipe.model_fields]
@@ -109,11 +124,27 @@ def _apply(content: dict[str, Any], setting: str) -> None:
         )
 
 
+def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return `content[key]`, made or filled in if it is missing or empty."""
+    if content.get(key) is None:
+        content[key] = {}
+    if not isinstance(content[key], dict):
+        raise RequestError(f"'{key}' must be a mapping, found {content[key]!r}.")
+    inner: dict[str, Any] = content[key]
+    return inner
+
+
+def _unshared(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _parse(text: str) -> Any:
     """Read a value of the command line: YAML, and numbers the way people write them (1e-3)."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return text
     if isinstance(value, str):
         try:
@@ -168,9 +199,12 @@ def _is_number(text: str) -> bool:
 
 
 def _yaml_number(text: str) -> str:
-    """Write 1e-3 as YAML 1.1 wants it: with a point."""
-    mantissa, e, exponent = text.lower().partition("e")
-    return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else str(float(text))
+    """Write 1e-3 as YAML 1.1 wants it: with a point and a signed exponent, without quotes."""
+    mantissa, e, exponent = text.strip().lower().partition("e")
+    if not e:
+        return mantissa
+    point = "" if "." in mantissa else ".0"
+    return f"{mantissa}{point}e{int(exponent):+d}"
 
 
 def select(names: Sequence[str], patterns: Sequence[str], *, kind: str) -> list[str]:

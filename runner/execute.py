@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +110,8 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> T
     start = time.perf_counter()
     stages = method.stages(context)
     prepare_s = time.perf_counter() - start
-    result = fit(model, stages, data, recipe, session, seed=cell.seed, micro_batch=micro_batch)
+    with closing(session):
+        result = fit(model, stages, data, recipe, session, seed=cell.seed, micro_batch=micro_batch)
     parameters = list(model.parameters())
     return Trained(
         result=result,
@@ -290,6 +292,9 @@ def local_runner(job: CellJob, board: Any, threads: int) -> Callable[[int | None
     """Return a function that trains the cell in this process."""
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return lambda micro_batch: train_cell(
-        job, CellSession(job.cell, job.results, device, board, job.timeout_s), micro_batch
-    )
+
+    def run(micro_batch: int | None) -> Trained:
+        session = CellSession(job.cell, job.results, device, board, job.timeout_s)
+        return train_cell(job, session, micro_batch)
+
+    return run

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from xmft.errors import DataError, DivergedError, RequestError, XmftError
+from xmft.errors import DataError, DivergedError, XmftError
 
 FailureClass = Literal["oom", "infra", "data", "code", "timeout", "diverged"]
 
@@ -40,7 +40,9 @@ def classify(error: BaseException) -> FailureClass:
 def describe(error: BaseException) -> str:
     """Return a sentence for errors made for people, the traceback for the others."""
     for cause in _causes(error):
-        if isinstance(cause, (XmftError, RequestError, CellTimeoutError)):
+        # Ray makes task errors that are instances of what they wrap, with a traceback as text.
+        wrapped = hasattr(cause, "as_instanceof_cause")
+        if isinstance(cause, (XmftError, CellTimeoutError)) and not wrapped:
             return str(cause)
     return "".join(traceback.format_exception(error)).strip()
 

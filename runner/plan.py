@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from benchmarks import catalog
 from runner.cell import Cell, make_cell
 from runner.config import Grid, validated
-from runner.ledger import Ledger
+from runner.ledger import CellState, Ledger
 from xmft.backbones import weights_fingerprint
-from xmft.errors import DataError
+from xmft.errors import DataError, RequestError
 from xmft.methods import methods
 from xmft.metrics import metrics
 from xmft.registry import nearest
@@ -64,6 +64,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     recipes = {name: grid.recipe_of(name) for name in grid.tasks}
     _check_names(grid)
     entries = {name: catalog.get(name) for name in grid.tasks}
+    planned: dict[str, PlannedCell] = {}
     configs = {
         name: validated(
             methods[name].Config, grid.options.get(name, {}), where=f"options of {name}"
@@ -73,7 +74,6 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     weights = weights_fingerprint(grid.backbone)
     states = ledger.states()
     history = _median_seconds(ledger.read())
-    planned = []
     for name, entry in entries.items():
         source, problem = _locate(name, data_root, recipes[name])
         for method in grid.methods:
@@ -94,21 +94,24 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     metric_versions={m: metrics[m].version for m in entry.task.metrics},
                 )
                 known = states.get(cell.id)
-                expected = history.get((name, method, _recipe_key(cell.recipe)))
-                planned.append(
-                    PlannedCell(
-                        cell=cell,
-                        state="missing"
-                        if known is None
-                        else ("done" if known.status == "ok" else "failed"),
-                        failure=known.failure if known and known.status == "failed" else None,
-                        source=source,
-                        problem=problem,
-                        expected_s=expected if expected is not None else _guess(recipes[name]),
-                        measured=expected is not None,
-                    )
+                expected = history.get((entry.task.name, method, _recipe_key(cell.recipe)))
+                # By id: a task under two names, or a seed written twice, is one cell.
+                planned[cell.id] = PlannedCell(
+                    cell=cell,
+                    state=_state(known),
+                    failure=known.failure if known and known.status == "failed" else None,
+                    source=source,
+                    problem=problem,
+                    expected_s=expected if expected is not None else _guess(recipes[name]),
+                    measured=expected is not None,
                 )
-    return planned
+    return list(planned.values())
+
+
+def _state(known: CellState | None) -> State:
+    if known is None:
+        return "missing"
+    return "done" if known.status == "ok" else "failed"
 
 
 def to_run(planned: Sequence[PlannedCell], *, retry_failed: bool, force: bool) -> list[PlannedCell]:
@@ -132,16 +135,10 @@ def _check_names(grid: Grid) -> None:
         catalog.get(task)
     for method in grid.methods:
         methods[method]
+    for method in grid.options:
+        if method not in methods:
+            raise RequestError(f"Unknown method '{method}' in options. {nearest(method, methods)}")
     PROXIES[grid.source]
-    from xmft.errors import RequestError
-
-    for kind, given, known in (
-        ("per_task", grid.per_task, grid.tasks),
-        ("options", grid.options, [*methods]),
-    ):
-        for name in given:
-            if name not in known:
-                raise RequestError(f"Unknown name '{name}' in {kind}. {nearest(name, known)}")
 
 
 def _locate(name: str, data_root: Path, recipe: Recipe) -> tuple[catalog.Source | None, str | None]:

@@ -19,6 +19,8 @@ from runner.plan import PlannedCell
 from xmft.session import Progress
 
 _POLL_S = 0.5
+# Listing an object store costs a request; a local folder costs next to nothing.
+_LIST_EVERY = {True: 1, False: 20}
 
 
 class ProgressDisplay:
@@ -47,8 +49,8 @@ class ProgressDisplay:
         self._ledger = ledger
         self._slots = slots
         self._started = time.monotonic()
-        self._before = {cell_id: state.attempts for cell_id, state in ledger.states().items()}
-        self._finished: dict[str, str] = {}
+        self._seen = {cell_id: state.attempts for cell_id, state in ledger.states().items()}
+        self._finished: set[str] = set()
         self._notes: dict[str, Progress] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -78,24 +80,27 @@ class ProgressDisplay:
             self._announce_finished()
 
     def _watch(self) -> None:
+        turns = 0
         while not self._over.wait(_POLL_S):
             self._notes = self._board.read()
-            self._announce_finished()
+            if turns % _LIST_EVERY[self._ledger.is_local] == 0:
+                self._announce_finished()
+            turns += 1
             if self._live is not None:
                 self._live.update(self._render(), refresh=True)
 
     def _announce_finished(self) -> None:
         """Print one line for every cell that got a new attempt since the last look."""
         for cell_id, state in self._ledger.states().items():
-            known = cell_id in self._finished or cell_id not in self._cells
-            if known or state.attempts <= self._before.get(cell_id, 0):
+            if cell_id not in self._cells or state.attempts <= self._seen.get(cell_id, 0):
                 continue
+            self._seen[cell_id] = state.attempts
             outcome = "ok" if state.failure is None else state.failure
-            self._finished[cell_id] = outcome
-            style = "green" if outcome == "ok" else "red"
+            if outcome != "infra":  # a lost process is tried again
+                self._finished.add(cell_id)
             line = Text.assemble(
                 f"{len(self._finished):>4}/{len(self._cells)}  ",
-                (f"{outcome:<8}", style),
+                (f"{outcome:<8}", "green" if outcome == "ok" else "red"),
                 f"  {self._cells[cell_id].cell.label}",
             )
             self._console.print(line, highlight=False)

@@ -30,7 +30,9 @@ class Provenance:
 @functools.cache
 def provenance() -> Provenance:
     """Return the facts of this process; git is asked once."""
-    revision = _git("rev-parse", "HEAD")
+    # Installed below somebody else's checkout, this file is not part of it.
+    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
+    revision = None if tracked is None else _git("rev-parse", "HEAD")
     return Provenance(
         git_revision=revision,
         git_dirty=None if revision is None else bool(_git("status", "--porcelain")),

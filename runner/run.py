@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from benchmarks import catalog
+from runner.cli_options import console, say
 from runner.config import Grid
 from runner.execute import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
 from xmft.errors import RequestError
+from xmft.task import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +60,15 @@ class RunSummary:
         return self.failed_before + sum(outcome.status != "ok" for outcome in self.outcomes)
 
 
-def run_grid(
-    grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions, console: Console
-) -> RunSummary:
+def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -> RunSummary:
     """Run the cells of a grid that the ledger does not have yet.
 
     Raises:
         RequestError: the request is wrong; nothing ran.
     """
-    ledger.prepare()
     _check_workers(grid, options)
     planned = make_plan(grid, ledger, data_root)
+    ledger.prepare()
     chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
     skipped = sum(item.state == "done" for item in planned) if not options.force else 0
     summary = {
@@ -78,21 +76,19 @@ def run_grid(
         "skipped": skipped,
         "failed_before": len(planned) - skipped - len(chosen),
     }
-    console.print(
-        f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run"
-        + (f", {summary['failed_before']} failed before" if summary["failed_before"] else "")
-        + f". Results: {ledger.uri}",
-        highlight=False,
-        soft_wrap=True,
+    failed = f", {summary['failed_before']} failed before" if summary["failed_before"] else ""
+    say(
+        f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run{failed}. "
+        f"Results: {ledger.uri}"
     )
     if not chosen:
         return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
-    _make_data_ready(chosen, data_root, console)
+    _make_data_ready(chosen, data_root)
     if options.force:
         for item in chosen:
             ledger.drop_checkpoint(item.cell.id)
     start = time.perf_counter()
-    outcomes, slots = _fan_out(chosen, ledger, data_root, options, console)
+    outcomes, slots = _fan_out(chosen, ledger, data_root, options)
     wall_s = time.perf_counter() - start
     busy_s = sum(outcome.fit_s for outcome in outcomes) / slots
     return RunSummary(
@@ -108,7 +104,6 @@ def _fan_out(
     ledger: Ledger,
     data_root: Path,
     options: RunOptions,
-    console: Console,
 ) -> tuple[list[Outcome], int]:
     # Imported here: Ray takes seconds, and nothing before this point needs it.
     from runner import tune
@@ -135,12 +130,10 @@ def _fan_out(
             threads=options.threads,
             gpus_per_worker=options.gpus_per_worker,
         )
-        console.print(
+        gpu = f" and {slots.gpus:g} GPU" if slots.gpus else ""
+        say(
             f"{slots.count} cells at a time, {slots.workers} worker(s) each, "
-            f"{slots.threads} thread(s)"
-            + (f" and {slots.gpus:g} GPU" if slots.gpus else "")
-            + " a worker",
-            highlight=False,
+            f"{slots.threads} thread(s){gpu} a worker"
         )
         board = Board()
         with ProgressDisplay(console, chosen, board, ledger, slots.count):
@@ -164,7 +157,7 @@ def _check_workers(grid: Grid, options: RunOptions) -> None:
             )
 
 
-def _make_data_ready(chosen: list[PlannedCell], data_root: Path, console: Console) -> None:
+def _make_data_ready(chosen: list[PlannedCell], data_root: Path) -> None:
     """Generate what has to be generated, once and before any worker asks for it."""
     seen: set[str] = set()
     for item in chosen:
@@ -172,10 +165,8 @@ def _make_data_ready(chosen: list[PlannedCell], data_root: Path, console: Consol
         if source is None or source.fingerprint in seen:
             continue
         seen.add(source.fingerprint)
-        console.print(f"{name}: {source.note}", highlight=False, soft_wrap=True)
+        say(f"{name}: {source.note}")
         if not source.ready:
-            from xmft.task import Recipe
-
             recipe = Recipe.model_validate(item.cell.recipe)
             with console.status(f"generating {name}"):
                 catalog.make_ready(name, data_root=data_root, recipe=recipe)

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -55,9 +56,15 @@ class CellSession(Session):
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._timeout_s = timeout_s
         self._reported = 0.0
+        self._losses: dict[str, float] = {}
         self._saved = time.monotonic()
         self._pause_s = _CHECKPOINT_EVERY_S
         self._events = EventLog(self._ledger, cell) if self.rank == 0 else None
+
+    def close(self) -> None:
+        """Let go of the event file."""
+        if self._events is not None:
+            self._events.close()
 
     def report(self, progress: Progress) -> None:
         """Tell the driver and TensorBoard; stop if the time is up."""
@@ -71,10 +78,11 @@ class CellSession(Session):
             return
         if self._events is not None and progress.losses:
             self._events.write(progress)
+        self._losses = progress.losses or self._losses
         finished = progress.step == progress.steps
         if self._board is not None and (finished or now - self._reported > _REPORT_EVERY_S):
             self._reported = now
-            self._board.update(self._cell.id, progress)
+            self._board.update(self._cell.id, replace(progress, losses=self._losses))
 
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
         """Write a checkpoint unless the last one is seconds old."""

@@ -43,7 +43,10 @@ class Storage:
         else:
             self._filesystem = fs.LocalFileSystem()
             # Absolute before Ray's workers change their working directory.
-            self.local_root = Path(text).expanduser().absolute()
+            try:
+                self.local_root = Path(text).expanduser().absolute()
+            except RuntimeError as error:  # ~somebody who does not exist
+                raise RequestError(f"Cannot open {text}: {error}") from None
         self._root = root if self.local_root is None else self.local_root.as_posix()
         self._root = self._root.rstrip("/") or "/"
         self.uri = text.rstrip("/") if self.local_root is None else self._root

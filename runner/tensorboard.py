@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Any
 
@@ -20,6 +19,7 @@ class EventLog:
 
     def __init__(self, ledger: Ledger, cell: Cell) -> None:
         """Prepare; the folder appears with the first value."""
+        self._writer: Any = None
         self._folder = None
         if ledger.local_root is not None:
             task = re.sub(r"[^\w/.=-]", "_", cell.task)
@@ -29,12 +29,16 @@ class EventLog:
         """Append the losses of a finished epoch; the step counts batches within the stage."""
         if self._folder is None:
             return
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self._folder))
         for name, value in progress.losses.items():
             self._writer.add_scalar(f"{progress.stage}/{name}", value, progress.step)
         self._writer.flush()
 
-    @functools.cached_property
-    def _writer(self) -> Any:
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(self._folder))
+    def close(self) -> None:
+        """Close the event file; its writer has a thread of its own."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

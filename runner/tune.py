@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -97,12 +98,12 @@ def cluster(address: str | None, *, verbose: bool) -> Iterator[None]:
     Raises:
         RequestError: no cluster answers at `address`.
     """
-    options: dict[str, Any] = {
-        "log_to_driver": verbose,
-        "logging_level": logging.INFO if verbose else logging.ERROR,
-    }
-    logging.getLogger("ray").setLevel(logging.INFO if verbose else logging.ERROR)
-    if address is None:
+    # What goes wrong in a cell is a row of the ledger and a line of ours.
+    level = logging.INFO if verbose else logging.CRITICAL
+    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level}
+    if address is not None:
+        _check_answers(address)
+    else:
         options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
     try:
         ray.init(address=address or "local", **options)
@@ -114,6 +115,17 @@ def cluster(address: str | None, *, verbose: bool) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Try the port first: Ray itself waits for minutes before it gives up."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not port.isdigit():  # `auto`
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise RequestError(f"No Ray cluster answers at {address} ({error}).") from None
 
 
 def slots_of(cells: int, *, workers: int, threads: int, gpus_per_worker: float | None) -> Slots:

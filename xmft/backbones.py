@@ -7,7 +7,7 @@ import functools
 import hashlib
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ NAMED = {
 }
 _TINY = "tiny-sequence"
 _WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 _TINY_VOCABULARY = 1000
 
 
@@ -56,7 +57,7 @@ class Backbone:
 
     Attributes:
         id: As the user named it.
-        fingerprint: sha256 of its configuration and weight files.
+        fingerprint: Identity of its files; differs where the weights were drawn at random.
         source_embedder: The pretrained embedding, token ids `[n, t]` to features `[n, t, d]`.
         encoder: The transformer body, cut to the wanted layers.
         positions: The pretrained position table `[longest, d]`, first usable row first.
@@ -117,9 +118,13 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = ["*.json", "*.txt", "*.safetensors"]
+    patterns = ["*.json", "*.txt"]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        for weights in _WEIGHT_FILES:
+            folder = Path(snapshot_download(name, allow_patterns=[*patterns, weights]))
+            if list(folder.glob(weights)):
+                break
+        return folder
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise RequestError(
             f"Backbone '{name}' is neither a folder nor a model that could be fetched from the "
@@ -143,8 +148,10 @@ def weights_fingerprint(name: str) -> str:
         raise RequestError(
             f"Backbone folder {folder} has no weights (*.safetensors or pytorch_model.bin)."
         )
+    # The tokenizer decides what the source proxy looks like.
+    words = [folder / file for file in _TOKENIZER_FILES if (folder / file).is_file()]
     digest = hashlib.sha256()
-    for path in (folder / "config.json", *weights):
+    for path in (folder / "config.json", *weights, *words):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
@@ -176,6 +183,7 @@ def load_backbone(
     if not pretrained:
         seed_everything("backbone", seed)
         _draw_at_random(backbone)
+        return replace(backbone, fingerprint=f"{backbone.fingerprint}-random-{seed}")
     return backbone
 
 
@@ -239,6 +247,7 @@ def _positions_and_norm(embeddings: nn.Module, config: Any) -> tuple[Tensor, nn.
 
 
 def _read(folder: Path, name: str) -> tuple[Any, Callable[[list[str]], list[list[int]]]]:
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -254,7 +263,7 @@ def _read(folder: Path, name: str) -> tuple[Any, Callable[[list[str]], list[list
             folder, config=config, local_files_only=True, dtype=torch.float32
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"Backbone '{name}' could not be loaded from {folder}: {reason}") from (
             error

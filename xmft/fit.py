@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -214,28 +215,31 @@ class _Run:
             ]
         total: dict[str, Tensor] = {}
         for number, part in enumerate(parts):
-            batch = self._batch(stage, part if len(part) else indices[:1])
+            # Data-parallel wrappers decide in the forward pass whether backward synchronises, and
+            # every worker must do so equally often, however many parts it has.
             last = number + 1 == len(parts)
-            with torch.autocast(
-                self.session.device.type,
-                dtype=torch.bfloat16,
-                enabled=self.recipe.precision == "bfloat16",
-            ):
-                values = objective(batch)
+            with nullcontext() if last else self.session.no_sync(objective):
+                values = self._weighted(objective, stage, part, indices)
+                values["loss"].backward()
             for key, value in values.items():
-                if value.ndim:
-                    # An empty part (more workers than samples) still takes part, with weight 0.
-                    weight = self.session.world_size / len(indices) if len(part) else 0.0
-                    value = value.sum() * weight
-                if key == "loss":
-                    if last:
-                        value.backward()
-                    else:
-                        with self.session.no_sync(objective):
-                            value.backward()
                 share = value.detach().double() / self.session.world_size
                 total[key] = total[key] + share if key in total else share
         return total
+
+    def _weighted(
+        self, objective: nn.Module, stage: Stage, part: Indices, whole: Indices
+    ) -> dict[str, Tensor]:
+        """Return the losses of `part` as scalars, per-sample ones weighted for the mean."""
+        batch = self._batch(stage, part if len(part) else whole[:1])
+        with torch.autocast(
+            self.session.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.recipe.precision == "bfloat16",
+        ):
+            values = objective(batch)
+        # An empty part (more workers than samples) still takes part, with weight 0.
+        weight = self.session.world_size / len(whole) if len(part) else 0.0
+        return {key: value.sum() * weight if value.ndim else value for key, value in values.items()}
 
     def _batch(self, stage: Stage, indices: Indices) -> Batch:
         inputs, targets = self.samples["train"].take(indices)

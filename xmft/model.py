@@ -97,17 +97,22 @@ def _channel_mean_and_spread(array: np.ndarray) -> tuple[Tensor, Tensor]:
     mean, square = _moments(array)
     axes = tuple(range(1, mean.ndim))
     centre = mean.mean(axis=axes)
-    spread = np.sqrt(np.maximum(square.mean(axis=axes) - centre**2, 0))
-    return _per_channel(centre, mean.ndim), _per_channel(_nonzero(spread), mean.ndim)
+    size = square.mean(axis=axes)
+    spread = _spread(size - centre**2, size)
+    return _per_channel(centre, mean.ndim), _per_channel(spread, mean.ndim)
 
 
 def _point_mean_and_channel_spread(array: np.ndarray) -> tuple[Tensor, Tensor]:
     mean, square = _moments(array)
     axes = tuple(range(1, mean.ndim))
-    spread = np.sqrt(np.maximum((square - mean**2).mean(axis=axes), 0))
-    return torch.from_numpy(mean).float(), _per_channel(_nonzero(spread), mean.ndim)
+    spread = _spread((square - mean**2).mean(axis=axes), square.mean(axis=axes))
+    return torch.from_numpy(mean).float(), _per_channel(spread, mean.ndim)
 
 
-def _nonzero(spread: np.ndarray) -> np.ndarray:
-    """A constant channel is left as it is instead of being divided by zero."""
-    return np.where(spread > 0, spread, 1.0)
+def _spread(variance: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return the standard deviation; 1 for a constant channel, which is left as it is.
+
+    A difference of two means of squares is rounding noise below some 1e-12 of their size.
+    """
+    constant = variance <= 1e-12 * size
+    return np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))

@@ -64,6 +64,6 @@ class Best:
 
     def offer(self, metric: Metric, value: float, epoch: int, model: nn.Module) -> None:
         """Keep a copy of the parameters if `value` is the best so far."""
-        if self.epoch == 0 or metric.better(value, self.value):
+        if math.isnan(self.value) or metric.better(value, self.value):
             self.epoch, self.value = epoch, value
             self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}

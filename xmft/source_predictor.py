@@ -25,7 +25,7 @@ class PredictorConfig(BaseModel):
     features, so more epochs cost nothing.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     plain_epochs: int = Field(30, ge=1)
     bounded_epochs: int = Field(2, ge=0)
@@ -94,6 +94,7 @@ def train_predictor(
         device: Where to train.
     """
     seed_everything("source predictor")
+    mode = backbone.encoder.training
     encoder = backbone.encoder.to(device).eval()
     trainable = [p for p in encoder.parameters() if p.requires_grad]
     for parameter in trainable:
@@ -101,6 +102,7 @@ def train_predictor(
     try:
         return _Training(backbone, encoder, sequences, config, device).run()
     finally:
+        encoder.train(mode)
         for parameter in trainable:
             parameter.requires_grad_(True)
 

@@ -37,7 +37,7 @@ _FORWARD_BATCH = 64
 class SourceConfig(BaseModel):
     """How much of the proxy is used."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     samples: int = Field(5000, ge=16, description="source sequences used for alignment")
     tokens: int = Field(32, ge=2, description="length of a source sequence")

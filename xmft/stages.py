@@ -74,6 +74,11 @@ class Stage:
     measure: Callable[[CrossModalModel], dict[str, float]] | None = field(default=None)
 
 
+def epoch_steps(steps: int, most: int = 10) -> int:
+    """Cut `steps` into equal epochs, how often progress is seen; return the steps of one."""
+    return max(size for size in range(1, most + 1) if steps % size == 0)
+
+
 def shuffled_batches(count: int, batch_size: int, seed: int) -> Callable[[int], list[Indices]]:
     """Every sample once per epoch in an order drawn from the seed; the last batch may be short."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Kind = Literal["dense", "classification"]
 Origin = Literal["official", "generated", "miniature"]
 Protocol = Literal["clean", "released"]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +96,13 @@ class Recipe(BaseModel):
     The batch is global: with several workers each takes `batch_size / workers` samples.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     epochs: int = Field(20, ge=1, description="epochs of target fitting")
     batch_size: int = Field(16, ge=1, description="global batch of target fitting")
     learning_rate: float = Field(5e-4, gt=0, description="peak rate of target fitting")
     weight_decay: float = Field(1e-2, ge=0)
-    betas: tuple[float, float] = Field((0.9, 0.98), strict=False)
+    betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), strict=False)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps spent on warm-up")
     clip_grad_norm: float | None = Field(1.0, gt=0)
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")

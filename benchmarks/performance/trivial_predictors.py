@@ -1,6 +1,6 @@
 """How far one gets without learning: predict the training mean, or the input.
 
-    python -m benchmarks.performance.trivial_predictors quick
+python -m benchmarks.performance.trivial_predictors quick
 """
 
 from __future__ import annotations

@@ -75,9 +75,7 @@ def xmft(environment: dict[str, str]) -> Xmft:
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(
-    xmft: Xmft, grid: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def uninterrupted(xmft: Xmft, grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the grid, run at once with one worker a cell."""
     results = tmp_path_factory.mktemp("results") / "one"
     xmft("run", grid, "--results", results)

@@ -115,7 +115,6 @@ def test_errors_for_people_are_told_without_a_traceback(kind: type[Exception]) -
         assert describe(wrapped) == PEOPLE
 
 
-@pytest.mark.xfail(strict=True, reason="the text of a RayTaskError is the remote traceback")
 @pytest.mark.parametrize("kind", [DataError, DivergedError, RequestError, CellTimeoutError])
 def test_errors_for_people_are_told_so_when_a_ray_task_raised_them(kind: type[Exception]) -> None:
     assert describe(task_error(kind(PEOPLE))) == PEOPLE

@@ -68,7 +68,6 @@ def test_without_git_there_is_no_revision(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (provenance().git_revision, provenance().git_dirty) == (None, None)
 
 
-@pytest.mark.xfail(strict=True, reason="a repository around an installed copy is taken for its own")
 def test_the_repository_around_a_virtual_environment_is_not_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

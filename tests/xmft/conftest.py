@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,39 +111,34 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("artefacts")
 
 
-@pytest.fixture(scope="session")
-def configs() -> dict[str, dict[str, Any]]:
-    """Quick options of the methods that have options."""
-    return CONFIGS
-
-
 Built = tuple[CrossModalModel, list[Stage]]
+
+
+def build_cell(
+    cache: Path, method: str, data: TaskData, recipe: Recipe, *, seed: int = 0, **options: Any
+) -> Built:
+    """Build a model and the stages of a method, as the runner does."""
+    kind = methods[method]
+    backbone = load_backbone("tiny-sequence", pretrained=kind.pretrained, seed=seed)
+    seed_everything("model", seed)
+    model = CrossModalModel(backbone, data, recipe)
+    context = Context(
+        data=data,
+        recipe=recipe,
+        backbone=backbone,
+        proxy="stdlib-docs",
+        seed=seed,
+        device=torch.device("cpu"),
+        cache=cache,
+    )
+    config = kind.Config.model_validate({**CONFIGS.get(method, {}), **options})
+    return model, kind(config).stages(context)
 
 
 @pytest.fixture(scope="session")
 def build(cache: Path) -> Callable[..., Built]:
-    """Build a model and the stages of a method."""
-
-    def built(
-        method: str, data: TaskData, recipe: Recipe, *, seed: int = 0, **options: Any
-    ) -> Built:
-        kind = methods[method]
-        backbone = load_backbone("tiny-sequence", pretrained=kind.pretrained, seed=seed)
-        seed_everything("model", seed)
-        model = CrossModalModel(backbone, data, recipe)
-        context = Context(
-            data=data,
-            recipe=recipe,
-            backbone=backbone,
-            proxy="stdlib-docs",
-            seed=seed,
-            device=torch.device("cpu"),
-            cache=cache,
-        )
-        config = kind.Config.model_validate({**CONFIGS.get(method, {}), **options})
-        return model, kind(config).stages(context)
-
-    return built
+    """`build_cell` with the shared folder of artefacts."""
+    return functools.partial(build_cell, cache)
 
 
 @pytest.fixture(scope="session")
@@ -161,8 +157,6 @@ def train(build: Callable[..., Built]) -> Callable[..., tuple[CrossModalModel, F
     ) -> tuple[CrossModalModel, FitResult]:
         model, stages = build(method, data, recipe, seed=seed, **options)
         session = session or Session()
-        return model, fit(
-            model, stages, data, recipe, session, seed=seed, micro_batch=micro_batch
-        )
+        return model, fit(model, stages, data, recipe, session, seed=seed, micro_batch=micro_batch)
 
     return trained

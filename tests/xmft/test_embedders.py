@@ -40,9 +40,7 @@ def test_stacking_rule_of_the_published_tasks(
     "grid, longest, side",
     [((32, 32), 64, 4), ((32, 32), 63, 8), ((85, 85), 64, 17), ((12, 18), 10, 6), ((8, 8), 1, 8)],
 )
-def test_square_patches_divide_both_axes(
-    grid: tuple[int, int], longest: int, side: int
-) -> None:
+def test_square_patches_divide_both_axes(grid: tuple[int, int], longest: int, side: int) -> None:
     assert patch_size(grid, longest) == side
 
 
@@ -53,7 +51,9 @@ def test_an_impossible_cut_is_refused_with_the_numbers() -> None:
         patch_size((64, 32), 1)
 
 
-@pytest.mark.parametrize("shape, side", [((3, 12), 4), ((3, 12), 1), ((2, 8, 12), 4), ((1, 6, 6), 6)])
+@pytest.mark.parametrize(
+    "shape, side", [((3, 12), 4), ((3, 12), 1), ((2, 8, 12), 4), ((1, 6, 6), 6)]
+)
 def test_patches_are_undone(shape: tuple[int, ...], side: int) -> None:
     x = sample(5, *shape)
     patches = to_patches(x, side)

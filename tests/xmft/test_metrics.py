@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from xmft import evaluation
 from xmft.evaluation import Samples, evaluate
-from xmft.metrics import cross_entropy, error_pct, metrics, nrmse, nrmse_pdebench, rmse
+from xmft.metrics import PerSample, cross_entropy, error_pct, metrics, nrmse, nrmse_pdebench, rmse
 from xmft.session import Session
 from xmft.task import Split, TaskData
 
@@ -62,7 +62,7 @@ def test_label_metrics_against_loops() -> None:
 
 
 @pytest.mark.parametrize("metric", [nrmse, nrmse_pdebench, rmse])
-def test_a_target_of_zeros_gives_a_finite_value_and_gradient(metric) -> None:  # noqa: ANN001
+def test_a_target_of_zeros_gives_a_finite_value_and_gradient(metric: PerSample) -> None:
     prediction = torch.full((2, 1, 4), 0.5, requires_grad=True)
     target = torch.stack([torch.zeros(1, 4), torch.ones(1, 4)])
     values = metric(prediction, target)

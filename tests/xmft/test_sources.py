@@ -94,7 +94,7 @@ def test_a_computation_that_fails_leaves_no_artefact(
 
 
 def test_an_unknown_proxy_is_refused(make: Make) -> None:
-    with pytest.raises(RequestError, match="Unknown source proxy 'stdlib-doc'.*'stdlib-docs'"):
+    with pytest.raises(RequestError, match=r"Unknown source proxy 'stdlib-doc'.*'stdlib-docs'"):
         make("stdlib-doc").features(CPU)
 
 
@@ -129,14 +129,13 @@ def mean_norm(backbone: Backbone, sequences: SourceSequences, predictor: SourceP
 
 
 def test_the_penalty_bounds_the_gradient(backbone: Backbone, sequences: SourceSequences) -> None:
-    plain = PredictorConfig(plain_epochs=40, bounded_epochs=0, learning_rate=1e-2)
+    # Few plain epochs: a head with large weights may lower its gradients by growing further.
+    plain = PredictorConfig(plain_epochs=5, bounded_epochs=0, learning_rate=1e-2)
     free = train_predictor(backbone, sequences, plain, CPU)
     bounded = train_predictor(
         backbone,
         sequences,
-        plain.model_copy(
-            update={"bounded_epochs": 5, "threshold": 0.3 * free.gradient_norm}
-        ),
+        plain.model_copy(update={"bounded_epochs": 5, "threshold": 0.3 * free.gradient_norm}),
         CPU,
     )
     assert bounded.gradient_norm < 0.8 * free.gradient_norm

@@ -25,7 +25,7 @@ from xmft.task import Recipe, TaskData
 class MethodConfig(BaseModel):
     """Base of the nested `Config` of every method."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True)

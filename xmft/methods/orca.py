@@ -10,7 +10,7 @@ from xmft.alignment.otdd import SourceClasses, otdd
 from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
 from xmft.model import CrossModalModel
 from xmft.sources import SourceConfig
-from xmft.stages import Batch, Stage, stratified_batches
+from xmft.stages import Batch, Stage, epoch_steps, stratified_batches
 
 
 @methods.register("orca")
@@ -51,13 +51,13 @@ class Orca(Method):
             labels = batch.gather(batch.classes)
             return {"loss": otdd(source, pooled, labels, class_weights=shares)}
 
-        steps = min(config.alignment_steps, 10)  # steps in an epoch: how often progress is seen
+        steps = epoch_steps(config.alignment_steps)
         alignment = Stage(
             name="alignment",
             trains=("embedder",),
             objective=objective,
             batches=stratified_batches(classes, config.alignment_batch, steps, context.seed),
-            epochs=-(-config.alignment_steps // steps),
+            epochs=config.alignment_steps // steps,
             learning_rate=config.alignment_rate,
             classes=classes,
         )

@@ -16,7 +16,7 @@ from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, me
 from xmft.model import CrossModalModel
 from xmft.source_predictor import PredictorConfig, SourcePredictor
 from xmft.sources import SourceConfig, SourceFeatures
-from xmft.stages import Batch, Indices, Stage, stratified_batches
+from xmft.stages import Batch, Indices, Stage, epoch_steps, stratified_batches
 
 # The bound's terms are measured on this many training samples, the same before and after.
 _PROBE = 256
@@ -95,13 +95,13 @@ class Recraft(Method):
                 losses["distortion"] = distortion.conditional
             return {"loss": loss, **losses}
 
-        steps = min(config.alignment_steps, 10)  # steps in an epoch: how often progress is seen
+        steps = epoch_steps(config.alignment_steps)
         alignment = Stage(
             name="alignment",
             trains=("embedder",),
             objective=objective,
             batches=stratified_batches(classes, config.alignment_batch, steps, context.seed),
-            epochs=-(-config.alignment_steps // steps),
+            epochs=config.alignment_steps // steps,
             learning_rate=config.alignment_rate,
             classes=classes,
             measure=measure,

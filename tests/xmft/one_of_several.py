@@ -1,0 +1,68 @@
+"""One worker of several, as its own process: python one_of_several.py RANK WORKERS FOLDER."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from conftest import build_cell
+
+from runner import sessions
+from runner.cell import Cell
+from xmft import sources
+from xmft.fit import fit
+
+CELL = Cell(
+    task="toy/dense",
+    task_version=1,
+    method="nft",
+    method_version=1,
+    method_config={},
+    recipe={},
+    backbone="tiny-sequence",
+    weights="",
+    source=None,
+    protocol="clean",
+    seed=0,
+    data="",
+    metric_versions={"nrmse": 1},
+)
+
+
+def main(rank: int, workers: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder / 'meeting'}",
+        rank=rank,
+        world_size=workers,
+        timeout=timedelta(seconds=10),
+    )
+    jobs, passages = pickle.loads((folder / "jobs.pickle").read_bytes())
+    # What is slow to start and beside the point: parsing the library's sources, and TensorBoard.
+    sources.stdlib_passages = lambda limit: passages
+    sessions.EventLog = lambda *_: None
+    for number, (method, micro_batch, data, recipe) in enumerate(jobs):
+        model, stages = build_cell(folder / "cache", method, data, recipe)
+        # Each job has a ledger of its own: none goes on from the checkpoint of another.
+        results = str(folder / f"results-{number}")
+        session = sessions.WorkerSession(CELL, results, torch.device("cpu"), None, None)
+        result = fit(model, stages, data, recipe, session, seed=0, micro_batch=micro_batch)
+        torch.save(
+            {
+                "model": model.state_dict(),
+                "curves": [(p.split, p.name, p.epoch, p.value) for p in result.curves],
+                "scores": [(s.split, s.selection, s.metric, s.value) for s in result.scores],
+                "measurements": result.measurements,
+            },
+            folder / f"{number}-{rank}.pt",
+        )
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -109,7 +109,8 @@ def cluster(address: str | None, *, verbose: bool) -> Iterator[None]:
         ray.init(address=address or "local", **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RequestError(
-            f"No Ray cluster answers at {address or 'this machine'}: {error}"
+            f"No Ray cluster answers at {address or 'this machine'}: {error}. Since Ray 2.60 a "
+            "cluster asks for a token: set RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled on both sides."
         ) from None
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,21 +16,24 @@ from xmft.backbones import Backbone
 from xmft.seeding import generator, seed_everything
 
 _FORWARD_BATCH = 64
+# Gradient norms are measured on this many held-out sequences.
+_PROBE = 256
 
 
 class PredictorConfig(BaseModel):
     """How the source predictor p_s is trained, and how its gradient is bounded.
 
-    The published values are 10 plain and 10 regularised epochs, threshold 0.4, weight 100
-    (2-D code; its 1-D code has no bound). The plain phase here is logistic regression on cached
-    features, so more epochs cost nothing.
+    The published 2-D code trains 10 plain and 10 bounded epochs at rate 1e-4 with threshold 0.4
+    and weight 100; its 1-D code has no bound. The defaults here are what meets the bound on minilm
+    with stdlib-docs: after 150 plain steps and 32 bounded ones 3 % of held-out sequences are over
+    the threshold at an accuracy of 0.47 on 10 classes. Many more plain steps raise the accuracy to
+    0.53, but then three quarters are over it and the penalty does not bring them back.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    plain_epochs: int = Field(30, ge=1)
-    bounded_epochs: int = Field(2, ge=0)
-    bounded_samples: int = Field(512, ge=1, description="sequences seen in a bounded epoch")
+    plain_steps: int = Field(150, ge=0, description="steps on cached features, almost free")
+    bounded_steps: int = Field(32, ge=0, description="steps with the penalty, through the encoder")
     batch_size: int = Field(32, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
@@ -131,15 +135,13 @@ class _Training:
 
     def run(self) -> SourcePredictor:
         encoded = self._encode()
-        for epoch in range(self.config.plain_epochs):
-            for batch in self._batches("plain", epoch, limit=None):
-                self._step(functional.cross_entropy(self.head(encoded[batch]), self.labels[batch]))
-        for epoch in range(self.config.bounded_epochs):
-            for batch in self._batches("bounded", epoch, limit=self.config.bounded_samples):
-                losses, norms = self._losses_and_norms(batch, create_graph=True)
-                penalty = lipschitz_penalty(norms, self.config.threshold)
-                self._step(losses.mean() + self.config.penalty_weight * penalty)
-        probe = self.held_out[: self.config.bounded_samples]
+        for batch in self._batches("plain", self.config.plain_steps):
+            self._step(functional.cross_entropy(self.head(encoded[batch]), self.labels[batch]))
+        for batch in self._batches("bounded", self.config.bounded_steps):
+            losses, norms = self._losses_and_norms(batch, create_graph=True)
+            penalty = lipschitz_penalty(norms, self.config.threshold)
+            self._step(losses.mean() + self.config.penalty_weight * penalty)
+        probe = self.held_out[:_PROBE]
         norms = torch.cat(
             [
                 self._losses_and_norms(batch, create_graph=False)[1].detach()
@@ -181,9 +183,16 @@ class _Training:
         norms = gradient_norms(per_sample, self._tokens(batch), create_graph=create_graph)
         return kept[-1], norms
 
-    def _batches(self, phase: str, epoch: int, *, limit: int | None) -> tuple[Tensor, ...]:
-        order = torch.from_numpy(generator(phase, epoch).permutation(len(self.train)))
-        return self.train[order[:limit]].split(self.config.batch_size)
+    def _batches(self, phase: str, steps: int) -> Iterator[Tensor]:
+        """Yield batches epoch by epoch, every one full."""
+        size = min(self.config.batch_size, len(self.train))
+        per_epoch = len(self.train) // size
+        for step in range(steps):
+            epoch, place = divmod(step, per_epoch)
+            if place == 0:
+                order = generator(phase, epoch).permutation(len(self.train))
+                shuffled = self.train[torch.from_numpy(order)]
+            yield shuffled[place * size : (place + 1) * size]
 
     def _step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad()

@@ -30,7 +30,7 @@ from xmft.source_predictor import (
 )
 from xmft.stdlib_docs import stdlib_passages
 
-_VERSION = 1
+_VERSION = 2
 _FORWARD_BATCH = 64
 
 

@@ -29,7 +29,7 @@ options:
     alignment_steps: 4
     alignment_batch: 16
     source: {samples: 64, tokens: 8}
-    predictor: {bounded_epochs: 1, bounded_samples: 32}
+    predictor: {bounded_steps: 2}
 """
 
 

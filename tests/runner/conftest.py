@@ -32,7 +32,7 @@ TINY: dict[str, Any] = {
             "alignment_batch": 8,
             "clusters": 3,
             "source": {"samples": 32, "tokens": 8},
-            "predictor": {"plain_epochs": 2, "bounded_epochs": 1, "bounded_samples": 16},
+            "predictor": {"plain_steps": 8, "bounded_steps": 1},
         }
     },
 }

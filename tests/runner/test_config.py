@@ -159,7 +159,6 @@ def test_unknown_options_give_the_nearest_name(
         ({"methods": ["orka"]}, ["method 'orka'", "Did you mean 'orca'"]),
         ({"source": "stdlib"}, ["source proxy 'stdlib'", "'stdlib-docs'"]),
         ({"options": {"recraf": {}}}, ["'recraf' in options", "Did you mean 'recraft'"]),
-        ({"per_task": {"pdebench/darcy": {}}}, ["'pdebench/darcy' in per_task"]),
     ],
 )
 def test_unknown_names_give_the_nearest_one(
@@ -172,6 +171,19 @@ def test_unknown_names_give_the_nearest_one(
     with pytest.raises(RequestError) as caught:
         make_plan(tiny_grid(**changes), ledger, data_root)
     assert all(part in str(caught.value) for part in ["Unknown", *parts])
+
+
+def test_per_task_names_tasks_of_the_grid(write: Write) -> None:
+    content = MINIMAL + "per_task: {pdebench/advektion: {epochs: 2}}\n"
+    text = message(write(content))
+    assert "'pdebench/advektion' in per_task" in text
+    assert "Did you mean 'pdebench/advection'?" in text
+
+
+def test_a_grid_narrowed_down_keeps_what_it_says_of_its_other_tasks(write: Write) -> None:
+    content = MINIMAL + "per_task: {pdebench/advection: {epochs: 2}}\n"
+    grid = load_grid(write(content), ["tasks=[pdebench/darcy]"])
+    assert grid.tasks == ["pdebench/darcy"]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +278,7 @@ def test_set_without_a_recipe_in_the_file(write: Write) -> None:
 
 
 def test_set_reaches_options(write: Write) -> None:
-    text = MINIMAL + "options: {recraft: {alignment_steps: 5, predictor: {plain_epochs: 3}}}"
+    text = MINIMAL + "options: {recraft: {alignment_steps: 5, predictor: {plain_steps: 3}}}"
     settings = [
         "recraft.predictor.threshold=0.5",
         "recraft.clusters=4",
@@ -277,7 +289,7 @@ def test_set_reaches_options(write: Write) -> None:
         "recraft": {
             "alignment_steps": 5,
             "clusters": 4,
-            "predictor": {"plain_epochs": 3, "threshold": 0.5},
+            "predictor": {"plain_steps": 3, "threshold": 0.5},
         },
         "orca": {"source": {"samples": 100}, "alignment_rate": 0.0001},
     }

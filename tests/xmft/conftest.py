@@ -31,7 +31,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "orca": ALIGNMENT,
     "recraft": {
         **ALIGNMENT,
-        "predictor": {"plain_epochs": 5, "bounded_epochs": 1, "bounded_samples": 32},
+        "predictor": {"plain_steps": 10, "bounded_steps": 1},
     },
 }
 

@@ -14,7 +14,7 @@ from xmft.sources import Source, SourceConfig
 
 CPU = torch.device("cpu")
 SMALL = SourceConfig(samples=64, tokens=8)
-QUICK = PredictorConfig(plain_epochs=3, bounded_epochs=1, bounded_samples=16)
+QUICK = PredictorConfig(plain_steps=6, bounded_steps=1)
 
 
 def fail(*_: Any, **__: Any) -> Any:
@@ -129,13 +129,13 @@ def mean_norm(backbone: Backbone, sequences: SourceSequences, predictor: SourceP
 
 
 def test_the_penalty_bounds_the_gradient(backbone: Backbone, sequences: SourceSequences) -> None:
-    # Few plain epochs: a head with large weights may lower its gradients by growing further.
-    plain = PredictorConfig(plain_epochs=5, bounded_epochs=0, learning_rate=1e-2)
+    # Few plain steps: a head with large weights may lower its gradients by growing further.
+    plain = PredictorConfig(plain_steps=10, bounded_steps=0, learning_rate=1e-2)
     free = train_predictor(backbone, sequences, plain, CPU)
     bounded = train_predictor(
         backbone,
         sequences,
-        plain.model_copy(update={"bounded_epochs": 5, "threshold": 0.3 * free.gradient_norm}),
+        plain.model_copy(update={"bounded_steps": 10, "threshold": 0.3 * free.gradient_norm}),
         CPU,
     )
     assert bounded.gradient_norm < 0.8 * free.gradient_norm
@@ -146,7 +146,7 @@ def test_the_penalty_bounds_the_gradient(backbone: Backbone, sequences: SourceSe
 
 
 def test_the_predictor_learns(backbone: Backbone, sequences: SourceSequences) -> None:
-    config = PredictorConfig(plain_epochs=60, bounded_epochs=0, learning_rate=1e-2)
+    config = PredictorConfig(plain_steps=200, bounded_steps=0, learning_rate=1e-2)
     found = train_predictor(backbone, sequences, config, CPU)
     assert found.weight.shape == (3, 32) and found.bias.shape == (3,)
     assert found.accuracy > 0.7  # a guess is right in a third of the cases
@@ -157,7 +157,7 @@ def test_the_share_of_violations_is_that_above_the_threshold(
     backbone: Backbone, sequences: SourceSequences
 ) -> None:
     for threshold, share in ((1e-9, 1.0), (1e9, 0.0)):
-        config = PredictorConfig(plain_epochs=1, bounded_epochs=0, threshold=threshold)
+        config = PredictorConfig(plain_steps=1, bounded_steps=0, threshold=threshold)
         assert train_predictor(backbone, sequences, config, CPU).violations == share
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.config import Grid
 
 # Where the output goes to a file or a pipe, tables need not fit a terminal.
-console = Console(width=None if sys.stdout.isatty() else 140)
+console = Console(width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True)
 
 GridName = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid or a YAML file")]

@@ -165,9 +165,15 @@ def plan(
 def status(results: Results = "results") -> None:
     """Count the cells of the ledger by task and outcome, and name the failed ones."""
     from runner.ledger import Ledger
-    from runner.report.status import status_table
+    from runner.report.status import failures_table, status_table
 
-    console.print(status_table(Ledger(results).read()))
+    table = Ledger(results).read()
+    if not table.num_rows:
+        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
+    console.print(status_table(table))
+    failed = failures_table(table)
+    if failed is not None:
+        console.print(failed)
 
 
 @app.command(epilog=example("xmft show 3f2a", "xmft show 3f2a91c0d4e5b677 --results results"))

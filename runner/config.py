@@ -167,7 +167,8 @@ def validated(model: type[M], content: Mapping[str, Any], *, where: str) -> M:
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    problem = error.errors()[0]
+    # A misspelt key explains a missing one, not the other way round.
+    problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     path = ".".join(str(part) for part in problem["loc"])
     found = problem["input"]
     if problem["type"] == "extra_forbidden":

@@ -34,6 +34,9 @@ _PROVENANCE = (
 )
 
 
+_FAILURE = ["cell_id", "attempt", "task", "method", "seed", "status", "failure", "error"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskCounts:
     """Cells of one task on data of one origin.
@@ -105,6 +108,36 @@ def status_table(table: pa.Table) -> Table:
             str(count.ok),
             *failed,
             duration(count.wall_s),
+        )
+    return view
+
+
+def failures_table(table: pa.Table) -> Table | None:
+    """Return the cells that have no ok attempt, with the last line of their latest error."""
+    latest: dict[str, dict[str, Any]] = {}
+    done = set()
+    for row in table.select(_FAILURE).to_pylist():
+        if row["status"] == "ok":
+            done.add(row["cell_id"])
+        elif row["attempt"] >= latest.get(row["cell_id"], row)["attempt"]:
+            latest[row["cell_id"]] = row
+    failed = [row for cell_id, row in latest.items() if cell_id not in done]
+    if not failed:
+        return None
+    view = Table(title="Failed cells", title_justify="left")
+    for name in ("cell", "task", "method", "seed", "failure"):
+        view.add_column(name, no_wrap=name == "cell")
+    view.add_column("error", overflow="fold")
+    for row in sorted(failed, key=lambda row: (row["task"], row["method"], row["seed"])):
+        # Of a traceback the last line says what happened.
+        error = (row["error"] or "").strip().splitlines()[-1:]
+        view.add_row(
+            row["cell_id"],
+            Text(row["task"]),
+            row["method"],
+            str(row["seed"]),
+            row["failure"],
+            Text("".join(error)),
         )
     return view
 

@@ -378,3 +378,9 @@ def test_a_pattern_that_matches_nothing(patterns: list[str]) -> None:
         RequestError, match=r"No task of the grid matches 'pdebench/darci'.*Did you"
     ):
         select(NAMES, patterns, kind="task")
+
+
+def test_a_misspelt_key_is_named_before_the_one_it_leaves_missing(write: Write) -> None:
+    text = message(write("tasks: [pdebench/advection]\nmethod: [nft]\n"))
+    assert "Unknown key 'method'" in text
+    assert "Did you mean 'methods'?" in text

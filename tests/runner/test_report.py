@@ -27,6 +27,7 @@ from runner.report import (
 )
 from runner.report.published import CAUTION
 from runner.report.ranks import standings
+from runner.report.status import failures_table
 from runner.report.wording import duration, plus_minus
 from runner.schema import CURVE_SCHEMA, SCHEMA, Attempt, CurvePoint, MetricValue, attempt_table
 from runner.schema import curve_table as table_of_curves
@@ -599,3 +600,21 @@ def test_show_cell():
     assert "oom: [red]boom" in failed
     with pytest.raises(RequestError, match="no cell 'xyz'"):
         show_cell(tables, curves, "xyz")
+
+
+def test_failed_cells_are_named_with_their_latest_error():
+    table = ledger(
+        cell("nft", ADVECTION, 0, None, failure="code"),
+        cell("nft", ADVECTION, 0, None, failure="infra", attempt=2),
+        cell("orca", DARCY, 1, None, failure="oom"),
+        cell("orca", DARCY, 1, 0.5, attempt=2),
+    )
+    failed = failures_table(table)
+    assert failed is not None
+    text = text_of(failed)
+    assert "infra" in text and "code" not in text
+    assert DARCY not in text
+
+
+def test_nothing_failed():
+    assert failures_table(ledger(*grid({"nft": {ADVECTION: 0.1}}))) is None

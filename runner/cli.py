@@ -11,6 +11,7 @@ from runner import cli_data, cli_list
 from runner.cli_options import (
     Data,
     GridName,
+    ListCommand,
     MethodFilter,
     Results,
     SeedFilter,
@@ -43,10 +44,11 @@ app.add_typer(cli_list.app, name="list")
 
 
 @app.command(
+    cls=ListCommand,
     epilog=example(
         "xmft run quick",
-        "xmft run quick --data ~/pdebench --methods orca,recraft --set epochs=20",
-    )
+        "xmft run quick --data ~/pdebench --methods orca recraft --set epochs=20 seeds=[0,1,2]",
+    ),
 )
 @guarded
 def run(
@@ -138,7 +140,7 @@ def _conclude(summary: RunSummary, results: str) -> int:
     return 0
 
 
-@app.command(epilog=example("xmft plan quick", "xmft plan quick --set epochs=50"))
+@app.command(cls=ListCommand, epilog=example("xmft plan quick", "xmft plan quick --set epochs=50"))
 @guarded
 def plan(
     grid: GridName,

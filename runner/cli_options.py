@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand
 
 from xmft.errors import DataError, RequestError
 
@@ -27,17 +28,15 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="data root [$XMFT_DATA or ~/.cache/xmft]"),
 ]
-Settings = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="change the grid; repeatable")
-]
+Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="change the grid")]
 TaskFilter = Annotated[
-    list[str], typer.Option("--tasks", metavar="GLOB", help="only these; repeatable, or a,b")
+    list[str], typer.Option("--tasks", metavar="GLOB", help="only these: a b, or a,b")
 ]
 MethodFilter = Annotated[
-    list[str], typer.Option("--methods", metavar="GLOB", help="only these; repeatable, or a,b")
+    list[str], typer.Option("--methods", metavar="GLOB", help="only these: a b, or a,b")
 ]
 SeedFilter = Annotated[
-    list[str], typer.Option("--seeds", metavar="N", help="these seeds; repeatable, or 0,1,2")
+    list[str], typer.Option("--seeds", metavar="N", help="these seeds: 0 1 2, or 0,1,2")
 ]
 
 
@@ -49,6 +48,37 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Print plain text in red on standard error."""
     errors.print(text, style="red", highlight=False, soft_wrap=True, markup=False)
+
+
+_LISTS = ("--tasks", "--methods", "--seeds", "--set")
+
+
+class ListCommand(TyperCommand):
+    """A command whose list options take several values: `--methods nft orca`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option before every further value, which is the form that click knows."""
+        return super().parse_args(ctx, _repeated(args))
+
+
+def _repeated(args: list[str]) -> list[str]:
+    """Turn `GRID --methods a b` into `GRID --methods a --methods b`.
+
+    Only behind GRID: in front of it nobody could tell the last value from it.
+    """
+    if not args or args[0].startswith("-"):
+        return args
+    repeated: list[str] = []
+    option, values = "", 0
+    for arg in args:
+        if arg.startswith("-"):
+            option, values = arg if arg in _LISTS else "", 0
+        elif option:
+            values += 1
+            if values > 1:
+                repeated.append(option)
+        repeated.append(arg)
+    return repeated
 
 
 def example(*lines: str) -> str:

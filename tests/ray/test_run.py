@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -178,3 +181,67 @@ def test_interrupt_ends_the_run_and_says_how_to_go_on(
     assert "run the same command again" in said
     assert "Traceback" not in said
     assert not list(results.glob("cells/*/*"))
+
+
+@pytest.mark.slow
+def test_joins_a_cluster_and_leaves_it_running(
+    xmft: Xmft, grid: Path, environment: dict[str, str], uninterrupted: Path, tmp_path: Path
+) -> None:
+    environment["RAY_AUTH_MODE"] = "disabled"
+    port = _free_port()
+    options = [
+        f"--port={port}",
+        f"--ray-client-server-port={_free_port()}",
+        "--node-ip-address=127.0.0.1",
+        "--num-cpus=1",
+        "--include-dashboard=false",
+        "--object-store-memory=100000000",
+        # Not below tmp_path: the path of a Unix socket has at most 107 characters.
+        f"--temp-dir={tempfile.mkdtemp(prefix='ray-')}",
+    ]
+    ray = Path(str(xmft("--help").args[0])).with_name("ray")
+    head = subprocess.Popen(
+        [ray, "start", "--head", "--block", *options],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait_for_port(port, head)
+        results = tmp_path / "results"
+        where = ["--address", f"127.0.0.1:{port}", "--methods", "nft"]
+        said = xmft("run", grid, "--results", results, *where).stdout
+        assert "1 cells at a time" in said  # of the cluster's one core, not of this machine's
+        found = scores(results)
+        pd.testing.assert_series_equal(found, scores(uninterrupted).loc[found.index])
+        assert head.poll() is None
+    finally:
+        del environment["RAY_AUTH_MODE"]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(head.pid, signal.SIGTERM)
+        head.wait(timeout=30)
+
+
+def test_nobody_answers(xmft: Xmft, grid: Path, tmp_path: Path) -> None:
+    where = ["--results", tmp_path, "--address", f"127.0.0.1:{_free_port()}"]
+    said = xmft("run", grid, *where, code=2).stderr
+    assert "No Ray cluster answers at 127.0.0.1" in said
+    assert "Traceback" not in said
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_for_port(port: int, head: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert head.poll() is None, "the head node did not start"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.2)
+    raise AssertionError("the head node does not answer")

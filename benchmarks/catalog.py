@@ -17,7 +17,7 @@ from benchmarks.pdebench import entry as pdebench
 from benchmarks.sources import Source
 from xmft.errors import RequestError
 from xmft.registry import Registry
-from xmft.task import Protocol, Recipe, TaskData
+from xmft.task import Protocol, Recipe, Split, TaskData
 
 __all__ = [
     "Entry",
@@ -131,17 +131,10 @@ def load(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "cl
     source = make_ready(name, data_root=data_root, recipe=recipe)
     splits = prepare.open_splits(source.fingerprint)
     if splits is None:
-        mend = entry.mend(data_root, bad=True)
-        if source.origin == "generated":
-            mend = "Delete it; it is made again when it is needed."
-        reading = entry.read(source.files, recipe, mend=mend)
-        record = {"task": entry.task.name, "origin": source.origin, "source": source.note}
-        prepare.store(source.fingerprint, reading, record=record)
-        splits = prepare.open_splits(source.fingerprint)
-        if splits is None:
-            raise RequestError(
-                f"The prepared arrays in {cache_root()} vanished after they were written. Let one "
-                "process at a time clear that folder, and run again."
+        # Cells of one task start together: one reads the files, the others wait for it.
+        with prepare.locked(source.fingerprint):
+            splits = prepare.open_splits(source.fingerprint) or _prepare(
+                entry, source, recipe, data_root
             )
     return TaskData(
         task=entry.task,
@@ -152,6 +145,22 @@ def load(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "cl
         fingerprint=source.fingerprint,
         source=source.note,
     )
+
+
+def _prepare(entry: Entry, source: Source, recipe: Recipe, data_root: Path) -> dict[str, Split]:
+    mend = entry.mend(data_root, bad=True)
+    if source.origin == "generated":
+        mend = "Delete it; it is made again when it is needed."
+    reading = entry.read(source.files, recipe, mend=mend)
+    record = {"task": entry.task.name, "origin": source.origin, "source": source.note}
+    prepare.store(source.fingerprint, reading, record=record)
+    splits = prepare.open_splits(source.fingerprint)
+    if splits is None:
+        raise RequestError(
+            f"The prepared arrays in {cache_root()} vanished after they were written. Let one "
+            "process at a time clear that folder, and run again."
+        )
+    return splits
 
 
 def fetch(name: str, *, data_root: Path) -> list[Path]:

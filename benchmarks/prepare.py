@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from benchmarks.files import cache_root, temporary_beside
 from benchmarks.splits import Indices
@@ -73,6 +75,32 @@ def open_splits(fingerprint: str) -> dict[str, Split] | None:
     return splits
 
 
+@contextmanager
+def locked(fingerprint: str) -> Iterator[None]:
+    """Hold the place of a fingerprint while its arrays are made.
+
+    Raises:
+        RequestError: the cache cannot be written.
+    """
+    lock = FileLock(cache_root() / "locks" / f"{fingerprint}.lock")
+    try:
+        (cache_root() / "locks").mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(cache_root(), error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(folder: Path, error: OSError) -> RequestError:
+    return RequestError(
+        f"The prepared arrays could not be written to {folder} ({error}). Make room "
+        "there, or set XMFT_CACHE to a folder that can be written."
+    )
+
+
 def store(fingerprint: str, reading: Reading, *, record: Mapping[str, Any]) -> None:
     """Write prepared arrays; of two processes that do so at once, either result stays.
 
@@ -96,10 +124,7 @@ def store(fingerprint: str, reading: Reading, *, record: Mapping[str, Any]) -> N
             shutil.rmtree(folder, ignore_errors=True)
             _rename(temporary, folder)
     except OSError as error:
-        raise RequestError(
-            f"The prepared arrays could not be written to {folder.parent} ({error}). Make room "
-            "there, or set XMFT_CACHE to a folder that can be written."
-        ) from error
+        raise _unwritable(folder.parent, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xmft.task import Protocol, Recipe, Task
+from xmft.task import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Cell:
 
     Attributes:
         task: Name with the variant.
-        source: Source proxy; None for methods that use none.
+        source: Source proxy with its version; None for methods that use none.
         weights: Fingerprint of the backbone's weights.
         data: Fingerprint of the data and of how they are cut.
         method_config: The method's validated options.
@@ -60,39 +60,6 @@ class Cell:
     def from_json(cls, text: str) -> Cell:
         """Undo `config_json`."""
         return cls(**json.loads(text))
-
-
-def make_cell(
-    *,
-    task: Task,
-    method: str,
-    method_version: int,
-    method_config: dict[str, Any],
-    recipe: Recipe,
-    backbone: str,
-    weights: str,
-    source: str | None,
-    protocol: Protocol,
-    seed: int,
-    data: str,
-    metric_versions: dict[str, int],
-) -> Cell:
-    """Return the cell; configurations become plain JSON values."""
-    return Cell(
-        task=task.name,
-        task_version=task.version,
-        method=method,
-        method_version=method_version,
-        method_config=method_config,
-        recipe=recipe.model_dump(mode="json"),
-        backbone=backbone,
-        weights=weights,
-        source=source,
-        protocol=protocol,
-        seed=seed,
-        data=data,
-        metric_versions=metric_versions,
-    )
 
 
 def _sorted(value: Any) -> Any:

@@ -193,6 +193,10 @@ class Ledger:
         """Delete the stored state, if there is one."""
         self._storage.delete_folder(f"checkpoints/{cell_id}")
 
+    def drop_scratch(self, folder: str) -> None:
+        """Delete a folder that is not part of the ledger."""
+        self._storage.delete_folder(folder)
+
     def _attempts(self) -> list[tuple[str, str]]:
         """Return cell id and path of every attempt, sorted by cell, then by number."""
         found = []

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from benchmarks import catalog
-from runner.cell import Cell, make_cell
+from runner.cell import Cell
 from runner.config import Grid, validated
 from runner.ledger import CellState, Ledger
-from xmft.backbones import weights_fingerprint
+from xmft.backbones import backbone_size, weights_fingerprint
 from xmft.errors import DataError, RequestError
 from xmft.methods import methods
 from xmft.metrics import metrics
 from xmft.registry import nearest
-from xmft.sources import PROXIES
+from xmft.sources import PROXIES, proxy_identity
 from xmft.task import Recipe
 
 State = Literal["done", "failed", "missing"]
@@ -30,6 +30,7 @@ State = Literal["done", "failed", "missing"]
 # the cells and a first guess depend on it. Measured times replace it as soon as there are some.
 _SECONDS_PER_UNIT = 1.1e-4
 _USUAL_SAMPLES = 1000
+_USUAL_LAYERS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +57,16 @@ class PlannedCell:
 
 
 def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
-    """Expand a grid; nothing is generated, downloaded or run.
+    """Expand a grid; nothing is generated or run, and no data are downloaded.
+
+    The weights of a backbone of the hub are fetched if they are not there: they are part of the
+    cell id.
 
     Raises:
         RequestError: the grid names something unknown, or a backbone that cannot be found.
     """
     recipes = {name: grid.recipe_of(name) for name in grid.tasks}
-    _check_names(grid)
+    _check_request(grid, recipes)
     entries = {name: catalog.get(name) for name in grid.tasks}
     planned: dict[str, PlannedCell] = {}
     configs = {
@@ -72,6 +76,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         for name in grid.methods
     }
     weights = weights_fingerprint(grid.backbone)
+    proxy = proxy_identity(grid.source)
     states = ledger.states()
     history = _median_seconds(ledger.read())
     for name, entry in entries.items():
@@ -79,15 +84,16 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         for method in grid.methods:
             for seed in grid.seeds:
                 kind = methods[method]
-                cell = make_cell(
-                    task=entry.task,
+                cell = Cell(
+                    task=entry.task.name,
+                    task_version=entry.task.version,
                     method=method,
                     method_version=kind.version,
                     method_config=configs[method].model_dump(mode="json"),
-                    recipe=recipes[name],
+                    recipe=recipes[name].model_dump(mode="json"),
                     backbone=grid.backbone,
                     weights=weights,
-                    source=grid.source if kind.uses_source else None,
+                    source=proxy if kind.uses_source else None,
                     protocol=grid.protocol,
                     seed=seed,
                     data=source.fingerprint if source else "missing",
@@ -130,7 +136,8 @@ def to_run(planned: Sequence[PlannedCell], *, retry_failed: bool, force: bool) -
     return sorted(chosen, key=lambda item: -item.expected_s)
 
 
-def _check_names(grid: Grid) -> None:
+def _check_request(grid: Grid, recipes: Mapping[str, Recipe]) -> None:
+    """Refuse what could only fail in every cell."""
     for task in grid.tasks:
         catalog.get(task)
     for method in grid.methods:
@@ -139,6 +146,22 @@ def _check_names(grid: Grid) -> None:
         if method not in methods:
             raise RequestError(f"Unknown method '{method}' in options. {nearest(method, methods)}")
     PROXIES[grid.source]
+    if grid.protocol != "clean":
+        raise RequestError(
+            f"The protocol '{grid.protocol}' is not there in this version; use 'clean'."
+        )
+    size = backbone_size(grid.backbone)
+    for task, recipe in recipes.items():
+        if recipe.layers is not None and recipe.layers > size.layers:
+            raise RequestError(
+                f"layers={recipe.layers} ({task}), but backbone '{grid.backbone}' has "
+                f"{size.layers} layers."
+            )
+        if recipe.max_tokens > size.positions:
+            raise RequestError(
+                f"max_tokens={recipe.max_tokens} ({task}), but backbone '{grid.backbone}' has "
+                f"{size.positions} positions."
+            )
 
 
 def _locate(name: str, data_root: Path, recipe: Recipe) -> tuple[catalog.Source | None, str | None]:
@@ -156,17 +179,17 @@ def _median_seconds(table: pa.Table) -> dict[tuple[str, str, str], float]:
     """Return the median wall time of finished cells by task, method and recipe."""
     if not table.num_rows:
         return {}
-    finished = table.filter(pc.equal(table["status"], "ok"))
-    columns = finished.select(["cell_id", "task", "method", "wall_s", "config_json"])
-    times: dict[tuple[str, str, str], dict[str, float]] = {}
-    for row in columns.to_pylist():
-        recipe = Cell.from_json(row["config_json"]).recipe
+    columns = table.select(["cell_id", "status", "task", "method", "wall_s", "config_json"])
+    cells = {row["cell_id"]: row for row in columns.to_pylist() if row["status"] == "ok"}
+    times: dict[tuple[str, str, str], list[float]] = {}
+    for row in cells.values():
+        recipe = json.loads(row["config_json"])["recipe"]
         key = (row["task"], row["method"], _recipe_key(recipe))
-        times.setdefault(key, {})[row["cell_id"]] = row["wall_s"]
-    return {key: statistics.median(values.values()) for key, values in times.items()}
+        times.setdefault(key, []).append(row["wall_s"])
+    return {key: statistics.median(values) for key, values in times.items()}
 
 
 def _guess(recipe: Recipe) -> float:
     samples = recipe.samples or _USUAL_SAMPLES
-    layers = recipe.layers or 6
+    layers = recipe.layers or _USUAL_LAYERS
     return _SECONDS_PER_UNIT * samples * recipe.epochs * recipe.max_tokens * layers

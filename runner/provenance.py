@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import platform
-import resource
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
+_CLEAR = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
 _LIBRARIES = ("xmft", "torch", "transformers", "ray", "POT", "numpy", "pyarrow", "h5py")
 
 
@@ -48,12 +49,27 @@ def device_name(device: torch.device) -> str:
     return platform.machine() + " cpu"
 
 
-def peak_memory_bytes(device: torch.device) -> int:
-    """Return the peak memory: of the allocator on a GPU, resident size of the process on a CPU."""
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget earlier peaks: a warm process has run other cells before."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):
+            _CLEAR.write_text("5")  # see proc_pid_clear_refs(5)
+
+
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """Return the peak since `reset_peak_memory`; None where the system does not tell.
+
+    On a GPU it is what the allocator held, on a CPU the resident size of the process.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    with contextlib.suppress(OSError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _versions() -> dict[str, str]:

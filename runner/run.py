@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import catalog
 from runner.cli_options import console, say
 from runner.config import Grid
-from runner.execute import CellJob, Outcome
+from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
-from xmft.errors import RequestError
+from xmft.errors import DataError, RequestError
 from xmft.task import Recipe
 
 
@@ -66,8 +66,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     Raises:
         RequestError: the request is wrong; nothing ran.
     """
-    _check_workers(grid, options)
     planned = make_plan(grid, ledger, data_root)
+    _check_workers(planned, options.workers)
     ledger.prepare()
     chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
     skipped = sum(item.state == "done" for item in planned) if not options.force else 0
@@ -83,14 +83,14 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     )
     if not chosen:
         return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
-    _make_data_ready(chosen, data_root)
+    chosen = _make_data_ready(chosen, data_root)
     if options.force:
         for item in chosen:
             ledger.drop_checkpoint(item.cell.id)
     start = time.perf_counter()
     outcomes, slots = _fan_out(chosen, ledger, data_root, options)
     wall_s = time.perf_counter() - start
-    busy_s = sum(outcome.fit_s for outcome in outcomes) / slots
+    busy_s = sum(outcome.busy_s for outcome in outcomes) / slots
     return RunSummary(
         **summary,
         outcomes=tuple(outcomes),
@@ -123,7 +123,7 @@ def _fan_out(
         for item in chosen
     ]
     with tune.cluster(options.address, verbose=options.verbose):
-        tune.check_storage(ledger, shared=options.shared_results)
+        tune.check_storage(ledger, options.address, shared=options.shared_results)
         slots = tune.slots_of(
             len(jobs),
             workers=options.workers,
@@ -147,19 +147,29 @@ def _fan_out(
     return outcomes, slots.count
 
 
-def _check_workers(grid: Grid, options: RunOptions) -> None:
-    for task in grid.tasks:
-        batch = grid.recipe_of(task).batch_size
-        if batch % options.workers:
-            raise RequestError(
-                f"The global batch of {batch} samples ({task}) does not divide among "
-                f"{options.workers} workers. Choose --workers or batch_size accordingly."
-            )
+def _check_workers(planned: list[PlannedCell], workers: int) -> None:
+    """Refuse batches that cannot be shared evenly."""
+    for item in planned:
+        cell = item.cell
+        sizes = {
+            "batch_size": cell.recipe["batch_size"],
+            f"{cell.method}.alignment_batch": cell.method_config.get("alignment_batch", workers),
+        }
+        for name, size in sizes.items():
+            if size % workers:
+                raise RequestError(
+                    f"The global batch of {size} samples ({name}, {cell.task}) does not divide "
+                    f"among {workers} workers. Choose --workers or {name} accordingly."
+                )
 
 
-def _make_data_ready(chosen: list[PlannedCell], data_root: Path) -> None:
-    """Generate what has to be generated, once and before any worker asks for it."""
+def _make_data_ready(chosen: list[PlannedCell], data_root: Path) -> list[PlannedCell]:
+    """Generate what has to be generated, once and before any worker asks for it.
+
+    Where that fails, the cells of the task get the reason as their problem.
+    """
     seen: set[str] = set()
+    problems: dict[str, str] = {}
     for item in chosen:
         source, name = item.source, item.cell.task
         if source is None or source.fingerprint in seen:
@@ -168,5 +178,14 @@ def _make_data_ready(chosen: list[PlannedCell], data_root: Path) -> None:
         say(f"{name}: {source.note}")
         if not source.ready:
             recipe = Recipe.model_validate(item.cell.recipe)
-            with console.status(f"generating {name}"):
-                catalog.make_ready(name, data_root=data_root, recipe=recipe)
+            try:
+                with console.status(f"generating {name}"):
+                    catalog.make_ready(name, data_root=data_root, recipe=recipe)
+            except DataError as error:
+                problems[source.fingerprint] = str(error)
+    return [
+        replace(item, problem=problems[item.source.fingerprint])
+        if item.source and item.source.fingerprint in problems
+        else item
+        for item in chosen
+    ]

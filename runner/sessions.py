@@ -141,7 +141,7 @@ class WorkerSession(CellSession):
             yield
 
     def gather(self, x: Tensor) -> Tensor:
-        """Concatenate over the workers, differentiably."""
+        """Put the workers' parts of a batch together in its own order, differentiably."""
         gathered: Tensor = _Gather.apply(x)
         return gathered
 
@@ -159,10 +159,11 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
+        # Worker r has every world_size-th sample from r on, so the batch is their interleaving.
+        return torch.stack(parts, dim=1).flatten(0, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         total = gradients[0].contiguous()
         dist.all_reduce(total)
-        return total.chunk(dist.get_world_size())[dist.get_rank()]
+        return total[dist.get_rank() :: dist.get_world_size()]

@@ -67,10 +67,12 @@ class Storage:
         """Return the paths of all files anywhere in `folder`, relative to it."""
         base = self._path(folder)
         selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
+        try:
+            found = self._filesystem.get_file_info(selector)
+        except OSError as error:
+            raise RequestError(f"The results in {self.uri} cannot be read: {error}") from error
         return [
-            posixpath.relpath(info.path, base)
-            for info in self._filesystem.get_file_info(selector)
-            if info.type == fs.FileType.File
+            posixpath.relpath(info.path, base) for info in found if info.type == fs.FileType.File
         ]
 
     def names(self, folder: str) -> list[str]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
-from runner.execute import CellJob, Trained, train_cell
+from runner.execute import train_cell
+from runner.job import CellJob, Trained
 from runner.sessions import WorkerSession
 
 
 def distributed_runner(
-    job: CellJob, board: Any, *, threads: int, gpus: float, storage: str, max_failures: int
+    job: CellJob, board: Any, *, threads: int, gpus: float, storage: str
 ) -> Callable[[int | None], Trained]:
     """Return a function that trains the cell under `TorchTrainer` and blocks until it is done.
 
@@ -26,14 +26,9 @@ def distributed_runner(
         threads: CPU cores, and torch threads, of each worker.
         gpus: GPUs of each worker; 0 trains on CPUs over gloo.
         storage: Path or URI for Ray Train's own files.
-        max_failures: How often a lost worker is replaced; the cell goes on from its checkpoint.
     """
 
     def run(micro_batch: int | None) -> Trained:
-        name = f"{job.cell.id}-{micro_batch or 'whole'}"
-        if "://" not in storage:
-            # A finished run of the same name would start at its end.
-            shutil.rmtree(Path(storage) / name, ignore_errors=True)
         resources = {"CPU": float(threads)} | ({"GPU": gpus} if gpus else {})
         result = TorchTrainer(
             _worker,
@@ -47,9 +42,12 @@ def distributed_runner(
                 num_workers=job.workers, use_gpu=gpus > 0, resources_per_worker=resources
             ),
             run_config=RunConfig(
-                name=name,
+                # Unique, because a finished run of the same name would start at its end.
+                name=f"{job.cell.id}-{uuid.uuid4().hex[:8]}",
                 storage_path=storage,
-                failure_config=FailureConfig(max_failures=max_failures),
+                # Ray Train would try again after any error, bad data and bugs included. The
+                # fan-out does so after lost processes alone.
+                failure_config=FailureConfig(max_failures=0),
             ),
         ).fit()
         if result.error is not None:

@@ -32,14 +32,11 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 
 from runner.board import Board  # noqa: E402
-from runner.execute import (  # noqa: E402
-    CellJob,
-    Outcome,
-    attempt_cell,
-    failed_attempt,
-    local_runner,
-)
+from runner.execute import attempt_cell, local_runner  # noqa: E402
+from runner.failures import classify  # noqa: E402
+from runner.job import CellJob, Outcome  # noqa: E402
 from runner.ledger import Ledger  # noqa: E402
+from runner.record import failed_attempt  # noqa: E402
 from xmft.errors import RequestError  # noqa: E402
 
 _OBJECT_STORE_BYTES = 150 * 2**20
@@ -71,7 +68,9 @@ class _Cell(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         job = CellJob(**self._config["job"])
-        run = local_runner(job, self._config["board"], self._config["threads"])
+        run = local_runner(
+            job, self._config["board"], self._config["threads"], self._config["gpus"]
+        )
         return {"outcome": asdict(attempt_cell(job, run)), tune.result.DONE: True}
 
 
@@ -86,7 +85,6 @@ def _drive_workers(config: dict[str, Any]) -> None:
         threads=config["threads"],
         gpus=config["gpus"],
         storage=config["storage"],
-        max_failures=config["max_failures"],
     )
     tune.report({"outcome": asdict(attempt_cell(job, run))})
 
@@ -152,19 +150,32 @@ def slots_of(cells: int, *, workers: int, threads: int, gpus_per_worker: float |
     return Slots(count=min(fits, cells), workers=workers, threads=threads, gpus=gpus)
 
 
-def check_storage(ledger: Ledger, *, shared: bool) -> None:
-    """Refuse a node-local folder when several nodes would write to it.
+def check_storage(ledger: Ledger, address: str | None, *, shared: bool) -> None:
+    """Refuse a folder of one machine when others would write to it.
 
     Raises:
         RequestError: it is one.
     """
+    if shared or not ledger.is_local:
+        return
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    if len(nodes) > 1 and ledger.is_local and not shared:
+    if (address or "").startswith("ray://") and not _is_here(str(address)):
+        raise RequestError(
+            f"The cluster at {address} is another machine, but results go to the folder "
+            f"{ledger.uri} of this one. Use a URI (--results s3://bucket/results), or say "
+            "--shared-results if both see that folder."
+        )
+    if len(nodes) > 1:
         raise RequestError(
             f"The cluster has {len(nodes)} nodes, but results go to the local folder "
             f"{ledger.uri}. Use a URI (--results s3://bucket/results), or say --shared-results "
             "if that folder is on a file system that all nodes share."
         )
+
+
+def _is_here(address: str) -> bool:
+    host = address.rpartition("//")[2].rpartition(":")[0]
+    return host in ("localhost", "127.0.0.1", socket.gethostname())
 
 
 def fan_out(
@@ -182,11 +193,12 @@ def fan_out(
     outcomes: dict[str, Outcome] = {}
     left = list(jobs)
     for _ in range(max_infra_retries + 1):
-        for outcome in _round(left, slots, board, max_infra_retries, fail_fast=fail_fast):
+        for outcome in _round(left, slots, board, fail_fast=fail_fast):
             outcomes[outcome.cell_id] = outcome
         if fail_fast and any(outcome.status == "failed" for outcome in outcomes.values()):
             break
-        left = [job for job in left if outcomes[job.cell.id].failure == "infra"]
+        lost = {cell_id for cell_id, outcome in outcomes.items() if outcome.failure == "infra"}
+        left = [job for job in left if job.cell.id in lost]
         if not left:
             break
     return list(outcomes.values())
@@ -196,19 +208,18 @@ def _round(
     jobs: Sequence[CellJob],
     slots: Slots,
     board: Board,
-    max_failures: int,
     *,
     fail_fast: bool,
 ) -> list[Outcome]:
+    ledger = Ledger(jobs[0].results)
     alone = slots.workers == 1
-    with tempfile.TemporaryDirectory(prefix="xmft-ray-") as scratch:
+    with _scratch(ledger) as storage:
         space = {
             "job": tune.grid_search([asdict(job) for job in jobs]),
             "board": board,
             "threads": slots.threads,
             "gpus": slots.gpus,
-            "storage": scratch if _is_local(jobs[0].results) else f"{jobs[0].results}/ray",
-            "max_failures": max_failures,
+            "storage": storage,
         }
         # The driver of a cell with workers only waits, on the head node; its workers ask for their
         # own resources. Tune does not take an empty request, so it asks for a sliver of the node.
@@ -229,7 +240,7 @@ def _round(
             ),
             run_config=tune.RunConfig(
                 name="cells",
-                storage_path=scratch,
+                storage_path=storage,
                 verbose=0,
                 stop=stop,
                 # The cell's own checkpoints are in the ledger; Tune has nothing to keep.
@@ -263,20 +274,31 @@ class _StopAtFailure(tune.Stopper):
         return self._failed
 
 
+@contextmanager
+def _scratch(ledger: Ledger) -> Iterator[str]:
+    """Give Ray a place for its own files, which nobody reads: gone afterwards.
+
+    On several nodes Ray insists on one that all of them share.
+    """
+    if len(ray.nodes()) == 1:
+        with tempfile.TemporaryDirectory(prefix="xmft-ray-") as folder:
+            yield folder
+    else:
+        yield f"{ledger.uri}/ray"
+        ledger.drop_scratch("ray")
+
+
 def _lost(job: CellJob, error: Exception) -> Outcome:
     """Write the row that a process which died could not write."""
+    failure = classify(error)
     outcome = Outcome(
         cell_id=job.cell.id,
         status="failed",
-        failure="infra",
-        error=f"The process of the cell was lost: {error}",
-        fit_s=0.0,
+        failure=failure,
+        error=f"The process of the cell was lost: {error}" if failure == "infra" else str(error),
+        busy_s=0.0,
         wall_s=0.0,
         resumed_epochs=0,
     )
     Ledger(job.results).write_attempt(failed_attempt(job, outcome, datetime.now(UTC)))
     return outcome
-
-
-def _is_local(uri: str) -> bool:
-    return "://" not in uri

@@ -157,6 +157,34 @@ def weights_fingerprint(name: str) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True, kw_only=True)
+class BackboneSize:
+    """What a configuration file says: encoder layers and longest sequence."""
+
+    layers: int
+    positions: int
+
+
+def backbone_size(name: str) -> BackboneSize:
+    """Read the size of a backbone without its weights.
+
+    Raises:
+        RequestError: the backbone cannot be found or is no sequence encoder.
+    """
+    folder = locate_weights(name)
+    config = _tiny_config() if folder is None else _configuration(folder, name)
+    layers = getattr(config, "num_hidden_layers", None)
+    positions = getattr(config, "max_position_embeddings", None)
+    if layers is None or positions is None:
+        raise RequestError(
+            f"Backbone '{name}' ({config.model_type}) is not a sequence encoder that takes "
+            "inputs_embeds; BERT, RoBERTa and their like are."
+        )
+    # RoBERTa counts positions from padding_idx + 1.
+    skipped = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    return BackboneSize(layers=layers, positions=positions - skipped)
+
+
 def load_backbone(
     name: str, *, layers: int | None = None, pretrained: bool = True, seed: int = 0
 ) -> Backbone:
@@ -248,26 +276,19 @@ def _positions_and_norm(embeddings: nn.Module, config: Any) -> tuple[Tensor, nn.
 
 def _read(folder: Path, name: str) -> tuple[Any, Callable[[list[str]], list[list[int]]]]:
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    config = _configuration(folder, name)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        for key, value in vars(config).items():
-            # The published setting trains without dropout (drop_out: 0.0 in every config).
-            if "dropout" in key and isinstance(value, float):
-                setattr(config, key, 0.0)
         body = AutoModel.from_pretrained(
             folder, config=config, local_files_only=True, dtype=torch.float32
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RequestError(f"Backbone '{name}' could not be loaded from {folder}: {reason}") from (
-            error
-        )
+        raise _unreadable(name, folder, error) from error
 
     def tokenize(texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -276,11 +297,29 @@ def _read(folder: Path, name: str) -> tuple[Any, Callable[[list[str]], list[list
     return body, tokenize
 
 
-def _build_tiny() -> tuple[Any, Callable[[list[str]], list[list[int]]]]:
-    from transformers import BertConfig, BertModel
+def _configuration(folder: Path, name: str) -> Any:
+    from transformers import AutoConfig
 
-    seed_everything(_TINY)
-    config = BertConfig(
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(name, folder, error) from error
+    for key, value in vars(config).items():
+        # The published setting trains without dropout (drop_out: 0.0 in every config).
+        if "dropout" in key and isinstance(value, float):
+            setattr(config, key, 0.0)
+    return config
+
+
+def _unreadable(name: str, folder: Path, error: Exception) -> RequestError:
+    reason = str(error).strip().splitlines()[0]
+    return RequestError(f"Backbone '{name}' could not be loaded from {folder}: {reason}")
+
+
+def _tiny_config() -> Any:
+    from transformers import BertConfig
+
+    return BertConfig(
         vocab_size=_TINY_VOCABULARY,
         hidden_size=32,
         num_hidden_layers=2,
@@ -291,7 +330,13 @@ def _build_tiny() -> tuple[Any, Callable[[list[str]], list[list[int]]]]:
         attention_probs_dropout_prob=0.0,
     )
 
+
+def _build_tiny() -> tuple[Any, Callable[[list[str]], list[list[int]]]]:
+    from transformers import BertModel
+
+    seed_everything(_TINY)
+
     def tokenize(texts: list[str]) -> list[list[int]]:
         return [[zlib.crc32(w.encode()) % _TINY_VOCABULARY for w in t.split()] for t in texts]
 
-    return BertModel(config), tokenize
+    return BertModel(_tiny_config()), tokenize

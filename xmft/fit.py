@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -14,29 +13,18 @@ from torch import Tensor, nn
 
 from xmft.errors import DivergedError, RequestError
 from xmft.evaluation import Samples, evaluate
+from xmft.gradients import Gradient, StageObjective
 from xmft.metrics import metrics
 from xmft.model import CrossModalModel
 from xmft.records import Best, FitResult, History, Score
 from xmft.schedule import warmup_then_linear
 from xmft.seeding import seed_everything
 from xmft.session import Progress, Session
-from xmft.stages import Batch, Indices, Stage
+from xmft.stages import Stage
 from xmft.task import CurvePoint, Recipe, TaskData
 
 # Steps between two progress reports inside an epoch.
 _REPORT_EVERY = 10
-
-
-class _Objective(nn.Module):
-    """Binds a stage's objective to the model, so that a wrapper sees one forward pass."""
-
-    def __init__(self, model: CrossModalModel, stage: Stage) -> None:
-        super().__init__()
-        self.model = model
-        self._stage = stage
-
-    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
-        return self._stage.objective(self.model, batch)
 
 
 def fit(
@@ -86,11 +74,13 @@ class _Run:
         self.recipe = recipe
         self.session = session
         self.seed = seed
-        self.micro_batch = micro_batch
         self.samples = {
             split: Samples(getattr(data, split), session.device)
             for split in ("train", "val", "test")
         }
+        self.gradient = Gradient(
+            session, self.samples["train"], precision=recipe.precision, micro_batch=micro_batch
+        )
         self.main = metrics[data.task.metrics[0]]
         self.history = History()
         self.best = Best()
@@ -109,14 +99,16 @@ class _Run:
             self.best = Best(**saved["best"])
             self.last_epoch = saved["last_epoch"]
             self.model.load_state_dict(saved["model"])
-        resumed = self.last_epoch
+        resumed, earlier = self.last_epoch, sum(self.history.seconds.values())
         for index in range(first_stage, len(self.stages)):
             self._train_stage(index, saved if index == first_stage else None)
+        scores = self._final_scores()
         return FitResult(
-            scores=tuple(self._final_scores()),
+            scores=tuple(scores),
             curves=tuple(self.history.curves),
             measurements=self.history.measurements,
             seconds=self.history.seconds,
+            own_seconds=sum(self.history.seconds.values()) - earlier,
             resumed_epochs=resumed,
         )
 
@@ -145,7 +137,7 @@ class _Run:
             optimizer.load_state_dict(saved["optimizer"])
             schedule.load_state_dict(saved["schedule"])
         # Wrapped after freezing: a data-parallel wrapper looks at requires_grad only once.
-        objective = self.session.wrap(_Objective(self.model, stage))
+        objective = self.session.wrap(StageObjective(self.model, stage))
         self.history.book(stage.name, start)
         for epoch in range(done, stage.epochs):
             self._train_epoch(stage, objective, trained, optimizer, schedule, epoch)
@@ -176,13 +168,16 @@ class _Run:
         start = time.perf_counter()
         seed_everything("epoch", self.seed, stage.name, epoch)
         self.model.train()
+        for name, part in self.model.named_children():
+            # Frozen means eval mode too: drop-path or dropout of a frozen part would be noise.
+            part.train(name in stage.trains)
         batches = stage.batches(epoch)
         total: dict[str, Tensor] = {}
         for step, indices in enumerate(batches):
             if step % _REPORT_EVERY == 0:
                 self._report(stage, epoch * len(batches) + step, stage.epochs * len(batches), {})
             optimizer.zero_grad(set_to_none=True)
-            for key, value in self._backward(stage, objective, indices).items():
+            for key, value in self.gradient.accumulate(stage, objective, indices).items():
                 total[key] = total[key] + value if key in total else value
             if self.recipe.clip_grad_norm is not None:
                 nn.utils.clip_grad_norm_(trained, self.recipe.clip_grad_norm)
@@ -190,63 +185,11 @@ class _Run:
             schedule.step()
         self.last_epoch += 1
         means = {key: self.session.sum(value).item() / len(batches) for key, value in total.items()}
-        if not all(math.isfinite(value) for value in means.values()):
-            raise DivergedError(
-                f"The loss is not finite in epoch {epoch + 1} of stage '{stage.name}'. "
-                "Lower learning_rate or set clip_grad_norm."
-            )
+        _check_finite(means, f"losses in epoch {epoch + 1} of stage '{stage.name}'")
         for key, mean in means.items():
             self._point("train", f"{stage.name}/{key}", mean)
         self.history.book(stage.name, start)
         self._report(stage, (epoch + 1) * len(batches), stage.epochs * len(batches), means)
-
-    def _backward(self, stage: Stage, objective: nn.Module, indices: Indices) -> dict[str, Tensor]:
-        """Accumulate the gradient of the global batch `indices`; return this worker's losses.
-
-        Per-sample losses are weighted so that, after the average over workers, every sample of
-        the global batch counts the same, also in a last batch that does not divide.
-        """
-        mine = indices[self.session.rank :: self.session.world_size]
-        parts = [mine]
-        if self.micro_batch is not None and stage.classes is None:
-            parts = [
-                mine[i : i + self.micro_batch]
-                for i in range(0, max(len(mine), 1), self.micro_batch)
-            ]
-        total: dict[str, Tensor] = {}
-        for number, part in enumerate(parts):
-            # Data-parallel wrappers decide in the forward pass whether backward synchronises, and
-            # every worker must do so equally often, however many parts it has.
-            last = number + 1 == len(parts)
-            with nullcontext() if last else self.session.no_sync(objective):
-                values = self._weighted(objective, stage, part, indices)
-                values["loss"].backward()
-            for key, value in values.items():
-                share = value.detach().double() / self.session.world_size
-                total[key] = total[key] + share if key in total else share
-        return total
-
-    def _weighted(
-        self, objective: nn.Module, stage: Stage, part: Indices, whole: Indices
-    ) -> dict[str, Tensor]:
-        """Return the losses of `part` as scalars, per-sample ones weighted for the mean."""
-        batch = self._batch(stage, part if len(part) else whole[:1])
-        with torch.autocast(
-            self.session.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.recipe.precision == "bfloat16",
-        ):
-            values = objective(batch)
-        # An empty part (more workers than samples) still takes part, with weight 0.
-        weight = self.session.world_size / len(whole) if len(part) else 0.0
-        return {key: value.sum() * weight if value.ndim else value for key, value in values.items()}
-
-    def _batch(self, stage: Stage, indices: Indices) -> Batch:
-        inputs, targets = self.samples["train"].take(indices)
-        classes = None
-        if stage.classes is not None:
-            classes = torch.from_numpy(stage.classes[indices]).to(self.session.device)
-        return Batch(inputs=inputs, targets=targets, classes=classes, gather=self.session.gather)
 
     def _measure(self, stage: Stage, when: str) -> None:
         if stage.measure is None:
@@ -266,13 +209,15 @@ class _Run:
         self.history.book("eval", start)
 
     def _evaluate(self, split: str) -> dict[str, float]:
-        return evaluate(
+        values = evaluate(
             self.model,
             self.samples[split],
             [metrics[name] for name in self.data.task.metrics],
             self.session,
             precision=self.recipe.precision,
         )
+        _check_finite(values, f"scores on {split} after epoch {self.last_epoch}")
+        return values
 
     def _final_scores(self) -> list[Score]:
         start = time.perf_counter()
@@ -325,3 +270,12 @@ class _Run:
 
     def _report(self, stage: Stage, step: int, steps: int, losses: dict[str, float]) -> None:
         self.session.report(Progress(stage=stage.name, step=step, steps=steps, losses=losses))
+
+
+def _check_finite(values: Mapping[str, float], what: str) -> None:
+    wrong = [name for name, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise DivergedError(
+            f"The {what} are not finite ({', '.join(wrong)}). "
+            "Lower learning_rate or set clip_grad_norm."
+        )

@@ -43,7 +43,8 @@ class FitResult:
     Attributes:
         scores: Every metric of the task on val and test under both selections.
         measurements: Quantities of the stages, `stage/when/key`.
-        seconds: Time by stage name, and under `eval`.
+        seconds: Time by stage name, and under `eval`, of all runs it took.
+        own_seconds: Time of this run alone.
         resumed_epochs: Epochs that were restored, not trained.
     """
 
@@ -51,6 +52,7 @@ class FitResult:
     curves: tuple[CurvePoint, ...]
     measurements: dict[str, float]
     seconds: dict[str, float]
+    own_seconds: float
     resumed_epochs: int
 
 

@@ -42,7 +42,10 @@ class Session:
         yield
 
     def gather(self, x: Tensor) -> Tensor:
-        """Concatenate `x` `[n, ...]` of all workers, in rank order, differentiably."""
+        """Put the parts `x` `[n, ...]` of all workers together, differentiably.
+
+        Worker r holds samples r, r + world_size, ... of a batch; the result is in its order.
+        """
         return x
 
     def sum(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from xmft.source_predictor import (
 )
 from xmft.stdlib_docs import stdlib_passages
 
-_VERSION = 2
+_VERSION = 3
 _FORWARD_BATCH = 64
 
 
@@ -81,9 +82,41 @@ def _stdlib_docs(backbone: Backbone, config: SourceConfig) -> SourceSequences:
     )
 
 
-# A proxy turns into labelled token sequences of the backbone's own vocabulary.
-PROXIES: Registry[Callable[[Backbone, SourceConfig], SourceSequences]] = Registry("source proxy")
-PROXIES.add("stdlib-docs", _stdlib_docs)
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """A source modality.
+
+    Attributes:
+        version: What its content depends on beside its name; part of the cell id.
+        sequences: Makes labelled token sequences in the backbone's own vocabulary.
+    """
+
+    version: str
+    sequences: Callable[[Backbone, SourceConfig], SourceSequences]
+
+
+PROXIES: Registry[Proxy] = Registry("source proxy")
+PROXIES.add(
+    "stdlib-docs",
+    Proxy(
+        version=f"{platform.python_implementation()}-{platform.python_version()}",
+        sequences=_stdlib_docs,
+    ),
+)
+
+
+def proxy_identity(name: str) -> str:
+    """Return name and version of a proxy, as they stand in a cell.
+
+    Raises:
+        RequestError: unknown proxy.
+    """
+    return f"{name}@{PROXIES[name].version}"
+
+
+def proxy_name(identity: str | None) -> str:
+    """Return the name in what `proxy_identity` made; empty for methods without a source."""
+    return (identity or "").partition("@")[0]
 
 
 class Source:
@@ -127,10 +160,9 @@ class Source:
             {
                 "version": _VERSION,
                 "kind": kind,
-                "proxy": self.proxy,
+                "proxy": proxy_identity(self.proxy),
                 "backbone": self._backbone.fingerprint,
                 "source": self._config.model_dump(),
-                "text": self._load().fingerprint,
                 **settings,
             },
             sort_keys=True,
@@ -148,7 +180,7 @@ class Source:
 
     def _load(self) -> SourceSequences:
         if self._sequences is None:
-            self._sequences = PROXIES[self.proxy](self._backbone, self._config)
+            self._sequences = PROXIES[self.proxy].sequences(self._backbone, self._config)
         return self._sequences
 
     def _compute_features(self) -> dict[str, Any]:

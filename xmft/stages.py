@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -94,8 +94,10 @@ def stratified_batches(
 ) -> Callable[[int], list[Indices]]:
     """Batches in which each class has its share, so that class-wise statistics exist.
 
-    Each class gets its proportional number of places, rounded by largest remainder, and is
-    walked in a random order without repeats before it starts again.
+    Every class has at least two places where the batch allows, since one sample has no spread;
+    losses weight the classes by their share in the data. What rounding leaves over goes to
+    classes drawn by their fractions. Each class is walked in a random order without repeats
+    before it starts again.
 
     Args:
         classes: Class of every sample `[N]`.
@@ -104,20 +106,50 @@ def stratified_batches(
         seed: Seed of the order.
     """
     labels, counts = np.unique(classes, return_counts=True)
-    exact = counts / counts.sum() * batch_size
-    places = np.floor(exact).astype(int)
-    remainder = np.argsort(-(exact - places), kind="stable")[: batch_size - places.sum()]
-    places[remainder] += 1
     members = [np.flatnonzero(classes == label) for label in labels]
+    exact = _places(counts, batch_size, least=min(2, batch_size // len(labels)))
+    # A hair above, so that 3 written as 2.999... stays 3.
+    whole = np.floor(exact + 1e-9).astype(int)
+    left = batch_size - whole.sum()
+    fractions = np.maximum(exact - whole, 0)
+    chance = fractions / fractions.sum() if left else None
 
     def batches(epoch: int) -> list[Indices]:
         rng = generator("stratified", seed, epoch)
-        rows: list[list[Indices]] = [[] for _ in range(steps)]
-        for group, wanted in zip(members, places, strict=True):
-            rounds = -(-wanted * steps // len(group))
-            walk = np.concatenate([rng.permutation(group) for _ in range(max(rounds, 1))])
-            for step in range(steps):
-                rows[step].append(walk[step * wanted : (step + 1) * wanted])
-        return [np.concatenate(row) for row in rows]
+        walks = [_walk(group, rng) for group in members]
+        rows = []
+        for _ in range(steps):
+            places = whole.copy()
+            places[rng.choice(len(labels), size=left, replace=False, p=chance)] += 1
+            rows.append(
+                np.array(
+                    [
+                        next(walk)
+                        for walk, wanted in zip(walks, places, strict=True)
+                        for _ in range(wanted)
+                    ]
+                )
+            )
+        return rows
 
     return batches
+
+
+def _places(counts: Indices, batch_size: int, *, least: int) -> npt.NDArray[np.float64]:
+    """Share a batch among classes in proportion, none below `least`."""
+    places = counts / counts.sum() * batch_size
+    small = places < least
+    while small.any() and not small.all():
+        places[small] = least
+        rest = ~small
+        places[rest] = counts[rest] / counts[rest].sum() * (batch_size - least * small.sum())
+        if not (places[rest] < least).any():
+            break
+        small |= places < least
+    return places
+
+
+def _walk(group: Indices, rng: np.random.Generator) -> Iterator[np.int64]:
+    """Yield the members of a class, shuffled anew each time round."""
+    while True:
+        yield from rng.permutation(group)

@@ -156,5 +156,5 @@ def test_a_resolution_that_does_not_divide(
 
 def test_a_cache_that_cannot_be_written(data_root: Path, good: Path, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
-    with pytest.raises(RequestError, match=re.escape(f"written to {cache / 'prepared'}")):
+    with pytest.raises(RequestError, match=re.escape(f"written to {cache}")):
         catalog.load("pdebench/advection", data_root=data_root, recipe=Recipe())

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from runner.config import Grid
-from runner.execute import CellJob, Outcome, Trained, attempt_cell, train_cell
+from runner.execute import attempt_cell, train_cell
+from runner.job import CellJob, Outcome, Trained
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from runner.cell import Cell, make_cell
+from runner.cell import Cell
 from runner.config import Grid
 from runner.plan import PlannedCell
-from xmft.task import Recipe, Task
+from xmft.task import Recipe
 
 CELL = Cell(
     task="pdebench/darcy:beta1.0",
@@ -108,29 +108,8 @@ def test_label_is_for_people() -> None:
 
 
 def test_a_recipe_becomes_plain_values() -> None:
-    task = Task(
-        name="suite/name",
-        version=7,
-        title="",
-        kind="dense",
-        loss="nrmse",
-        metrics=("nrmse",),
-    )
-    cell = make_cell(
-        task=task,
-        method="nft",
-        method_version=1,
-        method_config={},
-        recipe=Recipe(learning_rate=1, betas=(0.5, 0.75)),
-        backbone="minilm",
-        weights="w",
-        source=None,
-        protocol="clean",
-        seed=0,
-        data="d",
-        metric_versions={"nrmse": 1},
-    )
-    assert (cell.task, cell.task_version) == ("suite/name", 7)
+    recipe = Recipe(learning_rate=1, betas=(0.5, 0.75)).model_dump(mode="json")
+    cell = replace(CELL, recipe=recipe)
     assert cell.recipe["betas"] == [0.5, 0.75]
     content = json.loads(cell.config_json)
     assert content["recipe"]["learning_rate"] == 1.0

@@ -25,7 +25,7 @@ from benchmarks.pdebench import miniature
 from runner import cli_options
 from runner.cli import app
 from runner.config import shipped_grids
-from runner.execute import CellJob, Outcome
+from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell
 from runner.schema import VERSION_KEY
@@ -223,7 +223,7 @@ def test_a_wrong_grid_is_refused_in_a_sentence(
 
 def test_a_batch_that_does_not_divide(write_grid: WriteGrid, tmp_path: Path) -> None:
     text = refused(tmp_path, "run", write_grid(), "--workers", "3")
-    assert "The global batch of 8 samples (pdebench/advection) does not divide among 3" in text
+    assert "8 samples (batch_size, pdebench/advection) does not divide among 3" in text
 
 
 @pytest.mark.parametrize("verb", ["plan", "run"])

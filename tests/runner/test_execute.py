@@ -16,7 +16,8 @@ import torch
 import runner.execute
 from benchmarks import catalog
 from benchmarks.pdebench import miniature
-from runner.execute import CellJob, Outcome, Trained, attempt_cell
+from runner.execute import attempt_cell
+from runner.job import CellJob, Outcome, Trained
 from runner.ledger import Ledger
 from runner.plan import PlannedCell
 from runner.sessions import CellSession
@@ -397,13 +398,6 @@ def test_a_bug_is_recorded_with_its_traceback(
     assert row["error"].endswith("ZeroDivisionError: division by zero")
 
 
-def test_an_impossible_recipe_is_told_in_a_sentence(
-    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger
-) -> None:
-    row = only_failure(ledger, attempt(job_of(plan_one(recipe={"layers": 9}))))
-    assert row["error"] == "layers=9, but backbone 'tiny-sequence' has 2 layers."
-
-
 def test_a_cell_that_takes_too_long(
     plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger
 ) -> None:
@@ -420,7 +414,7 @@ def test_a_cell_that_diverges(
     item = plan_one(recipe={"learning_rate": 1e30, "epochs": 5})
     row = only_failure(ledger, attempt(job_of(item)))
     assert row["failure"] == "diverged"
-    assert "The loss is not finite in epoch 1 of stage 'fitting'" in row["error"]
+    assert "The losses in epoch 1 of stage 'fitting' are not finite" in row["error"]
     assert "learning_rate" in row["error"]
 
 
@@ -520,3 +514,13 @@ def test_a_checkpoint_of_another_version_is_not_used(plan_one: PlanOne, ledger: 
     ledger.save_checkpoint(cell.id, buffer.getvalue())
     session = CellSession(cell, ledger.uri, torch.device("cpu"), None, None)
     assert session.restore() is None
+
+
+def test_scores_that_are_not_finite_are_no_result(
+    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger
+) -> None:
+    # One step: its loss is still that of the untrained model.
+    recipe = {"learning_rate": 1e30, "epochs": 1, "batch_size": 64}
+    row = only_failure(ledger, attempt(job_of(plan_one(recipe=recipe))))
+    assert row["failure"] == "diverged"
+    assert "scores on val after epoch 1 are not finite" in row["error"]

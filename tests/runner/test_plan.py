@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
 from runner.plan_table import plan_table
 from runner.schema import Attempt, MetricValue
+from xmft.errors import RequestError
 
 SCORE = MetricValue(
     split="test",
@@ -25,6 +27,7 @@ SCORE = MetricValue(
     value=0.5,
     epoch=2,
 )
+
 MakeGrid = Callable[..., Grid]
 
 
@@ -81,7 +84,7 @@ def test_every_combination_is_one_cell(
     assert {item.state for item in planned} == {"missing"}
     assert {(i.cell.method, i.cell.source) for i in planned} == {
         ("nft", None),
-        ("recraft", "stdlib-docs"),
+        ("recraft", f"stdlib-docs@CPython-{platform.python_version()}"),
     }
     assert [*planned[0].cell.metric_versions] == ["nrmse", "nrmse_pdebench", "rmse"]
     assert planned[0].cell.recipe["epochs"] == 2
@@ -281,3 +284,29 @@ def test_the_table_says_what_is_planned(
     assert "~" in rows[planned[2].cell.id]
     assert "4 cells: 1 done, 1 failed, 2 to run" in captured.get()
     assert "xmft data fetch nasbench360/satellite" in captured.get()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        ({"layers": 9}, "layers=9 (pdebench/advection), but backbone 'tiny-sequence' has 2"),
+        ({"max_tokens": 129}, "max_tokens=129 (pdebench/advection), but backbone"),
+    ],
+)
+def test_what_fails_in_every_cell_is_refused_at_once(
+    tiny_grid: MakeGrid,
+    ledger: Ledger,
+    data_root: Path,
+    recipe: dict[str, int],
+    sentence: str,
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        make_plan(tiny_grid(recipe=recipe), ledger, data_root)
+    assert sentence in str(caught.value)
+
+
+def test_the_protocol_that_is_not_there_is_refused(
+    tiny_grid: MakeGrid, ledger: Ledger, data_root: Path
+) -> None:
+    with pytest.raises(RequestError, match="protocol 'released'"):
+        make_plan(tiny_grid(protocol="released"), ledger, data_root)

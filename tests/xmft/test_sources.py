@@ -43,7 +43,7 @@ def test_features_are_means_of_the_pretrained_embedding(make: Make, backbone: Ba
     found = make().features(CPU)
     assert found.pooled.shape == (64, 32) and found.labels.shape == (64,)
     assert found.classes == 10 and set(found.labels.tolist()) <= set(range(10))
-    sequences = sources.PROXIES["stdlib-docs"](backbone, SMALL)
+    sequences = sources.PROXIES["stdlib-docs"].sequences(backbone, SMALL)
     assert sequences.ids.shape == (64, 8)
     with torch.no_grad():
         expected = backbone.embed_source(sequences.ids).mean(dim=1)

@@ -35,18 +35,28 @@ def labelled(*counts: int) -> np.ndarray:
     "counts, size, places",
     [
         ((50, 30, 20), 10, (5, 3, 2)),
-        ((50, 30, 20), 7, (4, 2, 1)),  # shares 3.5, 2.1, 1.4: the place left goes to 3.5
-        ((5, 3, 2), 8, (4, 2, 2)),  # shares 4, 2.4, 1.6
-        ((98, 1, 1), 4, (4, 0, 0)),
+        ((98, 1, 1), 10, (6, 2, 2)),  # one sample has no spread
+        ((40, 40, 19, 1), 20, (7.2727, 7.2727, 3.4545, 2)),  # 18 places for the other three
+        ((5, 3, 2), 8, (3.75, 2.25, 2)),
         ((10,), 4, (4,)),
+        ((50, 30, 20), 2, (1, 0.6, 0.4)),
     ],
 )
-def test_shares_follow_the_largest_remainder(
-    counts: tuple[int, ...], size: int, places: tuple[int, ...]
+def test_shares_follow_the_data_with_two_places_at_the_least(
+    counts: tuple[int, ...], size: int, places: tuple[float, ...]
 ) -> None:
+    """Expected places; each batch has them rounded down or up, and the mean is exact."""
     classes = labelled(*counts)
-    for batch in stratified_batches(classes, size, 5, seed=0)(0):
-        assert tuple(np.bincount(classes[batch], minlength=len(counts))) == places
+    drawn = stratified_batches(classes, size, 4000, seed=0)(0)
+    found = np.array([np.bincount(classes[batch], minlength=len(counts)) for batch in drawn])
+    assert (np.abs(found - np.array(places)) < 1).all()
+    assert np.allclose(found.mean(axis=0), places, atol=0.05)
+
+
+def test_every_class_turns_up_where_there_are_more_classes_than_places() -> None:
+    classes = labelled(500, *[20] * 23)
+    drawn = stratified_batches(classes, 20, 60, seed=0)(0)
+    assert set(classes[np.concatenate(drawn)]) == set(range(24))
 
 
 @pytest.mark.parametrize("size", [4, 12, 60, 100])

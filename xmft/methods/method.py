@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
@@ -55,11 +56,24 @@ class Context:
         return Source(self.proxy, self.backbone, config, self.cache)
 
     def target_classes(self, clusters: int) -> Indices:
-        """Return the class of each training sample: its label, or a cluster of dense targets."""
+        """Return the class of each training sample: its label, or a cluster of dense targets.
+
+        Clusters are kept on disk, so that all cells and workers train on the same ones.
+        """
         targets = np.asarray(self.data.train.targets)
         if self.data.task.kind == "classification":
             return targets.astype(np.int64)
-        return pseudo_labels(targets, clusters=clusters)
+        path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.is_file():
+                # Written beside and renamed: whoever finds the file finds it whole.
+                temporary = path.with_suffix(".part")
+                with temporary.open("wb") as file:
+                    np.save(file, pseudo_labels(targets, clusters=clusters))
+                temporary.replace(path)
+            labels: Indices = np.load(path)
+        return labels
 
 
 class Method(ABC):

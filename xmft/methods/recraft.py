@@ -37,6 +37,7 @@ class Recraft(Method):
 
     The released code drops the middle term, which a constant predictor minimises, runs the two
     parts one after the other and lets the predictor's head learn; none of that is repeated.
+    Stage 2 trains the embedder too, as the released code does; the paper's figure freezes it.
     The spread is the root mean square distance of the source features from their mean, so that
     the two parts are of one size whatever the backbone.
 

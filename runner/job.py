@@ -1,0 +1,72 @@
+"""What goes to the process of a cell, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.cell import Cell
+from xmft.records import FitResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellJob:
+    """What a worker is told about a cell; plain values, every path absolute.
+
+    Attributes:
+        config_json: The cell.
+        data_root: Folder with the data.
+        results: Path or URI of the ledger.
+        problem: Why the data are missing, if they were when the grid was planned.
+        workers: Processes that train the cell together.
+        timeout_s: Most seconds the cell may take; None for no limit.
+        keep_checkpoints: Whether the last checkpoint stays when the cell is done.
+    """
+
+    config_json: str
+    data_root: str
+    results: str
+    problem: str | None = None
+    workers: int = 1
+    timeout_s: float | None = None
+    keep_checkpoints: bool = False
+
+    @property
+    def cell(self) -> Cell:
+        """The cell as an object."""
+        return Cell.from_json(self.config_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A finished training with the facts that only the process that trained knows.
+
+    Attributes:
+        prepare_s: Seconds spent on the source's artefacts and on classes, before the first stage.
+    """
+
+    result: FitResult
+    origin: str
+    params: int
+    trainable_params: int
+    device: str
+    peak_memory_bytes: int | None
+    prepare_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of an attempt, small enough to send around.
+
+    Attributes:
+        busy_s: Seconds of this attempt that went into preparing, aligning, fitting and scoring; of
+            a failed attempt, all of them.
+        resumed_epochs: Epochs that an earlier attempt had trained.
+    """
+
+    cell_id: str
+    status: str
+    failure: str | None
+    error: str | None
+    busy_s: float
+    wall_s: float
+    resumed_epochs: int

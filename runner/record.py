@@ -1,0 +1,122 @@
+"""From a finished or failed training to the rows of the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from runner.job import CellJob, Outcome, Trained
+from runner.provenance import provenance
+from runner.schema import Attempt, MetricValue
+from xmft.metrics import metrics
+from xmft.records import FitResult
+
+_MEASUREMENT_VERSION = 1
+# A source predictor that is right more often and spreads over its classes tells more.
+_HIGHER_IS_BETTER = ("source_accuracy", "source_entropy")
+
+
+def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt:
+    """Return the ledger's record of a failure."""
+    return Attempt(
+        **_identity(job),
+        data_origin=None,
+        status="failed",
+        failure=outcome.failure,
+        error=outcome.error,
+        wall_s=outcome.wall_s,
+        device=None,
+        started_at=started,
+        finished_at=datetime.now(UTC),
+    )
+
+
+def ok_attempt(job: CellJob, trained: Trained, started: datetime, wall_s: float) -> Attempt:
+    """Return the ledger's record of a finished training."""
+    seconds = trained.result.seconds
+    return Attempt(
+        **_identity(job),
+        data_origin=trained.origin,
+        status="ok",
+        params=trained.params,
+        trainable_params=trained.trainable_params,
+        align_s=trained.prepare_s + seconds.get("alignment", 0.0),
+        fit_s=seconds.get("fitting", 0.0),
+        eval_s=seconds.get("eval", 0.0),
+        wall_s=wall_s,
+        peak_memory_bytes=trained.peak_memory_bytes,
+        device=trained.device,
+        started_at=started,
+        finished_at=datetime.now(UTC),
+        metrics=tuple(_metric_values(trained.result)),
+    )
+
+
+def _identity(job: CellJob) -> dict[str, Any]:
+    cell, facts = job.cell, provenance()
+    return {
+        "cell_id": cell.id,
+        "task": cell.task,
+        "suite": cell.task.split("/", 1)[0],
+        "task_version": cell.task_version,
+        "method": cell.method,
+        "method_version": cell.method_version,
+        "backbone": cell.backbone,
+        "seed": cell.seed,
+        "protocol": cell.protocol,
+        "worker_count": job.workers,
+        "precision": cell.recipe["precision"],
+        "git_revision": facts.git_revision,
+        "git_dirty": facts.git_dirty,
+        "versions": facts.versions,
+        "host": facts.host,
+        "config_json": cell.config_json,
+    }
+
+
+def _metric_values(result: FitResult) -> list[MetricValue]:
+    """Turn scores into rows, and the measured terms of a stage likewise.
+
+    A measurement `alignment/before/w2` becomes metric `alignment_w2` of the training split with
+    selection `before_alignment`.
+    """
+    rows = [
+        MetricValue(
+            split=score.split,
+            selection=score.selection,
+            metric=score.metric,
+            metric_version=metrics[score.metric].version,
+            direction=metrics[score.metric].direction,
+            value=score.value,
+            epoch=score.epoch,
+        )
+        for score in result.scores
+    ]
+    for key, value in result.measurements.items():
+        stage, when, term = key.split("/")
+        epochs = [p.epoch for p in result.curves if p.name.startswith(f"{stage}/")]
+        rows.append(
+            MetricValue(
+                split="train",
+                selection=f"{when}_{stage}",
+                metric=f"{stage}_{term}",
+                metric_version=_MEASUREMENT_VERSION,
+                direction="max" if term in _HIGHER_IS_BETTER else "min",
+                value=value,
+                epoch=min(epochs) - 1 if when == "before" else max(epochs),
+            )
+        )
+    losses = [p for p in result.curves if p.split == "train" and p.name == "fitting/loss"]
+    if losses:
+        rows.append(
+            MetricValue(
+                split="train",
+                selection="last",
+                metric="target_fit",
+                metric_version=_MEASUREMENT_VERSION,
+                direction="min",
+                value=losses[-1].value,
+                epoch=losses[-1].epoch,
+            )
+        )
+    return rows

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
+from torch.distributed import DistError
 
 from xmft.errors import DataError, DivergedError, XmftError
 
@@ -30,11 +31,25 @@ def classify(error: BaseException) -> FailureClass:
             return "data"
         if isinstance(cause, XmftError):
             return "code"
+    return "infra" if _is_loss(error) else "code"
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Whether processes or the connections between them were lost."""
     from ray.exceptions import NodeDiedError, RayActorError, WorkerCrashedError
     from ray.train import ControllerError
 
     lost = (RayActorError, WorkerCrashedError, NodeDiedError, ControllerError)
-    return "infra" if any(isinstance(cause, lost) for cause in _causes(error)) else "code"
+    if any(isinstance(cause, lost) for cause in _causes(error)):
+        return True
+    # A closed connection is what the others see when a worker goes, also when it goes with an
+    # error of its own: then that one is the reason.
+    failures = getattr(error, "worker_failures", {}).values() or [error]
+    return all(any(_is_disconnected(c) for c in _causes(failure)) for failure in failures)
+
+
+def _is_disconnected(error: BaseException) -> bool:
+    return isinstance(error, DistError) or "gloo/transport" in str(error)
 
 
 def describe(error: BaseException) -> str:
@@ -60,3 +75,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         stack += [current.__cause__, current.__context__, getattr(current, "cause", None)]
         stack += list(getattr(current, "worker_failures", {}).values())
         stack.append(getattr(current, "controller_failure", None))
+        stack.append(getattr(current, "health_check_failure", None))

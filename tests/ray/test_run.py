@@ -219,8 +219,8 @@ def test_joins_a_cluster_and_leaves_it_running(
     finally:
         del environment["RAY_AUTH_MODE"]
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(head.pid, signal.SIGTERM)
-        head.wait(timeout=30)
+            os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
 
 
 def test_nobody_answers(xmft: Xmft, grid: Path, tmp_path: Path) -> None:

@@ -138,3 +138,22 @@ def test_the_traceback_of_a_worker_is_not_lost() -> None:
     text = describe(caused(RuntimeError("outer"), caught.value))
     assert "ZeroDivisionError: division by zero" in text
     assert text.splitlines()[-1] == "RuntimeError: outer"
+
+
+GLOO = RuntimeError("[gloo/transport/tcp/pair.cc:537] Read error: Connection reset by peer")
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [
+        ({0: GLOO}, "infra"),
+        ({0: GLOO, 1: ActorDiedError()}, "infra"),
+        ({0: GLOO, 1: ValueError("a bug")}, "code"),
+        ({0: GLOO, 1: DataError("a bad file")}, "data"),
+        ({0: GLOO, 1: torch.OutOfMemoryError("no memory")}, "oom"),
+    ],
+)
+def test_a_closed_connection_is_a_loss_unless_a_worker_raised(
+    failures: dict[int, Exception], expected: str
+) -> None:
+    assert classify(WorkerGroupError("failed", failures)) == expected

@@ -124,8 +124,8 @@ def _conclude(summary: RunSummary, results: str) -> int:
         ok = sum(outcome.status == "ok" for outcome in summary.outcomes)
         say(
             f"{ok} of {len(summary.outcomes)} cells finished in {summary.wall_s:.0f} s; "
-            f"overhead {summary.overhead_s:.2f} s per cell (wall time outside of training, "
-            "Ray's start included)"
+            f"overhead {summary.overhead_s:.2f} s per cell (wall time outside of aligning, "
+            "fitting and scoring; Ray's start included)"
         )
         resumed = sum(outcome.resumed_epochs > 0 for outcome in summary.outcomes)
         if resumed:

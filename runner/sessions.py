@@ -110,18 +110,11 @@ class CellSession(Session):
 class WorkerSession(CellSession):
     """One of several workers of a cell, in a process group that is already set up."""
 
-    def __init__(
-        self,
-        cell: Cell,
-        results: str,
-        device: torch.device,
-        board: Board | None,
-        timeout_s: float | None,
-    ) -> None:
-        """Prepare; see `CellSession`."""
+    def __init__(self, *arguments: Any) -> None:
+        """Prepare; the arguments are those of `CellSession`."""
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
-        super().__init__(cell, results, device, board, timeout_s)
+        super().__init__(*arguments)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Average gradients over the workers."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from pydantic import Field
 from torch import Tensor
 
 from xmft.alignment.otdd import SourceClasses, otdd
-from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
+from xmft.methods.alignment import AlignmentConfig, alignment_stage, class_shares
+from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.model import CrossModalModel
-from xmft.sources import SourceConfig
-from xmft.stages import Batch, Stage, epoch_steps, stratified_batches
+from xmft.stages import Batch, Stage
 
 
 @methods.register("orca")
@@ -28,14 +26,8 @@ class Orca(Method):
     title = "align token features with the source by class-weighted OTDD, then fine-tune"
     uses_source = True
 
-    class Config(MethodConfig):
-        """Options of ORCA; steps are the published 60 epochs of one step each."""
-
-        alignment_steps: int = Field(60, ge=1, description="optimizer steps of stage 1")
-        alignment_batch: int = Field(128, ge=4, description="target samples in a step (global)")
-        alignment_rate: float = Field(1e-3, gt=0, description="learning rate of stage 1")
-        clusters: int = Field(10, ge=2, description="classes made of dense targets")
-        source: SourceConfig = SourceConfig()
+    class Config(AlignmentConfig):
+        """Options of ORCA."""
 
     def stages(self, context: Context) -> list[Stage]:
         """Return alignment of the embedder by OTDD, then target fitting."""
@@ -43,7 +35,7 @@ class Orca(Method):
         classes = context.target_classes(config.clusters)
         features = context.source(config.source).features(context.device)
         source = SourceClasses(features.pooled, features.labels)
-        shares = torch.bincount(torch.from_numpy(classes)).to(context.device) / len(classes)
+        shares = class_shares(classes, context.device)
 
         def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
             assert batch.classes is not None  # this stage has classes
@@ -51,14 +43,4 @@ class Orca(Method):
             labels = batch.gather(batch.classes)
             return {"loss": otdd(source, pooled, labels, class_weights=shares)}
 
-        steps = epoch_steps(config.alignment_steps)
-        alignment = Stage(
-            name="alignment",
-            trains=("embedder",),
-            objective=objective,
-            batches=stratified_batches(classes, config.alignment_batch, steps, context.seed),
-            epochs=config.alignment_steps // steps,
-            learning_rate=config.alignment_rate,
-            classes=classes,
-        )
-        return [alignment, fitting_stage(context)]
+        return [alignment_stage(context, config, classes, objective), fitting_stage(context)]

@@ -12,11 +12,12 @@ from torch.nn import functional
 
 from xmft.alignment.distortion import Distortion, feature_label_distortion
 from xmft.alignment.wasserstein import wasserstein
-from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
+from xmft.methods.alignment import AlignmentConfig, alignment_stage, class_shares
+from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.model import CrossModalModel
 from xmft.source_predictor import PredictorConfig, SourcePredictor
-from xmft.sources import SourceConfig, SourceFeatures
-from xmft.stages import Batch, Indices, Stage, epoch_steps, stratified_batches
+from xmft.sources import SourceFeatures
+from xmft.stages import Batch, Indices, Stage, stratified_batches
 
 # The bound's terms are measured on this many training samples, the same before and after.
 _PROBE = 256
@@ -49,16 +50,11 @@ class Recraft(Method):
     title = "align features and lower feature-label distortion jointly, then fit the target"
     uses_source = True
 
-    class Config(MethodConfig):
+    class Config(AlignmentConfig):
         """Options of RECRAFT."""
 
-        alignment_steps: int = Field(60, ge=1, description="optimizer steps of stage 1")
-        alignment_batch: int = Field(128, ge=4, description="target samples in a step (global)")
-        alignment_rate: float = Field(1e-3, gt=0, description="learning rate of stage 1")
         distortion_weight: float = Field(1.0, ge=0, description="weight of H(Z'|Z)")
         order: int = Field(2, ge=1, le=2, description="order p of the Wasserstein distance")
-        clusters: int = Field(10, ge=2, description="classes made of dense targets")
-        source: SourceConfig = SourceConfig()
         predictor: PredictorConfig = PredictorConfig()
 
     def stages(self, context: Context) -> list[Stage]:
@@ -70,7 +66,7 @@ class Recraft(Method):
         bound = _Bound(
             features=features,
             predictor=source.predictor(config.predictor, context.device),
-            shares=torch.bincount(torch.from_numpy(classes)).to(context.device) / len(classes),
+            shares=class_shares(classes, context.device),
         )
         probe = _probe(classes, context)
         most_entropy = math.log(max(len(bound.shares), 2))
@@ -96,18 +92,8 @@ class Recraft(Method):
                 losses["distortion"] = distortion.conditional
             return {"loss": loss, **losses}
 
-        steps = epoch_steps(config.alignment_steps)
-        alignment = Stage(
-            name="alignment",
-            trains=("embedder",),
-            objective=objective,
-            batches=stratified_batches(classes, config.alignment_batch, steps, context.seed),
-            epochs=config.alignment_steps // steps,
-            learning_rate=config.alignment_rate,
-            classes=classes,
-            measure=measure,
-        )
-        return [alignment, fitting_stage(context)]
+        stage = alignment_stage(context, config, classes, objective, measure)
+        return [stage, fitting_stage(context)]
 
 
 class _Bound:

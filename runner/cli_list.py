@@ -46,7 +46,7 @@ def list_methods() -> None:
 @guarded
 def list_backbones() -> None:
     """List the backbones that have names."""
-    from xmft.backbones import NAMED
+    from xmft.weights import NAMED
 
     table = plain_table("backbone", "what it is")
     for name, what in NAMED.items():

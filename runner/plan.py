@@ -16,13 +16,13 @@ from benchmarks import catalog
 from runner.cell import Cell
 from runner.config import Grid, validated
 from runner.ledger import CellState, Ledger
-from xmft.backbones import backbone_size, weights_fingerprint
 from xmft.errors import DataError, RequestError
 from xmft.methods import methods
 from xmft.metrics import metrics
 from xmft.registry import nearest
 from xmft.sources import PROXIES, proxy_identity
 from xmft.task import Recipe
+from xmft.weights import backbone_size, weights_fingerprint
 
 State = Literal["done", "failed", "missing"]
 

@@ -106,7 +106,7 @@ def _fan_out(
     options: RunOptions,
 ) -> tuple[list[Outcome], int]:
     # Imported here: Ray takes seconds, and nothing before this point needs it.
-    from runner import tune
+    from runner import cluster, tune
     from runner.board import Board
     from runner.progress import ProgressDisplay
 
@@ -122,9 +122,9 @@ def _fan_out(
         )
         for item in chosen
     ]
-    with tune.cluster(options.address, verbose=options.verbose):
-        tune.check_storage(ledger, options.address, shared=options.shared_results)
-        slots = tune.slots_of(
+    with cluster.connected(options.address, verbose=options.verbose):
+        cluster.check_storage(ledger, options.address, shared=options.shared_results)
+        slots = cluster.slots_of(
             len(jobs),
             workers=options.workers,
             threads=options.threads,

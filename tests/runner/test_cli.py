@@ -30,8 +30,8 @@ from runner.ledger import Ledger
 from runner.plan import PlannedCell
 from runner.schema import VERSION_KEY
 from runner.storage import Storage
-from xmft.backbones import NAMED
 from xmft.methods import methods
+from xmft.weights import NAMED
 
 PlanOne = Callable[..., PlannedCell]
 JobOf = Callable[..., CellJob]

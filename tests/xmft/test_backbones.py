@@ -17,8 +17,9 @@ from transformers import (
     RobertaModel,
 )
 
-from xmft.backbones import Backbone, load_backbone, locate_weights, weights_fingerprint
+from xmft.backbones import Backbone, load_backbone
 from xmft.errors import RequestError
+from xmft.weights import locate_weights, weights_fingerprint
 
 SMALL = {
     "vocab_size": 40,

@@ -18,14 +18,11 @@ from runner.cli_options import (
     Settings,
     TaskFilter,
     chosen_grid,
-    complain,
-    console,
     data_root,
-    errors,
     example,
     guarded,
-    say,
 )
+from runner.console import complain, console, errors, say
 from xmft.errors import RequestError
 
 if TYPE_CHECKING:
@@ -55,10 +52,10 @@ def run(
     grid: GridName,
     results: Results = "results",
     data: Data = None,
-    tasks: TaskFilter = [],  # noqa: B006 - typer copies defaults
-    methods: MethodFilter = [],  # noqa: B006
-    seeds: SeedFilter = [],  # noqa: B006
-    settings: Settings = [],  # noqa: B006
+    tasks: TaskFilter = [],
+    methods: MethodFilter = [],
+    seeds: SeedFilter = [],
+    settings: Settings = [],
     workers: Annotated[int, typer.Option(min=1, help="processes that train one cell")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU cores of each process")] = 1,
     gpus_per_worker: Annotated[
@@ -146,10 +143,10 @@ def plan(
     grid: GridName,
     results: Results = "results",
     data: Data = None,
-    tasks: TaskFilter = [],  # noqa: B006
-    methods: MethodFilter = [],  # noqa: B006
-    seeds: SeedFilter = [],  # noqa: B006
-    settings: Settings = [],  # noqa: B006
+    tasks: TaskFilter = [],
+    methods: MethodFilter = [],
+    seeds: SeedFilter = [],
+    settings: Settings = [],
 ) -> None:
     """Show the cells of a grid, their state, missing data and expected time; run nothing."""
     from runner.ledger import Ledger

@@ -7,16 +7,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from runner.cli_options import (
-    Data,
-    complain,
-    console,
-    data_root,
-    example,
-    guarded,
-    plain_table,
-    say,
-)
+from runner.cli_options import Data, data_root, example, guarded, plain_table
+from runner.console import complain, console, say
 from xmft.errors import DataError, RequestError
 
 app = typer.Typer(
@@ -44,7 +36,7 @@ def _named_tasks(patterns: list[str]) -> list[str]:
 @app.command("status", epilog=example("xmft data status --data ~/pdebench"))
 @guarded
 def data_status(
-    tasks: Annotated[list[str], typer.Argument(metavar="[TASKS...]")] = [],  # noqa: B006
+    tasks: Annotated[list[str], typer.Argument(metavar="[TASKS...]")] = [],
     data: Data = None,
 ) -> None:
     """Say for each task where its data are, or what is missing."""

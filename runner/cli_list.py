@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from runner.cli_options import console, example, guarded, plain_table
+from runner.cli_options import example, guarded, plain_table
+from runner.console import console
 
 app = typer.Typer(help="What there is to choose from.", no_args_is_help=True)
 

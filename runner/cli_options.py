@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer.core import TyperCommand
 
+from runner.console import complain
 from xmft.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from runner.config import Grid
-
-# Where the output goes to a file or a pipe, tables need not fit a terminal.
-console = Console(width=None if sys.stdout.isatty() else 160)
-errors = Console(stderr=True)
 
 GridName = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid or a YAML file")]
 Results = Annotated[str, typer.Option("--results", metavar="DIR", help="folder or URI of results")]
@@ -38,16 +34,6 @@ MethodFilter = Annotated[
 SeedFilter = Annotated[
     list[str], typer.Option("--seeds", metavar="N", help="these seeds: 0 1 2, or 0,1,2")
 ]
-
-
-def say(text: str) -> None:
-    """Print plain text as it is: no markup, no wrapping, paths stay whole."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
-
-
-def complain(text: str) -> None:
-    """Print plain text in red on standard error."""
-    errors.print(text, style="red", highlight=False, soft_wrap=True, markup=False)
 
 
 _LISTS = ("--tasks", "--methods", "--seeds", "--set")

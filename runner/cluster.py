@@ -118,19 +118,22 @@ def check_storage(ledger: Ledger, address: str | None, *, shared: bool) -> None:
     """
     if shared or not ledger.is_local:
         return
-    nodes = [node for node in ray.nodes() if node["Alive"]]
     if (address or "").startswith("ray://") and not _is_here(str(address)):
         raise RequestError(
             f"The cluster at {address} is another machine, but results go to the folder "
             f"{ledger.uri} of this one. Use a URI (--results s3://bucket/results), or say "
             "--shared-results if both see that folder."
         )
-    if len(nodes) > 1:
+    if (nodes := _alive_nodes()) > 1:
         raise RequestError(
-            f"The cluster has {len(nodes)} nodes, but results go to the local folder "
+            f"The cluster has {nodes} nodes, but results go to the local folder "
             f"{ledger.uri}. Use a URI (--results s3://bucket/results), or say --shared-results "
             "if that folder is on a file system that all nodes share."
         )
+
+
+def _alive_nodes() -> int:
+    return sum(bool(node["Alive"]) for node in ray.nodes())
 
 
 def _is_here(address: str) -> bool:
@@ -144,9 +147,11 @@ def scratch_folder(ledger: Ledger) -> Iterator[str]:
 
     On several nodes Ray insists on one that all of them share.
     """
-    if len(ray.nodes()) == 1:
+    if _alive_nodes() == 1:
         with tempfile.TemporaryDirectory(prefix="xmft-ray-") as folder:
             yield folder
     else:
-        yield f"{ledger.uri}/ray"
-        ledger.drop_scratch("ray")
+        try:
+            yield f"{ledger.uri}/ray"
+        finally:
+            ledger.drop_scratch("ray")

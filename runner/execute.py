@@ -139,10 +139,11 @@ def local_runner(
         job: The cell.
         board: Takes progress.
         threads: Torch threads.
-        gpus: GPUs that the process was given; with 0 it trains on the CPU, whatever it sees.
+        gpus: GPUs that the process was given; with 0 it trains on the CPU, whatever it sees. Where
+            they are Ray's word alone (`--num-gpus` on a machine without), it does so too.
     """
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if gpus else "cpu")
+    device = torch.device("cuda" if gpus and torch.cuda.is_available() else "cpu")
 
     def run(micro_batch: int | None) -> Trained:
         session = CellSession(job.cell, job.results, device, board, job.timeout_s)

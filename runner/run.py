@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import catalog
-from runner.cli_options import console, say
 from runner.config import Grid
+from runner.console import console, say
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -52,7 +52,8 @@ def fit(
         micro_batch: Most samples in one forward pass of a worker; gradients are accumulated.
 
     Raises:
-        DivergedError: the loss is not finite.
+        DivergedError: a loss or a score is not finite.
+        RequestError: an alignment batch cannot be shared evenly by the workers.
     """
     return _Run(model, stages, data, recipe, session, seed, micro_batch).run()
 
@@ -114,10 +115,10 @@ class _Run:
 
     def _train_stage(self, index: int, saved: dict[str, Any] | None) -> None:
         stage = self.stages[index]
-        start = time.perf_counter()
         done = saved["epoch"] if saved else 0
         if done == 0:
             self._measure(stage, "before")
+        start = time.perf_counter()
         for name, part in self.model.named_children():
             part.requires_grad_(name in stage.trains)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -127,10 +128,10 @@ class _Run:
             betas=self.recipe.betas,
             weight_decay=self.recipe.weight_decay,
         )
-        steps = len(stage.batches(0))
-        self._check_division(stage)
+        batches = stage.batches(0)
+        self._check_division(stage, len(batches[0]))
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, warmup_then_linear(self.recipe.warmup, steps * stage.epochs)
+            optimizer, warmup_then_linear(self.recipe.warmup, len(batches) * stage.epochs)
         )
         if done:
             assert saved is not None
@@ -148,8 +149,8 @@ class _Run:
             position = (index + 1, 0) if finished else (index, epoch + 1)
             self._save(position, optimizer, schedule, force=finished)
 
-    def _check_division(self, stage: Stage) -> None:
-        batch, workers = len(stage.batches(0)[0]), self.session.world_size
+    def _check_division(self, stage: Stage, batch: int) -> None:
+        workers = self.session.world_size
         if stage.classes is not None and batch % workers:
             raise RequestError(
                 f"A batch of {batch} samples in stage '{stage.name}' cannot be shared evenly by "
@@ -194,9 +195,11 @@ class _Run:
     def _measure(self, stage: Stage, when: str) -> None:
         if stage.measure is None:
             return
+        start = time.perf_counter()
         self.model.eval()
         for key, value in stage.measure(self.model).items():
             self.history.measurements[f"{stage.name}/{when}/{key}"] = value
+        self.history.book(stage.name, start)
 
     def _validate(self, stage: Stage) -> None:
         if not stage.validates:
@@ -221,16 +224,14 @@ class _Run:
 
     def _final_scores(self) -> list[Score]:
         start = time.perf_counter()
-        scores = []
         last = self._score("last", self.last_epoch)
-        scores += last
         if self.best.epoch not in (0, self.last_epoch):
             self.model.load_state_dict(self.best.state)
-            scores += self._score("best_val", self.best.epoch)
+            best = self._score("best_val", self.best.epoch)
         else:
-            scores += [Score(**{**asdict(score), "selection": "best_val"}) for score in last]
+            best = [replace(score, selection="best_val") for score in last]
         self.history.book("eval", start)
-        return scores
+        return last + best
 
     def _score(self, selection: str, epoch: int) -> list[Score]:
         return [

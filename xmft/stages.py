@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -25,8 +25,8 @@ class Batch:
         targets: `[n, channels, *grid]` or `[n]`.
         classes: Class of each sample, true or clustered, `[n]`; None when the stage has no use
             for classes.
-        gather: Concatenates a tensor `[n, ...]` over the workers, differentiably; for losses of
-            the batch as a whole.
+        gather: Puts the workers' parts `[n, ...]` of a tensor together in the order of the global
+            batch, differentiably; for losses of the batch as a whole.
     """
 
     inputs: Tensor
@@ -71,7 +71,7 @@ class Stage:
     learning_rate: float
     classes: Indices | None = None
     validates: bool = False
-    measure: Callable[[CrossModalModel], dict[str, float]] | None = field(default=None)
+    measure: Callable[[CrossModalModel], dict[str, float]] | None = None
 
 
 def epoch_steps(steps: int, most: int = 10) -> int:

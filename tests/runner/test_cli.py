@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 
 from benchmarks import catalog
 from benchmarks.pdebench import miniature
-from runner import cli_options
 from runner.cli import app
 from runner.config import shipped_grids
+from runner.console import console
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell
@@ -60,7 +60,7 @@ VERBS = {
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give tables room, so that names are not broken, wherever the tests run."""
-    monkeypatch.setattr(cli_options.console, "width", 400)
+    monkeypatch.setattr(console, "width", 400)
 
 
 @pytest.fixture(autouse=True)

@@ -144,6 +144,12 @@ class WorkerSession(CellSession):
         dist.all_reduce(total)
         return total
 
+    def max(self, x: Tensor) -> Tensor:
+        """Maximum over the workers; gathered, for all_reduce may lose a NaN."""
+        parts = [torch.empty_like(x) for _ in range(self.world_size)]
+        dist.all_gather(parts, x.contiguous())
+        return torch.stack(parts).amax(dim=0)
+
 
 class _Gather(torch.autograd.Function):
     """all_gather whose backward adds up what every worker's loss says about this part."""

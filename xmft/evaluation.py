@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xmft.metrics import Metric
+from xmft.metrics import Metric, PerSample, Reduction
 from xmft.session import Session
 from xmft.stages import Indices
 from xmft.task import Split
@@ -54,22 +54,53 @@ def evaluate(
     *,
     precision: str = "float32",
 ) -> dict[str, float]:
-    """Return the mean of every metric over all `samples`.
+    """Return the score of every metric over all `samples`.
 
-    Each worker takes every world_size-th sample; sums are float64, so the result does not depend
-    on the number of workers beyond the last digits of the forward pass.
+    Each worker takes every world_size-th sample; statistics are reduced in float64, so the result
+    does not depend on batches or the number of workers beyond the last digits of the forward pass.
     """
     model.eval()
     mine = np.arange(len(samples))[session.rank :: session.world_size]
-    sums = torch.zeros(len(metrics), dtype=torch.float64, device=session.device)
+    # A worker without samples looks at the first one, uncounted, to learn the statistics' shapes.
+    batches = [mine[i : i + _BATCH] for i in range(0, len(mine), _BATCH)] or [np.zeros(1, int)]
+    # Metrics that differ only in how they finish share their statistics.
+    totals = {(metric.per_sample, metric.reduction): _Total(metric) for metric in metrics}
     with torch.inference_mode():
-        for start in range(0, len(mine), _BATCH):
-            inputs, targets = samples.take(mine[start : start + _BATCH])
+        for rows in batches:
+            inputs, targets = samples.take(rows)
             with torch.autocast(
                 session.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
             ):
-                predictions = model(inputs)
-            for i, metric in enumerate(metrics):
-                sums[i] += metric.per_sample(predictions.float(), targets).double().sum()
-    means = session.sum(sums) / len(samples)
-    return dict(zip((metric.name for metric in metrics), means.tolist(), strict=True))
+                predictions = model(inputs).float()
+            for total in totals.values():
+                total.add(predictions, targets, counted=len(mine) > 0)
+    reduced = {key: total.reduce(session, len(samples)) for key, total in totals.items()}
+    return {
+        metric.name: metric.finish(reduced[metric.per_sample, metric.reduction]).item()
+        for metric in metrics
+    }
+
+
+class _Total:
+    """What a worker keeps of the statistics of its samples: their sum, or their maximum."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._per_sample: PerSample = metric.per_sample
+        self._reduction: Reduction = metric.reduction
+        self._value: Tensor | None = None
+
+    def add(self, predictions: Tensor, targets: Tensor, *, counted: bool) -> None:
+        statistics = self._per_sample(predictions, targets).double()
+        if self._reduction == "max":
+            # Uncounted or not: a sample of the split cannot exceed the split's maximum.
+            value, merge = statistics.amax(dim=0), torch.maximum
+        else:
+            value, merge = statistics[: None if counted else 0].sum(dim=0), torch.add
+        self._value = value if self._value is None else merge(self._value, value)
+
+    def reduce(self, session: Session, count: int) -> Tensor:
+        """Reduce over the `count` samples of all workers."""
+        assert self._value is not None
+        if self._reduction == "max":
+            return session.max(self._value).cpu()
+        return (session.sum(self._value) / count).cpu()

@@ -1,13 +1,19 @@
-"""Losses and metrics; both map a batch to one number per sample, so means over a split are exact.
+"""Losses and metrics, exact over a split.
 
-A metric of a split is the mean over *all* its samples, accumulated in float64 and summed over
-workers: never an average of batch scores.
+A loss maps a batch to one number per sample. A metric takes three steps: statistics of each sample
+`[n, ...]`, their mean or maximum over *all* samples of the split (in float64, over batches and
+workers), and one number made of that. It is never an average of batch scores, so a mean over
+samples may stand inside a square root and a maximum is one over the whole split.
+
+`max_error`, `crmse`, `brmse` and the bands `frmse_*` are those of PDEBench (Takamoto et al. 2022,
+`metric_func`) for one predicted frame, without its averaging over batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,7 +24,10 @@ from torch.nn import functional
 from xmft.registry import Registry
 
 PerSample = Callable[[Tensor, Tensor], Tensor]
+Reduction = Literal["mean", "max"]
 
+# Wavenumbers from the first up to, but without, the second.
+_BANDS: dict[str, tuple[int, int | None]] = {"low": (0, 4), "mid": (4, 12), "high": (12, None)}
 # Keeps a sample whose target is zero everywhere from making the mean infinite.
 _SMALLEST_NORM = 1e-8
 
@@ -41,7 +50,9 @@ def nrmse_pdebench(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
 
 def rmse(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
     """Root mean square error of each sample over all points and channels, in physical units."""
-    return (prediction - target).flatten(1).square().mean(dim=1).sqrt()
+    error = (prediction - target).flatten(1)
+    # A norm has a gradient where the error is zero, the root of a mean has none.
+    return error.norm(dim=1) / error.shape[1] ** 0.5
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Float[Tensor, " n"]:
@@ -54,14 +65,95 @@ def error_pct(logits: Tensor, labels: Tensor) -> Float[Tensor, " n"]:
     return (logits.argmax(dim=1) != labels).to(torch.float32) * 100
 
 
+def peak_error(prediction: Tensor, target: Tensor) -> Float[Tensor, "n channels"]:
+    """Largest absolute error of each sample and channel, in physical units."""
+    return (prediction - target).flatten(2).abs().amax(dim=2)
+
+
+def squared_mean_error(prediction: Tensor, target: Tensor) -> Float[Tensor, "n channels"]:
+    """Square of the mean error over space, float64: what the conserved quantity is off by."""
+    # The sum of a good prediction nearly cancels, and float32 would leave its rounding.
+    return (prediction - target).flatten(2).mean(dim=2, dtype=torch.float64).square()
+
+
+def boundary_rmse(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
+    """Root mean square error on the boundary of each channel, then the mean over channels.
+
+    In one dimension the boundary is the first and the last point; in two dimensions the four
+    edges, where corners lie on two edges and count twice.
+    """
+    error = prediction - target
+    edges = [
+        error.narrow(axis, start, 1).flatten(2)
+        for axis in range(2, error.ndim)
+        for start in (0, error.shape[axis] - 1)
+    ]
+    return torch.cat(edges, dim=2).square().mean(dim=2).sqrt().mean(dim=1)
+
+
+def error_spectrum(prediction: Tensor, target: Tensor) -> Float[Tensor, "n channels ..."]:
+    """Squared Fourier amplitudes of the error, float64, with the transform divided by all points.
+
+    One grid axis of x points gives the wavenumbers 0 to x // 2; two axes give the quadrant where
+    both wavenumbers are at least 0 and below half the points.
+    """
+    error = (prediction - target).double()
+    grid = error.shape[2:]
+    modes = torch.fft.rfftn(error, dim=tuple(range(2, error.ndim)), norm="forward")
+    if len(grid) == 2:
+        modes = modes[..., : grid[0] // 2, : grid[1] // 2]
+    return modes.real.square() + modes.imag.square()
+
+
+def band_error(power: Float[Tensor, "channels ..."], *, first: int, end: int | None) -> Tensor:
+    """Mean over channels and wavenumbers `first <= k < end` of the root of the `error_spectrum`.
+
+    In two dimensions wavenumber k is a shell, the sum over all modes with k <= |(i, j)| < k + 1,
+    as long as k is below half the points of the shorter axis. A band is cut where the wavenumbers
+    of the grid end; one without any, on a grid too coarse for it, has error 0.
+    """
+    if power.ndim == 3:
+        power = _shells(power)
+    band = power[:, first:end].sqrt()
+    return band.mean() if band.numel() else power.new_zeros(())
+
+
+def _shells(power: Float[Tensor, "channels i j"]) -> Float[Tensor, "channels k"]:
+    i, j = (torch.arange(count, device=power.device) for count in power.shape[1:])
+    shell = (i[:, None].square() + j.square()).double().sqrt().long()
+    sums = power.new_zeros(len(power), sum(power.shape[1:]))
+    sums.index_add_(1, shell.flatten(), power.flatten(1))
+    return sums[:, : min(power.shape[1:])]
+
+
+def root_mean(means: Tensor) -> Tensor:
+    """Root of each channel's mean, then the mean over channels."""
+    return means.sqrt().mean()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric id with its version; a change of the definition raises the version."""
+    """A metric id with its version; a change of the definition raises the version.
+
+    Attributes:
+        per_sample: Statistics `[n, ...]` of a batch. Metrics that share this function and the
+            reduction have it computed once.
+        reduction: How the statistics of all samples become one `[...]`.
+        finish: Makes the score, a scalar, of the reduced statistics (float64, on the CPU).
+    """
 
     name: str
     version: int
     direction: Literal["min", "max"]
     per_sample: PerSample
+    reduction: Reduction = "mean"
+    finish: Callable[[Tensor], Tensor] = torch.mean
+
+    def score(self, prediction: Tensor, target: Tensor) -> float:
+        """Score a whole split that is at hand as one batch."""
+        statistics = self.per_sample(prediction, target).double().cpu()
+        over_samples = torch.amax if self.reduction == "max" else torch.mean
+        return self.finish(over_samples(statistics, dim=0)).item()
 
     def better(self, value: float, than: float) -> bool:
         """Whether `value` is strictly better than `than`."""
@@ -69,12 +161,38 @@ class Metric:
 
 
 losses: Registry[PerSample] = Registry("loss")
-losses.add("nrmse", nrmse)
-losses.add("cross_entropy", cross_entropy)
+for _function in (nrmse, rmse, cross_entropy):
+    losses.add(_function.__name__, _function)
 
 metrics: Registry[Metric] = Registry("metric")
-for _function in (nrmse, nrmse_pdebench, rmse, error_pct):
+
+
+def _add(
+    name: str,
+    per_sample: PerSample,
+    *,
+    reduction: Reduction = "mean",
+    finish: Callable[[Tensor], Tensor] = torch.mean,
+) -> None:
     metrics.add(
-        _function.__name__,
-        Metric(name=_function.__name__, version=1, direction="min", per_sample=_function),
+        name,
+        Metric(
+            name=name,
+            version=1,
+            direction="min",
+            per_sample=per_sample,
+            reduction=reduction,
+            finish=finish,
+        ),
     )
+
+
+_add("nrmse", nrmse)
+_add("nrmse_pdebench", nrmse_pdebench)
+_add("rmse", rmse)
+_add("max_error", peak_error, reduction="max")
+_add("crmse", squared_mean_error, finish=root_mean)
+_add("brmse", boundary_rmse)
+for _band, (_first, _end) in _BANDS.items():
+    _add(f"frmse_{_band}", error_spectrum, finish=partial(band_error, first=_first, end=_end))
+_add("error_pct", error_pct)

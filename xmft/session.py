@@ -52,6 +52,10 @@ class Session:
         """Sum `x` over the workers; no gradient."""
         return x
 
+    def max(self, x: Tensor) -> Tensor:
+        """Maximum of each entry of `x` over the workers, NaN if any is; no gradient."""
+        return x
+
     def report(self, progress: Progress) -> None:
         """Take notice of progress; called often, must be cheap."""
 

@@ -1,16 +1,23 @@
+import cmath
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xmft import evaluation
-from xmft.evaluation import Samples, evaluate
-from xmft.metrics import PerSample, cross_entropy, error_pct, metrics, nrmse, nrmse_pdebench, rmse
-from xmft.session import Session
-from xmft.task import Split, TaskData
+from xmft.metrics import (
+    PerSample,
+    cross_entropy,
+    error_pct,
+    error_spectrum,
+    losses,
+    metrics,
+    nrmse,
+    nrmse_pdebench,
+    rmse,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -61,7 +68,7 @@ def test_label_metrics_against_loops() -> None:
     assert 0 < sum(errors) < 2000
 
 
-@pytest.mark.parametrize("metric", [nrmse, nrmse_pdebench, rmse])
+@pytest.mark.parametrize("metric", [losses["nrmse"], losses["rmse"], nrmse_pdebench])
 def test_a_target_of_zeros_gives_a_finite_value_and_gradient(metric: PerSample) -> None:
     prediction = torch.full((2, 1, 4), 0.5, requires_grad=True)
     target = torch.stack([torch.zeros(1, 4), torch.ones(1, 4)])
@@ -71,80 +78,156 @@ def test_a_target_of_zeros_gives_a_finite_value_and_gradient(metric: PerSample) 
     assert prediction.grad is not None and torch.isfinite(prediction.grad).all()
 
 
+# --- metrics that are more than a mean over samples --------------------------------------------
+
+DENSE = tuple(name for name in metrics if name != "error_pct")
+BANDS = {"frmse_low": (0, 4), "frmse_mid": (4, 12), "frmse_high": (12, 10**6)}
+GRIDS = [(10,), (64,), (33,), (5, 6), (26, 26), (27, 30)]
+
+
+def dft(values: list[complex]) -> list[complex]:
+    n = len(values)
+    return [
+        sum(value * cmath.exp(-2j * cmath.pi * k * x / n) for x, value in enumerate(values))
+        for k in range(n)
+    ]
+
+
+def shell_powers(error: np.ndarray) -> list[float]:
+    """Power of one channel's error by wavenumber, from the definitions."""
+    if error.ndim == 1:
+        modes = dft(error.tolist())
+        return [abs(modes[k] / len(error)) ** 2 for k in range(len(error) // 2 + 1)]
+    rows = [dft(row) for row in error.tolist()]
+    columns = [dft([row[j] for row in rows]) for j in range(error.shape[1])]
+    powers = [0.0] * (min(error.shape) // 2)
+    for i in range(error.shape[0] // 2):
+        for j in range(error.shape[1] // 2):
+            k = math.isqrt(i * i + j * j)
+            if k < len(powers):
+                powers[k] += abs(columns[j][i] / error.size) ** 2
+    return powers
+
+
+def edge_squares(error: np.ndarray) -> list[float]:
+    """Squared error of one channel on the boundary, corners of a rectangle twice."""
+    if error.ndim == 1:
+        return [error[0] ** 2, error[-1] ** 2]
+    nx, ny = error.shape
+    along_x = [error[x, y] ** 2 for x in range(nx) for y in (0, ny - 1)]
+    along_y = [error[x, y] ** 2 for y in range(ny) for x in (0, nx - 1)]
+    assert len(along_x + along_y) == 2 * nx + 2 * ny
+    return along_x + along_y
+
+
+def by_loops(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Return every dense metric of a split, in float64, from the definitions."""
+    p, y = p.astype(np.float64), y.astype(np.float64)
+    samples, channels, cells = len(p), p.shape[1], p[0, 0].size
+    found = dict.fromkeys(DENSE, 0.0)
+    for b in range(samples):
+        squares, norms = ((p[b] - y[b]) ** 2).sum(), (y[b] ** 2).sum()
+        found["nrmse"] += math.sqrt(squares / norms) / samples
+        found["rmse"] += math.sqrt(squares / (channels * cells)) / samples
+    for c in range(channels):
+        largest = leaks = 0.0
+        powers = [0.0] * len(shell_powers(p[0, c]))
+        for b in range(samples):
+            error = p[b, c] - y[b, c]
+            ratio = math.sqrt((error**2).sum() / (y[b, c] ** 2).sum())
+            found["nrmse_pdebench"] += ratio / samples / channels
+            largest = max(largest, *np.abs(error).ravel().tolist())
+            leaks += (p[b, c].sum() - y[b, c].sum()) ** 2
+            squares = edge_squares(error)
+            found["brmse"] += math.sqrt(sum(squares) / len(squares)) / samples / channels
+            for k, power in enumerate(shell_powers(error)):
+                powers[k] += power
+        found["max_error"] += largest / channels
+        found["crmse"] += math.sqrt(leaks / samples) / cells / channels
+        for name, (first, end) in BANDS.items():
+            band = [math.sqrt(power / samples) for power in powers[first:end]]
+            found[name] += sum(band) / len(band) / channels if band else 0.0
+    return found
+
+
+def uneven_fields(count: int, *shape: int) -> np.ndarray:
+    """Fields whose samples and channels differ in size by orders of magnitude."""
+    sizes = 10 ** RNG.uniform(-2, 2, (count, shape[0], *(1 for _ in shape[1:])))
+    return (sizes * fields(count, *shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dense_metrics_against_loops(grid: tuple[int, ...], channels: int) -> None:
+    p, y = uneven_fields(4, channels, *grid)
+    found = {name: metrics[name].score(*as_tensors(p, y)) for name in DENSE}
+    assert found == pytest.approx(by_loops(p, y), rel=1e-5)
+
+
+@pytest.mark.parametrize("grid", [(64,), (24, 20)])
+@pytest.mark.parametrize("name", DENSE)
+def test_a_constant_error(name: str, grid: tuple[int, ...]) -> None:
+    target = torch.ones(3, 2, *grid)
+    found = metrics[name].score(target + 0.25, target)
+    # The constant is wavenumber 0, one of the four of the low band.
+    expected = {"frmse_low": 0.25 / 4, "frmse_mid": 0.0, "frmse_high": 0.0}.get(name, 0.25)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("wave", [1, 3, 4, 11, 12, 31, 32])
+def test_a_sine_error_lands_in_its_band(wave: int) -> None:
+    x = torch.arange(64, dtype=torch.float64) / 64
+    target = torch.zeros(2, 1, 64, dtype=torch.float64)
+    error = torch.stack([3 * torch.sin(2 * torch.pi * wave * x + 0.5), 0 * x])[:, None]
+    # Half of a real wave is at -k, except at half the points, where both are the same mode.
+    size = 3 * math.sin(0.5) if wave == 32 else 3 / 2
+    size /= math.sqrt(2)  # the other of the two samples is right
+    for name, (first, end) in BANDS.items():
+        width = min(end, 33) - first
+        expected = size / width if first <= wave < end else 0.0
+        assert metrics[name].score(error, target) == pytest.approx(expected, abs=1e-12), name
+    assert metrics["crmse"].score(error, target) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("i, j", [(1, 0), (0, 3), (2, 3), (5, 9), (3, 4), (10, 8), (15, 5)])
+def test_a_plane_wave_lands_in_its_shell(i: int, j: int) -> None:
+    axis = torch.arange(32, dtype=torch.float64) / 32
+    phase = 2 * torch.pi * (i * axis[:, None] + j * axis)
+    error = torch.cos(phase)[None, None]
+    wave = math.hypot(i, j)
+    for name, (first, end) in BANDS.items():
+        width = min(end, 16) - first
+        expected = 0.5 / width if first <= wave < end else 0.0
+        found = metrics[name].score(error, torch.zeros_like(error))
+        assert found == pytest.approx(expected, abs=1e-12), name
+
+
+@pytest.mark.parametrize("grid, width", [((6,), 4), ((4,), 3), ((4, 4), 2), ((1, 8), 0)])
+def test_bands_end_with_the_grid(grid: tuple[int, ...], width: int) -> None:
+    prediction = torch.ones(2, 1, *grid)
+    found = [metrics[name].score(prediction, 0 * prediction) for name in BANDS]
+    assert found == pytest.approx([1 / width if width else 0.0, 0.0, 0.0])
+
+
+def test_bands_together_hold_the_whole_error() -> None:
+    # Parseval: in one dimension all modes but 0 and the last occur twice.
+    error = torch.from_numpy(RNG.standard_normal((1, 1, 64)))
+    power = error_spectrum(error, torch.zeros_like(error))[0, 0]
+    total = 2 * power.sum() - power[0] - power[-1]
+    assert total.item() == pytest.approx(error.square().mean().item(), rel=1e-12)
+
+
+def test_conserved_error_of_a_prediction_that_cancels() -> None:
+    # Points are off by a million and their mean by 1 / 2049, which a float32 sum would lose.
+    half = (1e6 * RNG.standard_normal(1024)).astype(np.float32)
+    error = torch.from_numpy(np.concatenate([half, RNG.permutation(-half), [1]], dtype=np.float32))
+    found = metrics["crmse"].score(error[None, None], torch.zeros(1, 1, 2049))
+    assert found == pytest.approx(1 / 2049, rel=1e-4)
+    assert error.mean().item() != pytest.approx(1 / 2049, rel=1e-1)
+
+
 def test_better_follows_the_direction() -> None:
     low = metrics["nrmse"]
     high = replace(low, direction="max")
     assert low.better(1, than=2) and not low.better(2, than=1) and not low.better(1, than=1)
     assert high.better(2, than=1) and not high.better(1, than=2) and not high.better(1, than=1)
-
-
-class Shift(nn.Module):
-    """Predicts its input plus one and notes the mode it runs in."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert not self.training
-        return x[:, :1] + 1
-
-
-class Shard(Session):
-    """One of several workers that never hears of the others."""
-
-    def __init__(self, rank: int, world_size: int) -> None:
-        self.rank = rank
-        self.world_size = world_size
-
-
-NAMES = ("nrmse", "nrmse_pdebench", "rmse")
-
-
-def scores(split: Split, session: Session) -> dict[str, float]:
-    samples = Samples(split, torch.device("cpu"))
-    return evaluate(Shift(), samples, [metrics[name] for name in NAMES], session)
-
-
-def by_numpy(split: Split) -> dict[str, float]:
-    p, y = split.inputs[:, :1].astype(np.float64) + 1, split.targets.astype(np.float64)
-    norm = np.linalg.norm
-    relative = [norm(a - b) / norm(b) for a, b in zip(p, y, strict=True)]
-    absolute = [math.sqrt(np.mean((a - b) ** 2)) for a, b in zip(p, y, strict=True)]
-    mean = sum(relative) / len(relative)
-    return {"nrmse": mean, "nrmse_pdebench": mean, "rmse": sum(absolute) / len(absolute)}
-
-
-@pytest.mark.parametrize("batch", [1, 7, 45, 256])
-@pytest.mark.parametrize("resident", [True, False])
-def test_scores_are_means_over_samples_whatever_the_batches(
-    batch: int, resident: bool, dense_data: TaskData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evaluation, "_BATCH", batch)
-    if not resident:
-        monkeypatch.setattr(evaluation, "_RESIDENT_BYTES", 0)
-    found = scores(dense_data.train, Session())
-    assert found == pytest.approx(by_numpy(dense_data.train), rel=1e-6)
-
-
-@pytest.mark.parametrize("workers", [2, 3, 14, 20])
-def test_shards_add_up(workers: int, dense_data: TaskData) -> None:
-    parts = [scores(dense_data.test, Shard(rank, workers)) for rank in range(workers)]
-    whole = scores(dense_data.test, Session())
-    for name in NAMES:
-        assert sum(part[name] for part in parts) == pytest.approx(whole[name], rel=1e-6)
-
-
-def test_error_pct_of_a_split(class_data: TaskData) -> None:
-    class Constant(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.tensor([0.0, 1.0, 0.0]).expand(len(x), 3)
-
-    samples = Samples(class_data.test, torch.device("cpu"))
-    found = evaluate(Constant(), samples, [metrics["error_pct"]], Session())
-    wrong = np.mean(class_data.test.targets != 1) * 100
-    assert found == {"error_pct": pytest.approx(wrong)}
-
-
-def test_read_only_arrays_are_accepted(dense_data: TaskData) -> None:
-    inputs, targets = dense_data.val.inputs.copy(), dense_data.val.targets.copy()
-    inputs.setflags(write=False)
-    targets.setflags(write=False)
-    found = scores(Split(inputs=inputs, targets=targets), Session())
-    assert found == scores(dense_data.val, Session())

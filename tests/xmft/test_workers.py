@@ -6,12 +6,14 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from xmft.metrics import metrics
 from xmft.model import CrossModalModel
 from xmft.records import FitResult
 from xmft.stdlib_docs import stdlib_passages
@@ -20,17 +22,29 @@ from xmft.task import Recipe, TaskData
 WORKERS = 2
 # 45 samples in batches of 8: the last batch has 5, which is 3 for one worker and 2 for the other,
 # and with parts of 2 samples two parts for one and one for the other.
-JOBS = {"nft": ("nft", None), "recraft": ("recraft", None), "accumulated": ("nft", 2)}
+JOBS = {
+    "nft": ("nft", None),
+    "fno": ("fno", None),
+    "recraft": ("recraft", None),
+    "accumulated": ("nft", 2),
+}
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
+METRICS = tuple(name for name in metrics if name != "error_pct")
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def finished(dense_data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(dense_data: TaskData) -> TaskData:
+    """The dense toy, scored by every metric: means and maxima over the workers."""
+    return replace(dense_data, task=replace(dense_data.task, metrics=METRICS))
+
+
+@pytest.fixture(scope="module")
+def finished(data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all jobs in two processes; returns the folder with what they saved."""
     folder = tmp_path_factory.mktemp("workers")
-    jobs = [(*job, dense_data, RECIPE) for job in JOBS.values()]
+    jobs = [(*job, data, RECIPE) for job in JOBS.values()]
     passages = stdlib_passages(limit=3 * 64)  # what 64 samples of the proxy are chosen from
     (folder / "jobs.pickle").write_bytes(pickle.dumps((jobs, passages)))
     script = Path(__file__).with_name("one_of_several.py")
@@ -70,11 +84,11 @@ def load(folder: Path, job: str, rank: int) -> dict[str, Any]:
 def test_two_workers_train_as_one(
     job: str,
     finished: Path,
-    dense_data: TaskData,
+    data: TaskData,
     train: Callable[..., tuple[CrossModalModel, FitResult]],
 ) -> None:
     first, second = (load(finished, job, rank) for rank in range(WORKERS))
-    model, result = train(JOBS[job][0], dense_data, RECIPE)
+    model, result = train(JOBS[job][0], data, RECIPE)
 
     assert first["curves"] == second["curves"] and first["scores"] == second["scores"]
     for key, value in first["model"].items():

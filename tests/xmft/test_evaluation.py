@@ -1,0 +1,139 @@
+"""Scores of a split do not depend on how it is read or shared."""
+
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from xmft import evaluation
+from xmft.evaluation import Samples, evaluate
+from xmft.metrics import error_spectrum, metrics
+from xmft.session import Session
+from xmft.task import Split, TaskData
+
+RNG = np.random.default_rng(0)
+DENSE = tuple(name for name in metrics if name != "error_pct")
+BANDS = ("frmse_low", "frmse_mid", "frmse_high")
+
+
+def split_of(count: int, *shape: int) -> Split:
+    """Inputs and targets whose samples and channels differ in size by orders of magnitude."""
+    sizes = 10 ** RNG.uniform(-2, 2, (count, shape[0], *(1 for _ in shape[1:])))
+    inputs, targets = (sizes * RNG.standard_normal((2, count, *shape))).astype(np.float32)
+    return Split(inputs=inputs, targets=targets)
+
+
+class Itself(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        assert not self.training
+        return x
+
+
+def scores(split: Split, session: Session) -> dict[str, float]:
+    samples = Samples(split, torch.device("cpu"))
+    return evaluate(Itself(), samples, [metrics[name] for name in DENSE], session)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 44, 45, 256])
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("grid", [(64,), (26, 24)])
+def test_scores_are_those_of_the_split_whatever_the_batches(
+    grid: tuple[int, ...], batch: int, resident: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = split_of(45, 2, *grid)
+    arrays = [torch.from_numpy(array.copy()) for array in (split.inputs, split.targets)]
+    monkeypatch.setattr(evaluation, "_BATCH", batch)
+    if not resident:
+        monkeypatch.setattr(evaluation, "_RESIDENT_BYTES", 0)
+    expected = {name: metrics[name].score(*arrays) for name in DENSE}
+    assert scores(split, Session()) == pytest.approx(expected, rel=1e-7)
+
+
+class Worker(Session):
+    """One of several workers, each a thread, that put their parts on a table."""
+
+    def __init__(self, rank: int, table: list[Tensor], barrier: threading.Barrier) -> None:
+        self.rank = rank
+        self.world_size = len(table)
+        self._table = table
+        self._barrier = barrier
+
+    def sum(self, x: Tensor) -> Tensor:
+        return self._all(x).sum(dim=0)
+
+    def max(self, x: Tensor) -> Tensor:
+        return self._all(x).amax(dim=0)
+
+    def _all(self, x: Tensor) -> Tensor:
+        self._table[self.rank] = x
+        self._barrier.wait(timeout=10)
+        parts = torch.stack(self._table)
+        self._barrier.wait(timeout=10)  # nobody writes again before all have read
+        return parts
+
+
+@pytest.mark.parametrize("workers", [2, 3, 14, 20])
+@pytest.mark.parametrize("grid", [(64,), (26, 24)])
+def test_workers_score_as_one(
+    grid: tuple[int, ...], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "_BATCH", 3)
+    split = split_of(14, 2, *grid)  # fewer than 20, so that some workers have nothing
+    table, barrier = [torch.empty(0)] * workers, threading.Barrier(workers)
+    with ThreadPoolExecutor(workers) as pool:
+        sessions = [Worker(rank, table, barrier) for rank in range(workers)]
+        found = list(pool.map(lambda session: scores(split, session), sessions))
+    assert all(one == found[0] for one in found)
+    assert found[0] == pytest.approx(scores(split, Session()), rel=1e-7)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_one_wrong_value_is_not_lost(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "_BATCH", 2)
+    split = split_of(5, 1, 32)
+    split.inputs[2, 0, 0] = np.nan
+    assert math.isnan(scores(split, Session())[name])
+
+
+def test_shared_statistics_are_computed_once() -> None:
+    calls = []
+
+    def counted(prediction: Tensor, target: Tensor) -> Tensor:
+        calls.append(len(prediction))
+        return error_spectrum(prediction, target)
+
+    samples = Samples(split_of(5, 1, 32), torch.device("cpu"))
+    bands = [replace(metrics[name], per_sample=counted) for name in BANDS]
+    found = evaluate(Itself(), samples, bands, Session())
+    assert calls == [5] and list(found) == list(BANDS)
+
+
+def test_error_pct_of_a_split(class_data: TaskData) -> None:
+    class Constant(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tensor([0.0, 1.0, 0.0]).expand(len(x), 3)
+
+    samples = Samples(class_data.test, torch.device("cpu"))
+    found = evaluate(Constant(), samples, [metrics["error_pct"]], Session())
+    wrong = np.mean(class_data.test.targets != 1) * 100
+    assert found == {"error_pct": pytest.approx(wrong)}
+
+
+class FirstChannel(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :1]
+
+
+def test_read_only_arrays_are_accepted(dense_data: TaskData) -> None:
+    inputs, targets = dense_data.val.inputs.copy(), dense_data.val.targets.copy()
+    inputs.setflags(write=False)
+    targets.setflags(write=False)
+    samples = [Samples(Split(inputs=inputs, targets=targets), torch.device("cpu"))]
+    samples.append(Samples(dense_data.val, torch.device("cpu")))
+    found = [evaluate(FirstChannel(), one, [metrics["nrmse"]], Session()) for one in samples]
+    assert found[0] == found[1]

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from xmft.errors import DivergedError, RequestError
 from xmft.evaluation import Samples, evaluate
+from xmft.examples import Examples, Fields, examples_of
 from xmft.gradients import Gradient, StageObjective
 from xmft.metrics import metrics
-from xmft.model import CrossModalModel
 from xmft.records import Best, FitResult, History, Score
 from xmft.schedule import warmup_then_linear
 from xmft.seeding import seed_everything
@@ -25,10 +25,12 @@ from xmft.task import CurvePoint, Recipe, TaskData
 
 # Steps between two progress reports inside an epoch.
 _REPORT_EVERY = 10
+# Metrics of a training curve; the final scores have all that the task has.
+_CURVE_METRICS = 3
 
 
 def fit(
-    model: CrossModalModel,
+    model: nn.Module,
     stages: Sequence[Stage],
     data: TaskData,
     recipe: Recipe,
@@ -43,8 +45,9 @@ def fit(
     state the session kept, and ends with the same numbers as if nothing had happened.
 
     Args:
-        model: On the session's device.
-        stages: The method's stages, in order.
+        model: On the session's device, in physical units on both ends. Its direct children are
+            the parts that stages name in `trains`.
+        stages: The method's stages, in order; without any, the model is scored as it is.
         data: The task's splits; the test split is scored once, after the last stage.
         recipe: Optimizer settings.
         session: Workers, progress, checkpoints.
@@ -61,7 +64,7 @@ def fit(
 class _Run:
     def __init__(
         self,
-        model: CrossModalModel,
+        model: nn.Module,
         stages: Sequence[Stage],
         data: TaskData,
         recipe: Recipe,
@@ -86,6 +89,7 @@ class _Run:
         self.history = History()
         self.best = Best()
         self.last_epoch = 0
+        self.examples: Examples | None = None
 
     def run(self) -> FitResult:
         saved = self.session.restore()
@@ -111,6 +115,7 @@ class _Run:
             seconds=self.history.seconds,
             own_seconds=sum(self.history.seconds.values()) - earlier,
             resumed_epochs=resumed,
+            examples=self.examples,
         )
 
     def _train_stage(self, index: int, saved: dict[str, Any] | None) -> None:
@@ -205,17 +210,17 @@ class _Run:
         if not stage.validates:
             return
         start = time.perf_counter()
-        values = self._evaluate("val")
+        values = self._evaluate("val", self.data.task.metrics[:_CURVE_METRICS])
         for name, value in values.items():
             self._point("val", name, value)
         self.best.offer(self.main, values[self.main.name], self.last_epoch, self.model)
         self.history.book("eval", start)
 
-    def _evaluate(self, split: str) -> dict[str, float]:
+    def _evaluate(self, split: str, names: Sequence[str]) -> dict[str, float]:
         values = evaluate(
             self.model,
             self.samples[split],
-            [metrics[name] for name in self.data.task.metrics],
+            [metrics[name] for name in names],
             self.session,
             precision=self.recipe.precision,
         )
@@ -225,6 +230,9 @@ class _Run:
     def _final_scores(self) -> list[Score]:
         start = time.perf_counter()
         last = self._score("last", self.last_epoch)
+        if self.data.task.kind == "dense" and self.session.rank == 0:
+            # By one worker alone: nothing in it waits for the others.
+            self.examples = examples_of(self.data.test, self._predict)
         if self.best.epoch not in (0, self.last_epoch):
             self.model.load_state_dict(self.best.state)
             best = self._score("best_val", self.best.epoch)
@@ -237,8 +245,15 @@ class _Run:
         return [
             Score(split=split, selection=selection, metric=name, value=value, epoch=epoch)
             for split in ("val", "test")
-            for name, value in self._evaluate(split).items()
+            for name, value in self._evaluate(split, self.data.task.metrics).items()
         ]
+
+    def _predict(self, inputs: Fields) -> Fields:
+        device, reduced = self.session.device, self.recipe.precision == "bfloat16"
+        self.model.eval()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=reduced):
+            output: Tensor = self.model(torch.from_numpy(inputs).to(device))
+        return output.float().cpu().numpy()
 
     def _save(
         self,

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from xmft.evaluation import Samples
-from xmft.model import CrossModalModel
 from xmft.session import Session
 from xmft.stages import Batch, Indices, Stage
 
@@ -17,7 +16,7 @@ from xmft.stages import Batch, Indices, Stage
 class StageObjective(nn.Module):
     """Binds a stage's objective to the model, so that a wrapper sees one forward pass."""
 
-    def __init__(self, model: CrossModalModel, stage: Stage) -> None:
+    def __init__(self, model: nn.Module, stage: Stage) -> None:
         super().__init__()
         self.model = model
         self._stage = stage

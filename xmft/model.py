@@ -1,4 +1,4 @@
-"""The model every method trains: target embedder, pretrained encoder, target head."""
+"""What methods train: embedder, pretrained encoder and head, or an operator on its own."""
 
 from __future__ import annotations
 
@@ -17,16 +17,12 @@ from xmft.task import Recipe, TaskData
 _BLOCK = 1024
 
 
-class CrossModalModel(nn.Module):
-    """embedder -> encoder -> head, in physical units on both ends.
+class StandardisedModel(nn.Module):
+    """A network between standardised inputs and outputs, in physical units on both ends.
 
     Inputs are standardised per channel and dense outputs are the training mean (per point) plus
     a multiple of the training spread (per channel), with statistics of the whole training split.
-
-    Attributes:
-        embedder: The target embedder (phi).
-        encoder: The pretrained body.
-        head: The target predictor.
+    Logits stay as they are.
     """
 
     input_mean: Tensor
@@ -34,29 +30,22 @@ class CrossModalModel(nn.Module):
     output_offset: Tensor
     output_scale: Tensor
 
-    def __init__(self, backbone: Backbone, data: TaskData, recipe: Recipe) -> None:
+    def __init__(self, data: TaskData) -> None:
+        """Take the statistics.
+
+        Raises:
+            DataError: dense targets lie on another grid than the inputs.
+        """
         super().__init__()
         task, train = data.task, data.train
-        self.embedder = PatchEmbedder(
-            train.inputs.shape[1:],
-            max_tokens=recipe.max_tokens,
-            positions=backbone.positions,
-            norm=backbone.norm,
-        )
-        self.encoder = backbone.encoder
-        self.head: nn.Module
         if task.kind == "dense":
             if train.targets.shape[2:] != train.inputs.shape[2:]:
                 raise DataError(
                     f"{task.name}: targets lie on a grid of {train.targets.shape[2:]} points, "
-                    f"inputs on {train.inputs.shape[2:]}; the dense head needs the same grid."
+                    f"inputs on {train.inputs.shape[2:]}; a model needs the same grid."
                 )
-            self.head = PatchHead(backbone.width, self.embedder.side, train.targets.shape[1:])
             offset, scale = _point_mean_and_channel_spread(train.targets)
         else:
-            if task.classes is None:
-                raise DataError(f"{task.name}: a classification task must say how many classes.")
-            self.head = ClassHead(backbone.width, task.classes)
             offset, scale = torch.zeros(1), torch.ones(1)
         mean, spread = _channel_mean_and_spread(train.inputs)
         for name, value in {
@@ -67,15 +56,71 @@ class CrossModalModel(nn.Module):
         }.items():
             self.register_buffer(name, value)
 
+    def standardised(self, inputs: Tensor) -> Tensor:
+        """Bring inputs `[n, channels, *grid]` in physical units to mean 0 and spread 1."""
+        return (inputs - self.input_mean) / self.input_spread
+
+    def physical(self, output: Tensor) -> Tensor:
+        """Bring what a network gives `[n, channels, *grid]` to physical units."""
+        return output * self.output_scale + self.output_offset
+
+
+class CrossModalModel(StandardisedModel):
+    """embedder -> encoder -> head, in physical units on both ends.
+
+    Attributes:
+        embedder: The target embedder (phi).
+        encoder: The pretrained body.
+        head: The target predictor.
+    """
+
+    def __init__(self, backbone: Backbone, data: TaskData, recipe: Recipe) -> None:
+        super().__init__(data)
+        task, train = data.task, data.train
+        self.embedder = PatchEmbedder(
+            train.inputs.shape[1:],
+            max_tokens=recipe.max_tokens,
+            positions=backbone.positions,
+            norm=backbone.norm,
+        )
+        self.encoder = backbone.encoder
+        self.head: nn.Module
+        if task.kind == "dense":
+            self.head = PatchHead(backbone.width, self.embedder.side, train.targets.shape[1:])
+        else:
+            if task.classes is None:
+                raise DataError(f"{task.name}: a classification task must say how many classes.")
+            self.head = ClassHead(backbone.width, task.classes)
+
     def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
         """Return the target token features phi(x) of inputs in physical units."""
-        features: Tensor = self.embedder((inputs - self.input_mean) / self.input_spread)
+        features: Tensor = self.embedder(self.standardised(inputs))
         return features
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Predict fields in physical units, or logits."""
-        output: Tensor = self.head(self.encoder(self.embed(inputs)))
-        return output * self.output_scale + self.output_offset
+        return self.physical(self.head(self.encoder(self.embed(inputs))))
+
+
+class OperatorModel(StandardisedModel):
+    """A network from fields to fields on the same grid, without a pretrained part.
+
+    Attributes:
+        operator: From standardised inputs to standardised outputs, `[n, channels, *grid]`.
+    """
+
+    def __init__(self, operator: nn.Module, data: TaskData) -> None:
+        super().__init__(data)
+        self.operator = operator
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Predict fields in physical units."""
+        return self.physical(self.operator(self.standardised(inputs)))
+
+
+def training_mean(targets: np.ndarray) -> Tensor:
+    """Return the mean over samples of `[n, channels, *grid]` at each point."""
+    return torch.from_numpy(_moments(targets)[0]).float()
 
 
 def _moments(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from xmft.examples import Examples
 from xmft.metrics import Metric
 from xmft.task import CurvePoint
 
@@ -46,6 +47,7 @@ class FitResult:
         seconds: Time by stage name, and under `eval`, of all runs it took.
         own_seconds: Time of this run alone.
         resumed_epochs: Epochs that were restored, not trained.
+        examples: Of dense tasks, from the first worker; None otherwise.
     """
 
     scores: tuple[Score, ...]
@@ -54,6 +56,7 @@ class FitResult:
     seconds: dict[str, float]
     own_seconds: float
     resumed_epochs: int
+    examples: Examples | None = None
 
 
 @dataclass(kw_only=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from xmft.model import CrossModalModel
 from xmft.seeding import generator
 
 Indices = npt.NDArray[np.int64]
@@ -36,14 +35,14 @@ class Batch:
 
 
 class Objective(Protocol):
-    """What a stage minimises.
+    """What a stage minimises, of a model of the kind that its method trains.
 
     The returned mapping has the key `loss`: either one value per sample `[n]`, which the loop
     averages over the global batch, or a scalar of the global batch computed through
     `Batch.gather`. Other keys are scalars to be recorded.
     """
 
-    def __call__(self, model: CrossModalModel, batch: Batch) -> Mapping[str, Tensor]:
+    def __call__(self, model: Any, batch: Batch) -> Mapping[str, Tensor]:
         """Return the losses of this worker's part of a batch."""
 
 
@@ -53,7 +52,8 @@ class Stage:
 
     Attributes:
         name: `alignment` or `fitting`; times are booked under it.
-        trains: Parts of the model that learn (`embedder`, `encoder`, `head`); the rest is frozen.
+        trains: Parts of the model that learn (`embedder`, `encoder`, `head` of a `CrossModalModel`;
+            in general its direct children); the rest is frozen.
         objective: What is minimised.
         batches: Epoch number to its global batches of training indices.
         epochs: How many epochs.
@@ -71,7 +71,7 @@ class Stage:
     learning_rate: float
     classes: Indices | None = None
     validates: bool = False
-    measure: Callable[[CrossModalModel], dict[str, float]] | None = None
+    measure: Callable[[Any], dict[str, float]] | None = None
 
 
 def epoch_steps(steps: int, most: int = 10) -> int:

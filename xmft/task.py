@@ -50,7 +50,8 @@ class Split:
     """Samples of one split; arrays may be memory-mapped and must not be written to.
 
     Attributes:
-        inputs: float32 `[n, channels, *grid]` with one or two grid axes, physical units.
+        inputs: float32 `[n, channels, *grid]` with one or two grid axes, in physical units
+            unless the protocol scales them.
         targets: float32 `[n, channels, *grid]` for dense tasks, int64 `[n]` for classification.
     """
 
@@ -69,6 +70,9 @@ class TaskData:
         origin: Where the samples come from; never mixed within one table.
         fingerprint: Identity of the content and of how it was cut; part of the cell id.
         source: For messages and records: the file, or how it was generated.
+        floor: Relative L2 error that a perfect solver would score against the targets, which are
+            themselves not exact; None: not known.
+        floor_note: Where the floor comes from, for people.
     """
 
     task: Task
@@ -78,6 +82,8 @@ class TaskData:
     origin: Origin
     fingerprint: str
     source: str
+    floor: float | None = None
+    floor_note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,18 +24,35 @@ NAMED = {
     "roberta-base": "RoBERTa, 768 x 12, from the Hugging Face hub (published setting, 1-D)",
     "tiny-sequence": "BERT, 32 x 2, random weights; for tests only",
 }
+# Named in the published setting, of no use here yet.
+_UNSUPPORTED = {"swin-base": "a vision encoder"}
 _TINY = "tiny-sequence"
 _WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 _TINY_VOCABULARY = 1000
 
 
+def check_supported(name: str) -> None:
+    """Make sure that backbone `name` is none of those that cannot be used; fetches nothing.
+
+    Raises:
+        RequestError: it is.
+    """
+    if name in _UNSUPPORTED:
+        raise RequestError(
+            f"Backbone '{name}' is {_UNSUPPORTED[name]}, and this version can only use sequence "
+            "encoders. Choose another with --set backbone=NAME (`xmft list backbones`), or leave "
+            "out the tasks that are to run on it with --tasks."
+        )
+
+
 def locate_weights(name: str) -> Path | None:
     """Return the folder that holds backbone `name`; None for those built from a config.
 
     Raises:
-        RequestError: no such folder, package or hub model.
+        RequestError: no such folder, package or hub model, or one that cannot be used.
     """
+    check_supported(name)
     if name == _TINY:
         return None
     if name == "minilm":

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 import xmft.fit as fit_module
 from xmft.errors import DivergedError, RequestError
+from xmft.examples import examples_of
 from xmft.fit import fit
 from xmft.model import CrossModalModel
 from xmft.records import FitResult
 from xmft.session import Progress, Session
 from xmft.stages import Batch, Stage
-from xmft.task import Recipe, TaskData
+from xmft.task import Recipe, Split, TaskData
 
 Train = Callable[..., tuple[CrossModalModel, FitResult]]
 Build = Callable[..., tuple[CrossModalModel, list[Stage]]]
@@ -75,7 +76,10 @@ def curve(result: FitResult, name: str, split: str = "train") -> list[float]:
 # Alignment has two epochs, fitting three: a save after each of them.
 @pytest.mark.parametrize(
     "method, dies_after",
-    [("nft", 1), ("nft", 3), *((m, k) for m in ("orca", "recraft") for k in (1, 2, 3, 5))],
+    [
+        *((m, k) for m in ("nft", "fno", "unet") for k in (1, 3)),
+        *((m, k) for m in ("orca", "recraft") for k in (1, 2, 3, 5)),
+    ],
 )
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     method: str, dies_after: int, dense_data: TaskData, recipe: Recipe, train: Train
@@ -94,7 +98,8 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     assert_same(snapshot(resumed_model), snapshot(model))
     # Forced at the end of a stage.
     fitting = [False, False, True]
-    assert keeper.forced == (fitting if method == "nft" else [False, True, *fitting])
+    aligned = method in ("orca", "recraft")
+    assert keeper.forced == ([False, True, *fitting] if aligned else fitting)
 
 
 def test_a_run_that_dies_twice_still_ends_the_same(
@@ -400,6 +405,84 @@ def test_every_metric_is_scored_on_both_splits_under_both_selections(
     assert [p.epoch for p in result.curves if (p.split, p.name) == ("val", "nrmse")] == [3, 4, 5]
     assert {"alignment", "fitting", "eval"} == result.seconds.keys()
     assert result.resumed_epochs == 0
+
+
+def test_curves_have_the_first_metrics_and_the_scores_all(
+    dense_data: TaskData, recipe: Recipe, train: Train
+) -> None:
+    names = ("rmse", "nrmse", "nrmse_pdebench", "error_pct")
+    found = {}
+    for count in (3, 4):
+        # The fourth means nothing for fields; it is only there to be left out.
+        task = replace(dense_data.task, metrics=names[:count])
+        _, result = train("nft", replace(dense_data, task=task), recipe)
+        assert {p.name for p in result.curves if p.split == "val"} == set(names[:3])
+        assert {s.metric for s in result.scores} == set(names[:count])
+        found[count] = [s for s in result.scores if s.metric in names[:3]], result.curves
+    assert found[3] == found[4]
+
+
+def test_a_method_without_stages_is_scored_as_it_is(dense_data: TaskData, recipe: Recipe) -> None:
+    class Half(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs[:, :1] / 2
+
+    result = fit(Half(), [], dense_data, recipe, Session(), seed=0)
+    keys = [(s.split, s.selection, s.metric) for s in result.scores]
+    assert len(keys) == len(set(keys)) == 2 * 2 * 3
+    assert {s.epoch for s in result.scores} == {0}
+    assert (result.curves, result.measurements, result.resumed_epochs) == ((), {}, 0)
+    assert result.seconds.keys() == {"eval"}
+    error = dense_data.test.inputs[:, :1].astype(np.float64) / 2 - dense_data.test.targets
+    sizes = np.linalg.norm(dense_data.test.targets.astype(np.float64), axis=2)
+    expected = (np.linalg.norm(error, axis=2) / sizes).mean()
+    for score in result.scores:
+        if (score.split, score.metric) == ("test", "nrmse"):
+            assert score.value == pytest.approx(expected, rel=1e-6)
+
+
+def test_examples_are_predictions_of_the_last_epoch(
+    dense_data: TaskData, class_data: TaskData, recipe: Recipe, train: Train
+) -> None:
+    keeper = Keeper()
+    model, result = train("nft", dense_data, recipe, session=keeper)
+    examples = result.examples
+    assert examples is not None and len(examples) == 3
+    assert np.array_equal(examples.inputs, dense_data.test.inputs[:3])
+    assert np.array_equal(examples.targets, dense_data.test.targets[:3])
+    last = torch.load(io.BytesIO(keeper.states[-1]), weights_only=True)["model"]
+    model.load_state_dict(last)
+    with torch.no_grad():
+        expected = model.eval()(torch.from_numpy(dense_data.test.inputs[:3])).numpy()
+    assert examples.predictions.dtype == np.float32
+    np.testing.assert_allclose(examples.predictions, expected, rtol=1e-6)
+    _, again = train("nft", dense_data, recipe, session=keeper)  # from the last state
+    assert again.examples is not None
+    assert np.array_equal(again.examples.predictions, examples.predictions)
+    assert train("nft", class_data, recipe)[1].examples is None
+    assert train("nft", dense_data, recipe, session=Shard(1, 2))[1].examples is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept", "stride"),
+    [
+        ((5, 1, 32), 3, 1),
+        ((2, 1, 32), 2, 1),
+        ((5, 2, 256, 256), 1, 1),  # 1.5 MiB each
+        ((5, 1, 1024, 1024), 1, 3),  # 12 MiB
+        ((5, 1, 10**6), 1, 6),
+    ],
+)
+def test_examples_stay_small(shape: tuple[int, ...], kept: int, stride: int) -> None:
+    fields = np.broadcast_to(np.arange(shape[-1], dtype=np.float32), shape)
+    examples = examples_of(Split(inputs=fields, targets=fields), lambda inputs: inputs + 1)
+    assert (len(examples), examples.stride) == (kept, stride)
+    every = (slice(kept), slice(None), *[slice(None, None, stride)] * (len(shape) - 2))
+    assert np.array_equal(examples.inputs, fields[every])
+    assert np.array_equal(examples.targets, fields[every])
+    assert np.array_equal(examples.predictions, fields[every] + 1)
+    arrays = (examples.inputs, examples.targets, examples.predictions)
+    assert sum(array.nbytes for array in arrays) <= 2 * 2**20
 
 
 def test_progress_runs_from_zero_to_all_steps(

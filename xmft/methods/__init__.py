@@ -1,6 +1,7 @@
 """The ways to fine-tune across modalities, by name."""
 
-from xmft.methods import nft, orca, recraft  # noqa: F401  (importing registers them)
+# Importing registers them.
+from xmft.methods import nft, operators, orca, recraft, trivial  # noqa: F401
 from xmft.methods.method import Context, Method, methods
 
 __all__ = ["Context", "Method", "methods"]

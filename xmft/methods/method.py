@@ -1,17 +1,17 @@
-"""What a method is: a name, a configuration, and the stages it trains in."""
+"""What a method is: a name, a configuration, a model, and the stages it trains in."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from xmft.backbones import Backbone
 from xmft.metrics import losses
@@ -20,7 +20,7 @@ from xmft.pseudo_labels import pseudo_labels
 from xmft.registry import Registry
 from xmft.sources import Source, SourceConfig
 from xmft.stages import Batch, Indices, Stage, shuffled_batches
-from xmft.task import Recipe, TaskData
+from xmft.task import Kind, Recipe, TaskData
 
 
 class MethodConfig(BaseModel):
@@ -31,12 +31,13 @@ class MethodConfig(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """All that a method may look at when it lays out its stages.
+    """All that a method may look at when it builds its model and lays out its stages.
 
     Attributes:
         data: The task's splits; methods use the training split alone.
         recipe: How the target is fitted.
-        backbone: The pretrained encoder before training; features of the source come from it.
+        backbone: The pretrained encoder before training, for methods that use one; features of the
+            source come from it.
         proxy: Name of the source proxy.
         seed: Seed of the cell.
         device: Where the model lives.
@@ -45,15 +46,26 @@ class Context:
 
     data: TaskData
     recipe: Recipe
-    backbone: Backbone
+    backbone: Backbone | None
     proxy: str
     seed: int
     device: torch.device
     cache: Path
 
+    @property
+    def required_backbone(self) -> Backbone:
+        """The backbone, for methods that cannot do without.
+
+        Raises:
+            ValueError: the method said that it uses none.
+        """
+        if self.backbone is None:
+            raise ValueError("A method with uses_backbone=False asked for the backbone.")
+        return self.backbone
+
     def source(self, config: SourceConfig) -> Source:
         """Return the source proxy's artefacts under this backbone."""
-        return Source(self.proxy, self.backbone, config, self.cache)
+        return Source(self.proxy, self.required_backbone, config, self.cache)
 
     def target_classes(self, clusters: int) -> Indices:
         """Return the class of each training sample: its label, or a cluster of dense targets.
@@ -85,6 +97,10 @@ class Method(ABC):
         title: One line for `xmft list methods`.
         pretrained: Whether the encoder starts from its pretrained weights.
         uses_source: Whether the source proxy takes part (and so belongs to the cell id).
+        uses_backbone: Whether a backbone takes part, likewise.
+        kinds: Kinds of task it is for.
+        ignores: Fields of the recipe that are of no concern to it; they are left out of the cell
+            id, and are at their defaults when a cell is trained.
     """
 
     name: ClassVar[str]
@@ -92,6 +108,9 @@ class Method(ABC):
     title: ClassVar[str]
     pretrained: ClassVar[bool] = True
     uses_source: ClassVar[bool] = False
+    uses_backbone: ClassVar[bool] = True
+    kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
+    ignores: ClassVar[frozenset[str]] = frozenset()
 
     class Config(MethodConfig):
         """No options."""
@@ -99,6 +118,21 @@ class Method(ABC):
     def __init__(self, config: Any) -> None:
         """Create from a validated `Config`."""
         self.config = config
+
+    @classmethod  # noqa: B027  (most methods need nothing)
+    def check_installed(cls) -> None:
+        """Make sure that the packages of an extra are there; asked once, before cells run.
+
+        Raises:
+            RequestError: one is missing.
+        """
+
+    def model(self, context: Context) -> nn.Module:
+        """Return the model, freshly drawn, in physical units on both ends.
+
+        Its direct children are the parts that stages name in `trains`.
+        """
+        return CrossModalModel(context.required_backbone, context.data, context.recipe)
 
     @abstractmethod
     def stages(self, context: Context) -> list[Stage]:
@@ -108,17 +142,24 @@ class Method(ABC):
 methods: Registry[type[Method]] = Registry("method")
 
 
-def fitting_stage(context: Context) -> Stage:
-    """Target fitting: all parameters on the task's own loss, as every method ends."""
+def fitting_stage(
+    context: Context, *, trains: tuple[str, ...] = ("embedder", "encoder", "head")
+) -> Stage:
+    """Target fitting: all parameters on the task's own loss, as every method that trains ends.
+
+    Args:
+        context: The cell.
+        trains: The parts of the method's model, all of them.
+    """
     task, recipe = context.data.task, context.recipe
     per_sample = losses[task.loss]
 
-    def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
+    def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         return {"loss": per_sample(model(batch.inputs), batch.targets)}
 
     return Stage(
         name="fitting",
-        trains=("embedder", "encoder", "head"),
+        trains=trains,
         objective=objective,
         batches=shuffled_batches(len(context.data.train), recipe.batch_size, context.seed),
         epochs=recipe.epochs,

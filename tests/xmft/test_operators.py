@@ -1,0 +1,302 @@
+import importlib.util
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from xmft.errors import DataError, RequestError
+from xmft.fit import fit
+from xmft.methods import methods
+from xmft.operators.fno import FourierOperator
+from xmft.operators.padding import cut, pad_to_multiple
+from xmft.operators.unet import UNet
+from xmft.records import FitResult
+from xmft.session import Session
+from xmft.stages import Stage
+from xmft.task import Recipe, Split, TaskData
+
+Train = Callable[..., tuple[Any, FitResult]]
+Build = Callable[..., tuple[Any, list[Stage]]]
+GRIDS = [(32,), (30,), (7,), (4,), (2,), (16, 16), (12, 20), (7, 9), (5, 4)]
+
+
+def make_fno(channels: tuple[int, int], grid: tuple[int, ...], **options: Any) -> FourierOperator:
+    return FourierOperator(channels, grid, **{"modes": 12, "width": 6, "layers": 2, **options})
+
+
+def make_unet(channels: tuple[int, int], grid: tuple[int, ...], **options: Any) -> UNet:
+    return UNet(channels, grid, **{"features": 6, "levels": 4, "padding": "zeros", **options})
+
+
+def make_periodic(channels: tuple[int, int], grid: tuple[int, ...]) -> UNet:
+    return make_unet(channels, grid, padding="circular")
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("make", [make_fno, make_unet, make_periodic])
+def test_any_grid_is_kept_and_every_parameter_has_a_part(
+    make: Callable[..., nn.Module], grid: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    network = make((3, 2), grid)
+    fields = torch.randn(5, 3, *grid)
+    output = network(fields)
+    assert output.shape == (5, 2, *grid)
+    output.square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("grid", [(30,), (12, 7)], ids=str)
+@pytest.mark.parametrize("make", [make_fno, make_unet])
+def test_a_prediction_depends_on_its_own_sample_alone(
+    make: Callable[..., nn.Module], grid: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    network = make((1, 1), grid)
+    fields = torch.randn(4, 1, *grid)
+    together = network(fields)
+    for i in range(4):
+        torch.testing.assert_close(network(fields[i : i + 1])[0], together[i], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("channels", "grid", "published"),
+    [((1, 1), (256,), 2_708_673), ((10, 1), (64, 64), 7_765_057)],
+)
+def test_the_unet_has_the_size_of_the_published_one(
+    channels: tuple[int, int], grid: tuple[int, ...], published: int
+) -> None:
+    # The same convolutions and as many numbers per normalisation, a few biases aside.
+    count = sum(p.numel() for p in make_unet(channels, grid, features=32).parameters())
+    assert count == pytest.approx(published, rel=1e-3)
+
+
+def test_a_small_grid_has_fewer_levels() -> None:
+    levels = {
+        points: make_unet((1, 1), (points, 64)).levels for points in (2, 4, 8, 15, 16, 32, 64)
+    }
+    assert levels == {2: 0, 4: 1, 8: 2, 15: 2, 16: 3, 32: 4, 64: 4}
+    assert make_unet((1, 1), (64,), levels=2).levels == 2
+
+
+def test_a_circular_unet_commutes_with_shifts() -> None:
+    torch.manual_seed(0)
+    fields = torch.randn(2, 1, 32, 16)
+    network = make_unet((1, 1), (32, 16), padding="circular", levels=2)
+    step = 2**network.levels
+    shifted = network(fields.roll((step, 2 * step), dims=(2, 3)))
+    torch.testing.assert_close(
+        shifted, network(fields).roll((step, 2 * step), dims=(2, 3)), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_padding_continues_the_field() -> None:
+    fields = torch.arange(6.0).view(1, 1, 2, 3)
+    zeros = pad_to_multiple(fields, 4, "zeros")
+    assert zeros[0, 0].tolist() == [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]
+    around = pad_to_multiple(fields, 4, "circular")
+    assert around[0, 0].tolist() == [[0, 1, 2, 0], [3, 4, 5, 3], [0, 1, 2, 0], [3, 4, 5, 3]]
+    assert torch.equal(cut(zeros, (2, 3)), fields) and torch.equal(cut(around, (2, 3)), fields)
+    assert torch.equal(pad_to_multiple(fields[..., :2], 2, "zeros"), fields[..., :2])
+
+
+class Spectral(nn.Module):
+    """The first spectral convolution of a network, with all its weights 1, on one channel."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.convolution = network.fno_blocks.convs[0]
+        for parameter in self.convolution.parameters():
+            nn.init.constant_(parameter, 1.0 if parameter.is_complex() else 0.0)
+
+    def forward(self, fields: torch.Tensor) -> torch.Tensor:
+        first = fields[:, :1]
+        return self.convolution(torch.cat([first, torch.zeros_like(first)], dim=1))[:, :1]
+
+
+@pytest.mark.parametrize("grid", [(16,), (15,), (16, 12), (15, 9), (9, 12)], ids=str)
+def test_modes_stay_where_they_are(grid: tuple[int, ...]) -> None:
+    network = make_fno((1, 1), grid, width=2, layers=1)
+    network.network = Spectral(network.network)
+    # A package that puts the spectrum of an odd grid back one mode beside keeps no constant.
+    fields = [torch.ones(1, 1, *grid)]
+    if all(length % 2 == 0 for length in grid):
+        fields.append(torch.cos(2 * torch.pi * network.coordinates.sum(dim=0))[None, None])
+    for field in fields:
+        torch.testing.assert_close(network(field), field, atol=1e-5, rtol=0)
+
+
+def test_the_fourier_operator_sees_where_it_is() -> None:
+    torch.manual_seed(0)
+    network = make_fno((1, 1), (8, 4))
+    assert network.coordinates.shape == (2, 8, 4)
+    assert network.coordinates[0, :, 0].tolist() == [i / 8 for i in range(8)]
+    assert network.coordinates[1, 0].tolist() == [0, 0.25, 0.5, 0.75]
+    output = network(torch.ones(1, 1, 8, 4))
+    assert output.std() > 1e-3
+
+
+def test_the_fourier_operator_works_under_autocast() -> None:
+    network = make_fno((1, 1), (16,))
+    fields = torch.randn(2, 1, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = network(fields)
+    assert output.dtype == torch.float32
+    assert torch.equal(output, network(fields))
+
+
+def test_the_state_of_the_fourier_operator_is_tensors_that_load() -> None:
+    torch.manual_seed(0)
+    first, second = make_fno((1, 1), (16,)), make_fno((1, 1), (16,))
+    state = first.state_dict()
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    second.load_state_dict(state)
+    fields = torch.randn(2, 1, 16)
+    assert torch.equal(first(fields), second(fields))
+
+
+def test_importing_the_package_leaves_the_warnings_filters() -> None:
+    before = list(warnings.filters)
+    make_fno((1, 1), (16,))
+    assert warnings.filters == before
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "neuralop" else find(name)
+    )
+    with pytest.raises(RequestError, match=r"pip install 'xmft\[operators\]'"):
+        methods["fno"].check_installed()
+    with pytest.raises(RequestError, match="neuraloperator"):
+        make_fno((1, 1), (16,))
+    methods["unet"].check_installed()
+
+
+@pytest.fixture
+def heat_data(dense_data: TaskData) -> TaskData:
+    """Random periodic fields on a 2-D grid and the heat equation's solution, mode by mode."""
+    rng = np.random.default_rng(0)
+    n = 16
+    k = np.fft.fftfreq(n, 1 / n)
+    square = k[:, None] ** 2 + k[None] ** 2
+
+    def split(count: int) -> Split:
+        spectrum = np.fft.fft2(rng.standard_normal((count, 1, n, n))) * np.exp(-square / 8)
+        start, end = (np.fft.ifft2(spectrum * np.exp(-t * square)).real for t in (0, 0.1))
+        return Split(inputs=(3 + start).astype(np.float32), targets=end.astype(np.float32))
+
+    return replace(dense_data, train=split(96), val=split(16), test=split(16), fingerprint="heat")
+
+
+@pytest.mark.parametrize("data", ["dense_data", "heat_data"])
+@pytest.mark.parametrize("method", ["fno", "unet"])
+def test_operators_learn_what_the_mean_cannot_know(
+    method: str, data: str, train: Train, request: pytest.FixtureRequest
+) -> None:
+    # dense_data is a shift by 3 points and a sum of channels.
+    given = request.getfixturevalue(data)
+    recipe = Recipe(epochs=12, batch_size=8, learning_rate=5e-3)
+    scores = {}
+    for name in (method, "mean"):
+        _, result = train(name, given, recipe)
+        scores[name] = next(
+            s.value
+            for s in result.scores
+            if (s.split, s.selection, s.metric) == ("test", "last", "nrmse")
+        )
+    assert scores[method] < 0.5 * scores["mean"]
+
+
+def nrmse(prediction: np.ndarray, truth: np.ndarray) -> float:
+    rows = [
+        np.linalg.norm(p - y) / np.linalg.norm(y)
+        for p, y in zip(prediction.astype(np.float64), truth.astype(np.float64), strict=True)
+    ]
+    return float(np.mean(rows))
+
+
+@pytest.fixture
+def same_shape(dense_data: TaskData) -> TaskData:
+    """The toy with its first input channel alone, as many channels as the target has."""
+
+    def cut(split: Split) -> Split:
+        return replace(split, inputs=split.inputs[:, :1])
+
+    return replace(
+        dense_data, train=cut(dense_data.train), val=cut(dense_data.val), test=cut(dense_data.test)
+    )
+
+
+@pytest.mark.parametrize("method", ["identity", "mean"])
+def test_trivial_methods_score_what_they_say(
+    method: str, same_shape: TaskData, recipe: Recipe, train: Train
+) -> None:
+    model, result = train(method, same_shape, recipe)
+    assert result.curves == () and result.resumed_epochs == 0
+    assert not list(model.parameters())
+    expected = {}
+    for split in ("val", "test"):
+        rows: Split = getattr(same_shape, split)
+        mean = same_shape.train.targets.astype(np.float64).mean(axis=0)
+        guess = rows.inputs if method == "identity" else np.broadcast_to(mean, rows.targets.shape)
+        expected[split] = nrmse(np.array(guess), rows.targets)
+    found = {(s.split, s.selection): s.value for s in result.scores if s.metric == "nrmse"}
+    assert found == {
+        (split, selection): pytest.approx(expected[split], rel=1e-5)
+        for split in ("val", "test")
+        for selection in ("last", "best_val")
+    }
+    assert {s.epoch for s in result.scores} == {0}
+
+
+@pytest.mark.parametrize("method", ["identity", "mean"])
+def test_trivial_methods_are_the_same_for_every_seed_and_worker_state(
+    method: str, same_shape: TaskData, recipe: Recipe, train: Train
+) -> None:
+    first, second = (train(method, same_shape, recipe, seed=seed)[1] for seed in (0, 1))
+    assert first.scores == second.scores
+
+
+def test_identity_needs_equal_shapes(dense_data: TaskData, recipe: Recipe, build: Build) -> None:
+    with pytest.raises(DataError, match=r"shape \(2, 32\), targets \(1, 32\)"):
+        build("identity", dense_data, recipe)
+
+
+@pytest.mark.parametrize("method", ["fno", "unet"])
+def test_other_grids_are_refused(
+    method: str, dense_data: TaskData, recipe: Recipe, build: Build
+) -> None:
+    train = replace(dense_data.train, targets=dense_data.train.targets[:, :, ::2])
+    with pytest.raises(DataError, match="targets lie on a grid"):
+        build(method, replace(dense_data, train=train), recipe)
+
+
+def test_a_method_without_a_backbone_cannot_ask_for_one(
+    dense_data: TaskData, recipe: Recipe, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods["nft"], "uses_backbone", False)
+    with pytest.raises(ValueError, match="uses_backbone=False"):
+        build("nft", dense_data, recipe)
+
+
+def test_parts_of_a_batch_add_up(same_shape: TaskData, recipe: Recipe, train: Train) -> None:
+    whole, parts = (train("unet", same_shape, recipe, micro_batch=size)[1] for size in (None, 3))
+    assert [p.value for p in parts.curves] == pytest.approx(
+        [p.value for p in whole.curves], rel=1e-3
+    )
+
+
+def test_the_zero_stages_of_fit_are_booked_as_scoring(
+    same_shape: TaskData, recipe: Recipe, build: Build
+) -> None:
+    model, stages = build("mean", same_shape, recipe)
+    result = fit(model, stages, same_shape, recipe, Session(), seed=0)
+    assert set(result.seconds) == {"eval"}

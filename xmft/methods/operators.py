@@ -1,0 +1,92 @@
+"""Neural operators trained from nothing: what a task takes without a pretrained model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from pydantic import Field
+from torch import nn
+
+from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
+from xmft.model import OperatorModel
+from xmft.operators import fno
+from xmft.operators.padding import Padding
+from xmft.operators.unet import UNet
+from xmft.stages import Stage
+
+
+class Operator(Method):
+    """A network built for the task's grid and fitted like the target model of every method."""
+
+    uses_backbone = False
+    kinds = ("dense",)
+    ignores = frozenset({"layers", "max_tokens"})
+
+    @abstractmethod
+    def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:
+        """Return the network from and to `channels` (inputs, outputs) on `grid`."""
+
+    def model(self, context: Context) -> nn.Module:
+        """Return the network between standardised inputs and outputs."""
+        inputs, targets = context.data.train.inputs, context.data.train.targets
+        channels = (inputs.shape[1], targets.shape[1])
+        return OperatorModel(self.operator(channels, inputs.shape[2:]), context.data)
+
+    def stages(self, context: Context) -> list[Stage]:
+        """Return target fitting of the whole network."""
+        return [fitting_stage(context, trains=("operator",))]
+
+
+@methods.register("fno")
+class FNO(Operator):
+    """Fourier neural operator with the sizes that PDEBench gives it."""
+
+    name = "fno"
+    version = 1
+    title = "neural operator in Fourier space (FNO) from random weights, for dense tasks"
+
+    class Config(MethodConfig):
+        """Options of the FNO; PDEBench trains 16 modes and width 64 on diffusion-sorption."""
+
+        modes: int = Field(12, ge=1, description="frequencies kept per axis and sign")
+        width: int = Field(20, ge=2, description="channels of the hidden fields")
+        depth: int = Field(4, ge=1, description="Fourier layers")
+
+    @classmethod
+    def check_installed(cls) -> None:
+        """Look for neuraloperator."""
+        fno.check_installed()
+
+    def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:
+        """Return the operator."""
+        config = self.config
+        return fno.FourierOperator(
+            channels, grid, modes=config.modes, width=config.width, layers=config.depth
+        )
+
+
+@methods.register("unet")
+class UNetMethod(Operator):
+    """U-Net with the sizes that PDEBench gives it; normalises groups, not batches."""
+
+    name = "unet"
+    version = 1
+    title = "convolutional U-Net from random weights, for dense tasks"
+
+    class Config(MethodConfig):
+        """Options of the U-Net; `circular` padding suits fields that are periodic on all axes."""
+
+        features: int = Field(32, ge=1, description="features on the finest level")
+        levels: int = Field(4, ge=0, description="how often the grid is halved, at most")
+        padding: Padding = Field("zeros", description="beyond the edge: zeros or circular")
+
+    def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:
+        """Return the U-Net."""
+        config = self.config
+        return UNet(
+            channels,
+            grid,
+            features=config.features,
+            levels=config.levels,
+            padding=config.padding,
+        )

@@ -1,0 +1,1 @@
+"""Networks from fields to fields that know of no pretraining."""

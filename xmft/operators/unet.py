@@ -1,0 +1,92 @@
+"""A U-Net on one or two grid axes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xmft.operators.padding import Padding, cut, pad_to_multiple
+
+_CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
+_UP: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
+_POOL: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
+_GROUPS = 8
+
+
+class UNet(nn.Module):
+    """Convolutions on ever coarser grids and back, with a bridge on each level.
+
+    Each block is twice a convolution over 3 points per axis, normalisation and GELU; levels are
+    joined by max-pooling and transposed convolutions, and features double from level to level, as
+    in the U-Net of PDEBench (Ronneberger et al., 2015). Two things differ from it: groups are
+    normalised instead of batches, so that a prediction depends on its own sample alone and small
+    batches are no handicap, and the activation is not tanh.
+
+    Grids need not divide by two: axes are padded at their end to the next multiple and cut
+    afterwards. A small grid has fewer levels, so that the coarsest keeps two points per axis.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        grid: tuple[int, ...],
+        *,
+        features: int,
+        levels: int,
+        padding: Padding,
+    ) -> None:
+        """Build.
+
+        Args:
+            channels: Channels of inputs and outputs.
+            grid: Points per axis, one or two axes.
+            features: Features of the finest level.
+            levels: How often the grid is halved, at most.
+            padding: What convolutions see beyond the edge: `zeros`, or `circular` for fields that
+                are periodic on all axes.
+        """
+        super().__init__()
+        self.padding = padding
+        axes = len(grid)
+        self.levels = min(levels, max(0, int(math.log2(min(grid))) - 1))
+        widths = [features * 2**level for level in range(self.levels + 1)]
+        starts = [channels[0], *widths[:-1]]
+        self.down = nn.ModuleList(
+            _block(axes, start, width, padding) for start, width in zip(starts, widths, strict=True)
+        )
+        self.pool = _POOL[axes](2)
+        rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.finer = nn.ModuleList(
+            _UP[axes](coarse, fine, kernel_size=2, stride=2) for coarse, fine in rising
+        )
+        self.up = nn.ModuleList(_block(axes, 2 * fine, fine, padding) for _, fine in rising)
+        self.out = _CONV[axes](features, channels[1], kernel_size=1)
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """Return `[n, channels, *grid]`."""
+        grid = fields.shape[2:]
+        x = pad_to_multiple(fields, 2**self.levels, self.padding)
+        bridges = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else self.pool(x))
+            bridges.append(x)
+        bridges.pop()
+        for step, block in zip(self.finer, self.up, strict=True):
+            x = block(torch.cat([bridges.pop(), step(x)], dim=1))
+        output: Tensor = self.out(x)
+        return cut(output, grid)
+
+
+def _block(axes: int, start: int, width: int, padding: Padding) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (start, width):
+        layers += [
+            # No bias: the normalisation has one.
+            _CONV[axes](channels, width, 3, padding=1, padding_mode=padding, bias=False),
+            nn.GroupNorm(math.gcd(_GROUPS, width), width),
+            nn.GELU(),
+        ]
+    return nn.Sequential(*layers)

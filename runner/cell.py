@@ -17,8 +17,10 @@ class Cell:
 
     Attributes:
         task: Name with the variant.
+        recipe: Fields of the recipe that concern the method; what is left out is at its default.
+        backbone: The pretrained model; `none` for methods that use none.
         source: Source proxy with its version; None for methods that use none.
-        weights: Fingerprint of the backbone's weights.
+        weights: Fingerprint of the backbone's weights; `none` without a backbone.
         data: Fingerprint of the data and of how they are cut.
         method_config: The method's validated options.
         metric_versions: Metric name to version, main metric first.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runner import cli_data, cli_list
+from runner import cli_data, cli_figures, cli_list
 from runner.cli_options import (
     Data,
     GridName,
@@ -20,7 +20,9 @@ from runner.cli_options import (
     chosen_grid,
     data_root,
     example,
+    globs,
     guarded,
+    whole_numbers,
 )
 from runner.console import complain, console, errors, say
 from xmft.errors import RequestError
@@ -38,6 +40,11 @@ app = typer.Typer(
 )
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_list.app, name="list")
+app.command(
+    "figures",
+    cls=ListCommand,
+    epilog=example("xmft figures", "xmft figures --tasks '*darcy*' --methods nft fno --out pics"),
+)(cli_figures.figures)
 
 
 @app.command(
@@ -206,13 +213,18 @@ def export(
 
 
 @app.command(
+    cls=ListCommand,
     epilog=example(
-        "xmft leaderboard", "xmft leaderboard --format md --published --out leaderboard.md"
-    )
+        "xmft leaderboard",
+        "xmft leaderboard --tasks 'pdebench/*' --seeds 0 1 --format md --out leaderboard.md",
+    ),
 )
 @guarded
 def leaderboard(
     results: Results = "results",
+    tasks: TaskFilter = [],
+    methods: MethodFilter = [],
+    seeds: SeedFilter = [],
     format_: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="table, md, csv or arrow")
     ] = "table",
@@ -232,7 +244,14 @@ def leaderboard(
     if format_ not in FORMATS:
         raise RequestError(f"Unknown format '{format_}'. {nearest(format_, FORMATS)}")
     ledger = Ledger(results)
-    boards = build(ledger.read(), protocol=protocol, selection=selection)
+    boards = build(
+        ledger.read(),
+        protocol=protocol,
+        selection=selection,
+        tasks=globs(tasks),
+        methods=globs(methods),
+        seeds=whole_numbers(seeds),
+    )
     if format_ == "table" and out is None:
         console.print(to_terminal(boards, published=published))
         return

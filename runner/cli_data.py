@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from runner.cli_options import Data, data_root, example, guarded, plain_table
-from runner.console import complain, console, say
-from xmft.errors import DataError, RequestError
+from runner.console import complain, console, generating, say
+from xmft.errors import DataError
 
 app = typer.Typer(
     help="Look at, fetch, generate and check the data of tasks.", no_args_is_help=True
 )
+
+
+class Frames(Enum):
+    """Values of `--frames`."""
+
+    ends = "ends"
+    all = "all"
+
 
 Tasks = Annotated[list[str], typer.Argument(metavar="TASKS...", help="names; * and ? match")]
 
@@ -70,20 +79,32 @@ def data_fetch(tasks: Tasks, data: Data = None) -> None:
 def data_generate(
     tasks: Tasks,
     data: Data = None,
-    samples: Annotated[int | None, typer.Option(min=10, help="samples [the task's own]")] = None,
-    resolution: Annotated[int | None, typer.Option(min=4, help="points per axis")] = None,
+    samples: Annotated[int | None, typer.Option(min=10, help="samples [1000]")] = None,
+    resolution: Annotated[
+        int | None, typer.Option(min=4, help="points per axis [the task's own]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the samples")] = 0,
+    frames: Annotated[
+        Frames, typer.Option(help="the first and last frame, or all that are released")
+    ] = Frames.ends,
 ) -> None:
-    """Compute samples with our own solvers, in the official file layout."""
-    from benchmarks import catalog
-    from xmft.task import Recipe
+    """Compute samples with our own solvers, in the official file layout.
 
-    recipe = Recipe(samples=samples, resolution=resolution)
-    for name in _named_tasks(tasks):
-        if not catalog.get(name).generatable:
-            raise RequestError(f"The data of {name} cannot be generated: xmft data fetch {name}")
-        with console.status(f"generating {name}"):
-            source = catalog.make_ready(name, data_root=data_root(data), recipe=recipe)
-        say(f"{name}: {source.note}")
+    A run that finds no official file makes what it needs by itself. Files of another seed are used
+    by giving their folder to --data.
+    """
+    from benchmarks import catalog
+
+    generation = catalog.Generation(
+        samples=samples, resolution=resolution, seed=seed, frames=frames.value
+    )
+    names = _named_tasks(tasks)
+    for name in names:  # what cannot be generated is refused before hours of work
+        catalog.get(name).signature(generation)
+    for name in names:
+        with generating(name) as progress:
+            path = catalog.generate(name, generation, data_root=data_root(data), progress=progress)
+        say(f"{name}: {path}")
 
 
 @app.command("verify", epilog=example("xmft data verify 'pdebench/*' --data ~/pdebench"))

@@ -44,16 +44,15 @@ class ListCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat the option before every further value, which is the form that click knows."""
+        takes_argument = any(p.param_type_name == "argument" for p in self.params)
+        if takes_argument and (not args or args[0].startswith("-")):
+            # Only behind GRID: in front of it nobody could tell the last value from it.
+            return super().parse_args(ctx, args)
         return super().parse_args(ctx, _repeated(args))
 
 
 def _repeated(args: list[str]) -> list[str]:
-    """Turn `GRID --methods a b` into `GRID --methods a --methods b`.
-
-    Only behind GRID: in front of it nobody could tell the last value from it.
-    """
-    if not args or args[0].startswith("-"):
-        return args
+    """Turn `--methods a b` into `--methods a --methods b`."""
     repeated: list[str] = []
     option, values = "", 0
     for arg in args:
@@ -125,11 +124,25 @@ def chosen_grid(
         "methods": select(grid.methods, methods, kind="method"),
     }
     if seeds:
-        try:
-            changes["seeds"] = [int(s) for part in seeds for s in part.split(",") if s]
-        except ValueError:
-            raise RequestError(f"--seeds takes whole numbers, found '{' '.join(seeds)}'.") from None
+        changes["seeds"] = whole_numbers(seeds)
     return validated(Grid, {**grid.model_dump(), **changes}, where="--seeds")
+
+
+def globs(values: list[str]) -> list[str]:
+    """Return the patterns of a list option, given as `a b` or as `a,b`."""
+    return [part for value in values for part in value.split(",") if part]
+
+
+def whole_numbers(values: list[str]) -> list[int]:
+    """Return the seeds of a list option.
+
+    Raises:
+        RequestError: something else than whole numbers.
+    """
+    try:
+        return [int(part) for part in globs(values)]
+    except ValueError:
+        raise RequestError(f"--seeds takes whole numbers, found '{' '.join(values)}'.") from None
 
 
 def plain_table(*columns: str) -> Table:

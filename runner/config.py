@@ -20,8 +20,22 @@ M = TypeVar("M", bound=BaseModel)
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+class TaskSettings(Recipe):
+    """All that a grid may say of one task: its recipe, and the backbone and source it is for."""
+
+    backbone: str
+    source: str
+
+
+# What `--set` gives to all tasks, also to those that `per_task` had something else for.
+_CARRIER = ("backbone", "source")
+
+
 class Grid(BaseModel):
-    """Every combination of task, method and seed under one backbone, source and protocol."""
+    """Every combination of task, method and seed under one protocol.
+
+    All tasks have the backbone, source and recipe of the grid but for what `per_task` says.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -33,17 +47,26 @@ class Grid(BaseModel):
     source: str = Field("stdlib-docs", description="source proxy of the methods that align")
     protocol: Protocol = "clean"
     recipe: dict[str, Any] = Field({}, description="fields of Recipe, for all tasks")
-    per_task: dict[str, dict[str, Any]] = Field({}, description="task: fields of Recipe")
+    per_task: dict[str, dict[str, Any]] = Field(
+        {}, description="task: fields of Recipe, backbone, source"
+    )
     options: dict[str, dict[str, Any]] = Field({}, description="method: fields of its Config")
 
-    def recipe_of(self, task: str) -> Recipe:
-        """Return the recipe of one task.
+    def settings_of(self, task: str) -> TaskSettings:
+        """Return what holds for one task.
 
         Raises:
             RequestError: a field is unknown or of the wrong type.
         """
-        fields = {**self.recipe, **self.per_task.get(task, {})}
-        return validated(Recipe, fields, where="recipe")
+        validated(Recipe, self.recipe, where="recipe")
+        carrier = {"backbone": self.backbone, "source": self.source}
+        fields = {**carrier, **self.recipe, **self.per_task.get(task, {})}
+        return validated(TaskSettings, fields, where=f"recipe of {task}")
+
+    def recipe_of(self, task: str) -> Recipe:
+        """Return the recipe of one task; raises as `settings_of`."""
+        settings = self.settings_of(task)
+        return Recipe(**{name: getattr(settings, name) for name in Recipe.model_fields})
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -104,12 +127,12 @@ def _apply(content: dict[str, Any], setting: str) -> None:
     value = _parse(text)
     if key in Grid.model_fields:
         content[key] = value
+        if key in _CARRIER:
+            _forget(content, key)
     elif key in Recipe.model_fields or key.startswith("recipe."):
         field = key.removeprefix("recipe.")
         _mapping(content, "recipe")[field] = value
-        per_task = _mapping(content, "per_task")
-        for task in per_task:
-            _mapping(per_task, task).pop(field, None)
+        _forget(content, field)
     elif "." in key:
         *parents, leaf = key.split(".")
         target = _mapping(content, "options")
@@ -122,6 +145,13 @@ def _apply(content: dict[str, Any], setting: str) -> None:
             f"Unknown setting '{key}'. {nearest(key, known)} "
             "Options of a method are written method.option."
         )
+
+
+def _forget(content: dict[str, Any], field: str) -> None:
+    """Take a field out of what `per_task` says, so that all tasks have the same."""
+    per_task = _mapping(content, "per_task")
+    for task in per_task:
+        _mapping(per_task, task).pop(field, None)
 
 
 def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:

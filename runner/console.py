@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -19,3 +21,32 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Print plain text in red on standard error."""
     errors.print(text, style="red", highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def generating(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many samples of a task are generated, in a terminal with the time left.
+
+    Yields:
+        What to call with the samples done and the samples in all.
+    """
+    # Imported here: commands that only ask a question need no bars.
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("generating {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)

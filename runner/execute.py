@@ -23,7 +23,6 @@ from xmft.backbones import load_backbone
 from xmft.errors import DataError
 from xmft.fit import fit
 from xmft.methods import Context, methods
-from xmft.model import CrossModalModel
 from xmft.seeding import seed_everything
 from xmft.sources import proxy_name
 from xmft.task import Recipe, TaskData
@@ -39,11 +38,11 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> T
     data = _load(cell, job, recipe)
     kind = methods[cell.method]
     method = kind(kind.Config.model_validate(cell.method_config))
-    backbone = load_backbone(
-        cell.backbone, layers=recipe.layers, pretrained=kind.pretrained, seed=cell.seed
-    )
-    seed_everything("model", cell.seed)
-    model = CrossModalModel(backbone, data, recipe).to(session.device)
+    backbone = None
+    if kind.uses_backbone:
+        backbone = load_backbone(
+            cell.backbone, layers=recipe.layers, pretrained=kind.pretrained, seed=cell.seed
+        )
     context = Context(
         data=data,
         recipe=recipe,
@@ -53,6 +52,8 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> T
         device=session.device,
         cache=catalog.cache_root(),
     )
+    seed_everything("model", cell.seed)
+    model = method.model(context).to(session.device)
     start = time.perf_counter()
     stages = method.stages(context)
     prepare_s = time.perf_counter() - start
@@ -68,6 +69,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> T
         device=device_name(session.device),
         peak_memory_bytes=peak_memory_bytes(session.device),
         prepare_s=prepare_s,
+        floor=data.floor,
     )
 
 
@@ -108,7 +110,8 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], Trained]) -> Outcome:
                 resumed_epochs=0,
             )
             ledger.write_attempt(failed_attempt(job, outcome, started))
-            batch = int(cell.recipe["batch_size"]) // job.workers
+            # Methods that train nothing have no batch to halve.
+            batch = int(cell.recipe.get("batch_size", 1)) // job.workers
             if failure == "oom" and micro_batch is None and batch > 1:
                 # Same global batch, half the memory for activations.
                 micro_batch = batch // 2
@@ -124,6 +127,8 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], Trained]) -> Outcome:
             resumed_epochs=trained.result.resumed_epochs,
         )
         ledger.write_curves(cell.id, trained.result.curves)
+        if trained.result.examples is not None:
+            ledger.write_examples(cell.id, trained.result.examples)
         ledger.write_attempt(ok_attempt(job, trained, started, outcome.wall_s))
         if not job.keep_checkpoints:
             ledger.drop_checkpoint(cell.id)

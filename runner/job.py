@@ -42,6 +42,7 @@ class Trained:
 
     Attributes:
         prepare_s: Seconds spent on the source's artefacts and on classes, before the first stage.
+        floor: Relative L2 error that a perfect solver would score on the data, None if unknown.
     """
 
     result: FitResult
@@ -51,6 +52,7 @@ class Trained:
     device: str
     peak_memory_bytes: int | None
     prepare_s: float
+    floor: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

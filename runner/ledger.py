@@ -28,9 +28,12 @@ from runner.schema import (
     Attempt,
     attempt_table,
     curve_table,
+    example_table,
+    examples_in,
 )
 from runner.storage import Storage
 from xmft.errors import RequestError
+from xmft.examples import Examples
 from xmft.registry import nearest
 from xmft.task import CurvePoint
 
@@ -144,6 +147,26 @@ class Ledger:
             return CURVE_SCHEMA.empty_table()
         return pa.ipc.open_file(payload).read_all().select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
 
+    def write_examples(self, cell_id: str, examples: Examples) -> None:
+        """Write a few of the cell's predictions, in place of earlier ones."""
+        self._storage.write(f"cells/{cell_id}/examples.arrow", _to_bytes(example_table(examples)))
+
+    def examples(self, cell_id: str) -> Examples | None:
+        """Return the predictions that the cell keeps, None if there are none.
+
+        Raises:
+            RequestError: they were written by a newer schema.
+        """
+        path = f"cells/{cell_id}/examples.arrow"
+        payload = self._storage.read(path)
+        if payload is None:
+            return None
+        try:
+            return examples_in(self._open(path, payload))
+        except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
+            self._skip(path, f"it cannot be read ({error})")
+            return None
+
     def read(self) -> pa.Table:
         """Return all rows of all attempts, sorted by cell and attempt, in `SCHEMA`.
 
@@ -218,17 +241,7 @@ class Ledger:
             payload = self._storage.read(path)
             if payload is None:
                 return None  # deleted between the listing and now
-            file = pa.ipc.open_file(payload)
-            version = int((file.schema.metadata or {}).get(VERSION_KEY, b"0"))
-            if version > SCHEMA_VERSION:
-                raise RequestError(
-                    f"The ledger at {self.uri} was written by schema {version}, this version "
-                    f"reads up to {SCHEMA_VERSION}: upgrade xmft. (Found in {path}.)"
-                )
-            if version < 1:
-                self._skip(path, "it is an Arrow file, but not one of this ledger")
-                return None
-            table = file.read_all().select(SCHEMA.names).cast(SCHEMA)
+            table = self._open(path, payload).select(SCHEMA.names).cast(SCHEMA)
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             self._skip(path, f"it cannot be read ({error})")
             return None
@@ -236,6 +249,19 @@ class Ledger:
             self._skip(path, "it has no rows")
             return None
         return table
+
+    def _open(self, path: str, payload: pa.Buffer) -> pa.Table:
+        """Return the table of a file of this ledger; `ValueError` for foreign ones."""
+        file = pa.ipc.open_file(payload)
+        version = int((file.schema.metadata or {}).get(VERSION_KEY, b"0"))
+        if version > SCHEMA_VERSION:
+            raise RequestError(
+                f"The ledger at {self.uri} was written by schema {version}, this version "
+                f"reads up to {SCHEMA_VERSION}: upgrade xmft. (Found in {path}.)"
+            )
+        if version < 1:
+            raise ValueError("it is an Arrow file, but not one of this ledger")
+        return file.read_all()
 
     def _skip(self, path: str, why: str) -> None:
         if path not in self._warned:  # once, also where `states` is polled

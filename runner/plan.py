@@ -14,15 +14,15 @@ import pyarrow as pa
 
 from benchmarks import catalog
 from runner.cell import Cell
-from runner.config import Grid, validated
+from runner.config import Grid, TaskSettings, validated
 from runner.ledger import CellState, Ledger
 from xmft.errors import DataError, RequestError
-from xmft.methods import methods
+from xmft.methods import Method, methods
 from xmft.metrics import metrics
 from xmft.registry import nearest
 from xmft.sources import PROXIES, proxy_identity
-from xmft.task import Recipe
-from xmft.weights import backbone_size, weights_fingerprint
+from xmft.task import Protocol, Recipe
+from xmft.weights import backbone_size, check_supported, weights_fingerprint
 
 State = Literal["done", "failed", "missing"]
 
@@ -31,6 +31,10 @@ State = Literal["done", "failed", "missing"]
 _SECONDS_PER_UNIT = 1.1e-4
 _USUAL_SAMPLES = 1000
 _USUAL_LAYERS = 6
+# The same without a backbone: for one sample of a neural operator, on the grids of the quick
+# tasks; and to score what needs no training.
+_SECONDS_PER_FIELD = 1e-2
+_SECONDS_TO_SCORE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +69,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     Raises:
         RequestError: the grid names something unknown, or a backbone that cannot be found.
     """
+    settings = {name: grid.settings_of(name) for name in grid.tasks}
+    _check_request(grid, settings)
     recipes = {name: grid.recipe_of(name) for name in grid.tasks}
-    _check_request(grid, recipes)
     entries = {name: catalog.get(name) for name in grid.tasks}
     planned: dict[str, PlannedCell] = {}
     configs = {
@@ -75,12 +80,10 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         )
         for name in grid.methods
     }
-    weights = weights_fingerprint(grid.backbone)
-    proxy = proxy_identity(grid.source)
     states = ledger.states()
     history = _median_seconds(ledger.read())
     for name, entry in entries.items():
-        source, problem = _locate(name, data_root, recipes[name])
+        source, problem = _locate(name, data_root, recipes[name], grid.protocol)
         for method in grid.methods:
             for seed in grid.seeds:
                 kind = methods[method]
@@ -90,10 +93,8 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     method=method,
                     method_version=kind.version,
                     method_config=configs[method].model_dump(mode="json"),
-                    recipe=recipes[name].model_dump(mode="json"),
-                    backbone=grid.backbone,
-                    weights=weights,
-                    source=proxy if kind.uses_source else None,
+                    recipe=recipes[name].model_dump(mode="json", exclude=set(kind.ignores)),
+                    **_carrier(kind, settings[name]),
                     protocol=grid.protocol,
                     seed=seed,
                     data=source.fingerprint if source else "missing",
@@ -108,7 +109,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     failure=known.failure if known and known.status == "failed" else None,
                     source=source,
                     problem=problem,
-                    expected_s=expected if expected is not None else _guess(recipes[name]),
+                    expected_s=expected if expected is not None else _guess(kind, recipes[name]),
                     measured=expected is not None,
                 )
     return list(planned.values())
@@ -136,39 +137,66 @@ def to_run(planned: Sequence[PlannedCell], *, retry_failed: bool, force: bool) -
     return sorted(chosen, key=lambda item: -item.expected_s)
 
 
-def _check_request(grid: Grid, recipes: Mapping[str, Recipe]) -> None:
+def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     """Refuse what could only fail in every cell."""
-    for task in grid.tasks:
-        catalog.get(task)
     for method in grid.methods:
         methods[method]
     for method in grid.options:
         if method not in methods:
             raise RequestError(f"Unknown method '{method}' in options. {nearest(method, methods)}")
-    PROXIES[grid.source]
-    if grid.protocol != "clean":
+    for task in grid.tasks:
+        kind = catalog.get(task).task.kind
+        for method in grid.methods:
+            if kind not in methods[method].kinds:
+                raise RequestError(
+                    f"Method '{method}' is for {' and '.join(methods[method].kinds)} tasks, but "
+                    f"'{task}' is a {kind} task. Leave out one of them with --methods or --tasks."
+                )
+    for method in grid.methods:
+        methods[method].check_installed()
+    for of_task in settings.values():
+        PROXIES[of_task.source]
+    if any(methods[method].uses_backbone for method in grid.methods):
+        # All names before any download.
+        for of_task in settings.values():
+            check_supported(of_task.backbone)
+        for task, of_task in settings.items():
+            _check_size(task, of_task)
+
+
+def _check_size(task: str, settings: TaskSettings) -> None:
+    size = backbone_size(settings.backbone)
+    if settings.layers is not None and settings.layers > size.layers:
         raise RequestError(
-            f"The protocol '{grid.protocol}' is not there in this version; use 'clean'."
+            f"layers={settings.layers} ({task}), but backbone '{settings.backbone}' has "
+            f"{size.layers} layers."
         )
-    size = backbone_size(grid.backbone)
-    for task, recipe in recipes.items():
-        if recipe.layers is not None and recipe.layers > size.layers:
-            raise RequestError(
-                f"layers={recipe.layers} ({task}), but backbone '{grid.backbone}' has "
-                f"{size.layers} layers."
-            )
-        if recipe.max_tokens > size.positions:
-            raise RequestError(
-                f"max_tokens={recipe.max_tokens} ({task}), but backbone '{grid.backbone}' has "
-                f"{size.positions} positions."
-            )
+    if settings.max_tokens > size.positions:
+        raise RequestError(
+            f"max_tokens={settings.max_tokens} ({task}), but backbone '{settings.backbone}' has "
+            f"{size.positions} positions."
+        )
 
 
-def _locate(name: str, data_root: Path, recipe: Recipe) -> tuple[catalog.Source | None, str | None]:
+def _carrier(method: type[Method], settings: TaskSettings) -> dict[str, Any]:
+    """Return what a cell says of its backbone and source; the same for all where none is used."""
+    if not method.uses_backbone:
+        return {"backbone": "none", "weights": "none", "source": None}
+    return {
+        "backbone": settings.backbone,
+        "weights": weights_fingerprint(settings.backbone),
+        "source": proxy_identity(settings.source) if method.uses_source else None,
+    }
+
+
+def _locate(
+    name: str, data_root: Path, recipe: Recipe, protocol: Protocol
+) -> tuple[catalog.Source | None, str | None]:
     try:
-        return catalog.locate(name, data_root=data_root, recipe=recipe), None
+        source = catalog.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:
         return None, str(error)
+    return source, None
 
 
 def _recipe_key(recipe: dict[str, Any]) -> str:
@@ -189,7 +217,10 @@ def _median_seconds(table: pa.Table) -> dict[tuple[str, str, str], float]:
     return {key: statistics.median(values) for key, values in times.items()}
 
 
-def _guess(recipe: Recipe) -> float:
-    samples = recipe.samples or _USUAL_SAMPLES
-    layers = recipe.layers or _USUAL_LAYERS
-    return _SECONDS_PER_UNIT * samples * recipe.epochs * recipe.max_tokens * layers
+def _guess(method: type[Method], recipe: Recipe) -> float:
+    if "epochs" in method.ignores:
+        return _SECONDS_TO_SCORE
+    fields = (recipe.samples or _USUAL_SAMPLES) * recipe.epochs
+    if not method.uses_backbone:
+        return _SECONDS_PER_FIELD * fields
+    return _SECONDS_PER_UNIT * fields * recipe.max_tokens * (recipe.layers or _USUAL_LAYERS)

@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.job import CellJob, Outcome, Trained
 from runner.provenance import provenance
-from runner.schema import Attempt, MetricValue
+from runner.schema import ERROR_FLOOR, REFERENCE, Attempt, MetricValue
 from xmft.metrics import metrics
 from xmft.records import FitResult
 
@@ -48,7 +48,7 @@ def ok_attempt(job: CellJob, trained: Trained, started: datetime, wall_s: float)
         device=trained.device,
         started_at=started,
         finished_at=datetime.now(UTC),
-        metrics=tuple(_metric_values(trained.result)),
+        metrics=(*_metric_values(trained.result), *_floor(trained)),
     )
 
 
@@ -120,3 +120,20 @@ def _metric_values(result: FitResult) -> list[MetricValue]:
             )
         )
     return rows
+
+
+def _floor(trained: Trained) -> list[MetricValue]:
+    """Return the row of the data's error floor: no score of the model, but what limits it."""
+    if trained.floor is None:
+        return []
+    return [
+        MetricValue(
+            split="test",
+            selection=REFERENCE,
+            metric=ERROR_FLOOR,
+            metric_version=_MEASUREMENT_VERSION,
+            direction="min",
+            value=trained.floor,
+            epoch=0,
+        )
+    ]

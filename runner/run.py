@@ -8,10 +8,11 @@ from pathlib import Path
 
 from benchmarks import catalog
 from runner.config import Grid
-from runner.console import console, say
+from runner.console import complain, console, generating, say
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
+from runner.storage import Storage
 from xmft.errors import DataError, RequestError
 from xmft.task import Recipe
 
@@ -90,6 +91,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     start = time.perf_counter()
     outcomes, slots = _fan_out(chosen, ledger, data_root, options)
     wall_s = time.perf_counter() - start
+    _draw(planned, outcomes, ledger)
     busy_s = sum(outcome.busy_s for outcome in outcomes) / slots
     return RunSummary(
         **summary,
@@ -147,12 +149,33 @@ def _fan_out(
     return outcomes, slots.count
 
 
+def _draw(planned: list[PlannedCell], outcomes: list[Outcome], ledger: Ledger) -> None:
+    """Draw the tasks that have new results, with the grid's methods alone."""
+    new = {outcome.cell_id for outcome in outcomes if outcome.status == "ok"}
+    tasks = {item.cell.task for item in planned if item.cell.id in new}
+    if not tasks:
+        return
+    cells = {item.cell.id for item in planned if item.cell.task in tasks}
+    try:
+        # Imported here: so that a drawing library that does not load stops nothing either.
+        from runner.report.figures import pictures, write_figures
+
+        folder = Storage(f"{ledger.uri}/figures")
+        with console.status("drawing"):
+            written = write_figures(pictures(ledger.read(), ledger.examples, only=cells), folder)
+    except Exception as error:  # the results are safe, and `xmft figures` draws them again
+        complain(f"The figures could not be drawn ({type(error).__name__}: {error}).")
+        return
+    if written:
+        say(f"{len(written)} figure(s) of predictions in {folder.uri}")
+
+
 def _check_workers(planned: list[PlannedCell], workers: int) -> None:
     """Refuse batches that cannot be shared evenly."""
     for item in planned:
         cell = item.cell
         sizes = {
-            "batch_size": cell.recipe["batch_size"],
+            "batch_size": cell.recipe.get("batch_size", workers),
             f"{cell.method}.alignment_batch": cell.method_config.get("alignment_batch", workers),
         }
         for name, size in sizes.items():
@@ -179,8 +202,14 @@ def _make_data_ready(chosen: list[PlannedCell], data_root: Path) -> list[Planned
         if not source.ready:
             recipe = Recipe.model_validate(item.cell.recipe)
             try:
-                with console.status(f"generating {name}"):
-                    catalog.make_ready(name, data_root=data_root, recipe=recipe)
+                with generating(name) as progress:
+                    catalog.make_ready(
+                        name,
+                        data_root=data_root,
+                        recipe=recipe,
+                        protocol=item.cell.protocol,
+                        progress=progress,
+                    )
             except DataError as error:
                 problems[source.fingerprint] = str(error)
     return [

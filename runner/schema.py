@@ -11,13 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 
+from xmft.examples import Examples, Fields
 from xmft.task import CurvePoint
 
 SCHEMA_VERSION = 1
 VERSION_KEY = b"xmft_schema_version"
 FAILURES = ("oom", "infra", "data", "code", "timeout", "diverged")
+SELECTIONS = ("best_val", "last")
+# The row of the data's error floor: its selection and its metric.
+REFERENCE, ERROR_FLOOR = "reference", "error_floor"
 
 _TIME = pa.timestamp("us", tz="UTC")
 _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
@@ -36,7 +41,7 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("failure", pa.string(), f"class of the failure ({', '.join(FAILURES)}); null if ok"),
     ("error", pa.string(), "the error's message or traceback; null if ok"),
     ("split", pa.string(), "split that was scored; null in the row of a failure"),
-    ("selection", pa.string(), "rule that chose the epoch (last, best_val); null if failed"),
+    ("selection", pa.string(), "rule that chose the epoch, or what was measured; null if failed"),
     ("metric", pa.string(), "name of the metric; null in the row of a failure"),
     ("metric_version", pa.int32(), "raised when the metric starts to mean other numbers"),
     ("direction", pa.string(), "min if lower is better, max if higher is"),
@@ -79,6 +84,7 @@ CURVE_SCHEMA: pa.Schema = _schema(
         ("value", pa.float64(), "its value after the epoch"),
     )
 )
+STRIDE_KEY = b"xmft_stride"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,3 +180,43 @@ def attempt_table(attempt: Attempt, number: int) -> pa.Table:
 def curve_table(points: Sequence[CurvePoint]) -> pa.Table:
     """Return the points as a table of `CURVE_SCHEMA`."""
     return pa.Table.from_pylist([asdict(point) for point in points], schema=CURVE_SCHEMA)
+
+
+def example_table(examples: Examples) -> pa.Table:
+    """Return one row per sample: its place in the test split, and its fields as tensors.
+
+    A column's type says the shape `[channels, *grid]` (Arrow's canonical fixed-shape tensors;
+    readers that do not know them see flat lists). The distance between the points that are kept
+    is in the metadata.
+    """
+    described = (
+        ("input", examples.inputs, "what the model was given, physical units"),
+        ("target", examples.targets, "what it had to predict, physical units"),
+        ("prediction", examples.predictions, "what it predicted after the last epoch"),
+    )
+    columns = [(name, _tensors(fields), text) for name, fields, text in described]
+    schema = _schema(
+        (
+            ("sample", pa.int32(), "counts from 0 through the test split"),
+            *((name, column.type, text) for name, column, text in columns),
+        )
+    )
+    schema = schema.with_metadata(schema.metadata | {STRIDE_KEY: str(examples.stride)})
+    numbers = pa.array(range(len(examples)), pa.int32())
+    return pa.table([numbers, *(column for _, column, _ in columns)], schema=schema)
+
+
+def examples_in(table: pa.Table) -> Examples:
+    """Undo `example_table`."""
+    inputs, targets, predictions = (
+        table[name].combine_chunks().to_numpy_ndarray()
+        for name in ("input", "target", "prediction")
+    )
+    stride = int(table.schema.metadata[STRIDE_KEY])
+    return Examples(inputs=inputs, targets=targets, predictions=predictions, stride=stride)
+
+
+def _tensors(fields: Fields) -> pa.ExtensionArray:
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(
+        np.ascontiguousarray(fields, dtype=np.float32)
+    )

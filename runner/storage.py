@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import uuid
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from pyarrow import fs
 from xmft.errors import RequestError
 
 _OBJECT_STORES = ("s3", "gcs", "abfs")  # pyarrow's names of the file systems without a rename
+
+
+def path_of(name: str) -> str:
+    """Return the name of a task as a path that every file system takes."""
+    return re.sub(r"[^\w/.=-]", "_", name)
 
 
 class Storage:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from runner.cell import Cell
 from runner.ledger import Ledger
+from runner.storage import path_of
 from xmft.session import Progress
 
 
@@ -22,7 +22,7 @@ class EventLog:
         self._writer: Any = None
         self._folder = None
         if ledger.local_root is not None:
-            task = re.sub(r"[^\w/.=-]", "_", cell.task)
+            task = path_of(cell.task)
             self._folder = ledger.local_root / "tensorboard" / task / cell.method / str(cell.seed)
 
     def write(self, progress: Progress) -> None:

@@ -8,13 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class TaskColumn:
-    """A task of a board: its main metric and all seeds that any entry has for it."""
+    """A task of a board: its main metric and all seeds that any entry has for it.
+
+    Attributes:
+        floor: The score of a perfect solver, whose error is that of the data; None if unknown.
+    """
 
     task: str
     metric: str
     metric_version: int
     direction: str
     seeds: tuple[int, ...]
+    floor: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import pandas as pd
@@ -12,8 +11,10 @@ import pyarrow.compute as pc
 
 from runner.report.board import Leaderboard, Leaderboards, Line, Score, TaskColumn
 from runner.report.entries import Entry, entries_of
+from runner.report.floors import below_floor, floor_of
 from runner.report.ranks import Standings, standings
-from runner.report.select import Cell, cells_of, failure_counts, one_setting
+from runner.report.select import Cell, cells_of, chosen, failure_counts, one_setting
+from runner.schema import SELECTIONS
 from xmft.errors import RequestError
 
 _ORIGINS = ("official", "generated", "miniature")
@@ -26,6 +27,8 @@ def build(
     selection: str = "best_val",
     split: str = "test",
     tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
 ) -> Leaderboards:
     """Make one leaderboard per origin of the data from the rows of the ledger.
 
@@ -35,6 +38,8 @@ def build(
         selection: Rule that chose the epoch, `last` or `best_val`.
         split: Split of the values.
         tasks: Names or globs (`pdebench/*`) of the tasks to compare on; empty for all.
+        methods: Names or globs of the methods to compare; empty for all.
+        seeds: Seeds to take means over; empty for all.
 
     Raises:
         RequestError: there is nothing to compare; the message says what to run.
@@ -44,14 +49,15 @@ def build(
             "The ledger holds no results. `xmft run quick` fills it; --results names another one."
         )
     rows = table.filter(pc.field("protocol") == protocol)
-    cells = [
-        cell
-        for cell in cells_of(rows, selection=selection, split=split)
-        if not tasks or any(fnmatchcase(cell.task, pattern) for pattern in tasks)
-    ]
+    cells = chosen(
+        cells_of(rows, selection=selection, split=split), tasks=tasks, methods=methods, seeds=seeds
+    )
+    asked = f"protocol {protocol}, selection {selection}, split {split}"
+    for name, wanted in (("tasks", tasks), ("methods", methods), ("seeds", seeds)):
+        asked += f", {name} {' '.join(map(str, wanted))}" if wanted else ""
     scored = {str(cell.origin) for cell in cells if cell.value is not None}
     if not scored:
-        raise RequestError(_nothing(table, cells, protocol, selection, split, tasks))
+        raise RequestError(_nothing(table, cells, asked))
     origins = [origin for origin in _ORIGINS if origin in scored]
     origins += sorted(scored - set(origins))
     return [
@@ -73,6 +79,7 @@ def _board(
     compared: list[Cell] = []
     notes = []
     columns: dict[str, Cell] = {}
+    floors: dict[str, float | None] = {}
     for task in sorted({cell.task for cell in cells}):
         own = [cell for cell in cells if cell.task == task]
         if all(cell.value is None for cell in own):
@@ -82,6 +89,8 @@ def _board(
         kept, note = one_setting(own)
         notes += [note] if note else []
         compared += kept
+        floors[task], note = floor_of(kept)
+        notes += [note] if note else []
         columns[task] = next(cell for cell in kept if cell.value is not None)
     if origin == "miniature":
         notes.append("miniature data are fixtures: these numbers say nothing about the methods")
@@ -101,6 +110,7 @@ def _board(
         [entry.label for entry in entries],
     )
     lines = [_line(entry, found) for entry in entries]
+    notes += below_floor(lines, floors)
     return Leaderboard(
         origin=origin,
         protocol=protocol,
@@ -113,6 +123,7 @@ def _board(
                 metric_version=cell.metric_version,
                 direction=cell.direction or "min",
                 seeds=found.seeds[task],
+                floor=floors[task],
             )
             for task, cell in columns.items()
         ),
@@ -185,22 +196,14 @@ def _known(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def _nothing(
-    table: pa.Table,
-    cells: Sequence[Cell],
-    protocol: str,
-    selection: str,
-    split: str,
-    tasks: Sequence[str],
-) -> str:
-    asked = f"protocol {protocol}, selection {selection}, split {split}"
-    asked += f", tasks {' '.join(tasks)}" if tasks else ""
+def _nothing(table: pa.Table, cells: Sequence[Cell], asked: str) -> str:
     failed = failure_counts(cells)
     if failed:
         return (
             f"No cell is ok ({asked}): {failed}. `xmft status` shows them and "
             "`xmft run GRID --retry-failed` tries them again."
         )
+    table = table.filter(pc.field("selection").isin(SELECTIONS))
     held = "; ".join(
         f"{column} {', '.join(sorted(value for value in values if value))}"
         for column in ("protocol", "selection", "split")

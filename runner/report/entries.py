@@ -10,6 +10,8 @@ from typing import Any
 from runner.report.select import Cell
 
 _CARRIER = ("backbone", "weights", "source")
+# What cells of methods without a pretrained model have in its place.
+_NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,8 @@ def _key(cell: Cell, keys: Sequence[str]) -> str:
 
 
 def _values(cells: Sequence[Cell], key: str) -> tuple[str, ...]:
-    return tuple(sorted({_text(cell.config[key]) for cell in cells if cell.config.get(key)}))
+    found = {_text(cell.config[key]) for cell in cells if cell.config.get(key)}
+    return tuple(sorted(found - {_NONE}))
 
 
 def _labels(groups: Sequence[Sequence[Cell]]) -> list[str]:

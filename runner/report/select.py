@@ -8,11 +8,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from runner.schema import ERROR_FLOOR, REFERENCE
+from xmft.errors import RequestError
+from xmft.registry import nearest
+
+# The metric that error floors are given in.
+_FLOOR_OF = "nrmse"
 # What the cells of one task may differ in and still be compared; the rest of a cell's
 # configuration (recipe, data, versions of task and metrics, protocol) is the task's setting.
 _COMPARED = {
@@ -52,6 +59,7 @@ class Cell:
         metric_version: Its version.
         direction: `min` or `max`; None where the cell has no value.
         value: None if the cell failed, lacks the number, or the number is not finite.
+        floor: What a perfect solver would score on its data; None if unknown.
         failure: Class of the latest attempt's failure; None if any attempt is ok.
         wall_s: Seconds of all attempts, the failed ones included; likewise `align_s`, `fit_s`.
         finished_at: End of the latest attempt.
@@ -67,6 +75,7 @@ class Cell:
     metric_version: int
     direction: str | None
     value: float | None
+    floor: float | None
     failure: str | None
     wall_s: float
     align_s: float
@@ -119,6 +128,11 @@ def cells_of(table: pa.Table, *, selection: str, split: str) -> list[Cell]:
         (row["cell_id"], row["attempt"], row["metric"]): row
         for row in table.filter(wanted).select(columns).to_pylist()
     }
+    known = (pc.field("selection") == REFERENCE) & (pc.field("metric") == ERROR_FLOOR)
+    floors = {
+        (row["cell_id"], row["attempt"]): row["value"]
+        for row in table.filter(known).select(columns).to_pylist()
+    }
     by_cell: dict[str, list[dict[str, Any]]] = {}
     for attempt in attempts_of(table):
         by_cell.setdefault(attempt["cell_id"], []).append(attempt)
@@ -144,6 +158,7 @@ def cells_of(table: pa.Table, *, selection: str, split: str) -> list[Cell]:
                 metric_version=version,
                 direction=score["direction"] if usable and score else None,
                 value=value if usable else None,
+                floor=floors.get((cell_id, latest["attempt"])) if metric == _FLOOR_OF else None,
                 failure=None if ok else latest["failure"],
                 wall_s=_total(attempts, "wall_s"),
                 align_s=_total(attempts, "align_s"),
@@ -152,6 +167,50 @@ def cells_of(table: pa.Table, *, selection: str, split: str) -> list[Cell]:
             )
         )
     return cells
+
+
+def chosen(
+    cells: Sequence[Cell],
+    *,
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> list[Cell]:
+    """Keep the cells that match one of the patterns of each kind; no patterns match everything.
+
+    Args:
+        cells: Cells of any tasks.
+        tasks: Names or globs.
+        methods: Names or globs.
+        seeds: Seeds.
+
+    Raises:
+        RequestError: a pattern or a seed matches nothing.
+    """
+    kept = list(cells)
+    if not kept:
+        return kept
+    for kind, patterns in (("task", tasks), ("method", methods)):
+        names = sorted({getattr(cell, kind) for cell in cells})
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise RequestError(
+                    f"No {kind} of the ledger matches '{pattern}'. {nearest(pattern, names)}"
+                )
+        if patterns:
+            kept = [
+                cell
+                for cell in kept
+                if any(fnmatchcase(getattr(cell, kind), pattern) for pattern in patterns)
+            ]
+    found = sorted({cell.seed for cell in cells})
+    missing = [seed for seed in seeds if seed not in found]
+    if missing:
+        raise RequestError(
+            f"No cell of the ledger has seed {', '.join(map(str, missing))}. "
+            f"Known: {', '.join(map(str, found)) or 'none'}."
+        )
+    return [cell for cell in kept if not seeds or cell.seed in seeds]
 
 
 def one_setting(cells: Sequence[Cell]) -> tuple[list[Cell], str | None]:
@@ -164,34 +223,47 @@ def one_setting(cells: Sequence[Cell]) -> tuple[list[Cell], str | None]:
         The cells, failed ones included, and a note on those that are left out, if any. Ties go to
         the setting with the newest result.
     """
-    groups: dict[str, list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(json.dumps(cell.setting, sort_keys=True), []).append(cell)
-
-    def weight(group: list[Cell]) -> tuple[int, datetime]:
-        scored = [cell for cell in group if cell.value is not None]
-        return len(scored), max(cell.finished_at for cell in scored or group)
-
-    best = max(groups.values(), key=weight)
-    others = [
-        cell
-        for group in groups.values()
-        if group is not best
-        for cell in group
-        if cell.value is not None
+    settings = {json.dumps(cell.setting, sort_keys=True): cell.setting for cell in cells}
+    groups = [
+        (setting, [cell for cell in cells if not _differences(setting, cell.setting)])
+        for setting in settings.values()
+        if not any(_refines(other, setting) for other in settings.values())
     ]
+
+    def weight(group: tuple[dict[str, Any], list[Cell]]) -> tuple[int, datetime]:
+        scored = [cell for cell in group[1] if cell.value is not None]
+        return len(scored), max(cell.finished_at for cell in scored or group[1])
+
+    setting, best = max(groups, key=weight)
+    kept = {cell.cell_id for cell in best}
+    others = [cell for cell in cells if cell.value is not None and cell.cell_id not in kept]
     if not others:
         return best, None
-    keys = [
-        key
-        for key in best[0].setting | others[0].setting
-        if any(cell.setting.get(key) != best[0].setting.get(key) for cell in others)
-    ]
+    differ = {key for cell in others for key in _differences(setting, cell.setting)}
+    keys = [key for key in setting | others[0].setting if key in differ]
     noun = "cell" if len(others) == 1 else "cells"
     return best, (
         f"{len(others)} {noun} of {best[0].task} under other settings ({', '.join(keys)}) "
         f"{'is' if len(others) == 1 else 'are'} left out"
     )
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the keys in which two settings contradict each other.
+
+    A method that has no use for a field of the recipe leaves it out; it then goes with any value.
+    """
+    differ = [key for key in one | other if key != "recipe" and one.get(key) != other.get(key)]
+    first, second = one.get("recipe", {}), other.get("recipe", {})
+    if any(first[field] != second[field] for field in first.keys() & second.keys()):
+        differ.append("recipe")
+    return differ
+
+
+def _refines(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether `one` says the same as `other` and more."""
+    more = one.get("recipe", {}).keys() > other.get("recipe", {}).keys()
+    return more and not _differences(one, other)
 
 
 def failure_counts(cells: Sequence[Cell]) -> str:

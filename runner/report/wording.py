@@ -26,6 +26,11 @@ def heading(board: Leaderboard) -> list[str]:
         f"sorted by: average rank over {_count(len(board.tasks), 'task')}, each weighing the same, "
         f"among the {_count(len(board.ranked), 'complete entry', 'complete entries')}; 1 is best",
     ]
+    if any(column.floor is not None for column in board.tasks):
+        lines.append(
+            "floor: what a perfect solver of the equation would score on these data, which have "
+            "an error of their own; a score below it fits that error"
+        )
     backbones = {line.backbones for line in board.lines if line.backbones}
     if len(backbones) == 1:
         lines.append(f"backbone: {', '.join(backbones.pop())}")
@@ -37,10 +42,11 @@ def title(board: Leaderboard) -> str:
     return f"Leaderboard: {board.origin} data"
 
 
-def task_title(column: TaskColumn) -> tuple[str, str]:
-    """Return the two lines above the column of a task."""
+def task_title(column: TaskColumn) -> list[str]:
+    """Return the lines above the column of a task: its name, what was measured, the floor."""
     arrow = _ARROWS[column.direction]
-    return column.task, f"{column.metric} {arrow} · {_count(len(column.seeds), 'seed')}"
+    lines = [column.task, f"{column.metric} {arrow} · {_count(len(column.seeds), 'seed')}"]
+    return lines if column.floor is None else [*lines, f"floor {column.floor:.1e}"]
 
 
 def plus_minus(value: float, std: float | None) -> str:

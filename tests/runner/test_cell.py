@@ -11,6 +11,7 @@ import pytest
 from runner.cell import Cell
 from runner.config import Grid
 from runner.plan import PlannedCell
+from xmft.methods import methods
 from xmft.task import Recipe
 
 CELL = Cell(
@@ -138,3 +139,53 @@ def test_what_decides_the_result_decides_the_id(
     assert len(set(ids)) == len(variations)
     assert plan_one(per_task={"pdebench/advection": {"epochs": 3}}).cell.id == ids[7]
     assert plan_one(options={}).cell.id == ids[0]  # options of another method
+
+
+RECIPE_CHANGES: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 4,
+    "learning_rate": 1e-2,
+    "weight_decay": 0.5,
+    "betas": [0.5, 0.5],
+    "warmup": 0.5,
+    "clip_grad_norm": None,
+    "layers": 1,
+    "max_tokens": 8,
+    "samples": 50,
+    "resolution": 16,
+    "precision": "bfloat16",
+}
+CONCERNS = {
+    "nft": set(RECIPE_CHANGES),
+    "fno": set(RECIPE_CHANGES) - {"layers", "max_tokens"},
+    "unet": set(RECIPE_CHANGES) - {"layers", "max_tokens"},
+    "identity": {"samples", "resolution", "precision"},
+    "mean": {"samples", "resolution", "precision"},
+}
+
+
+def test_every_field_of_the_recipe_has_a_change_above() -> None:
+    assert set(RECIPE_CHANGES) == set(Recipe.model_fields)
+
+
+@pytest.mark.parametrize("method", CONCERNS)
+def test_only_what_concerns_a_method_changes_its_id(
+    method: str, plan_one: Callable[..., PlannedCell]
+) -> None:
+    usual = plan_one(methods=[method]).cell.id
+    changing = {
+        field
+        for field, value in RECIPE_CHANGES.items()
+        if plan_one(methods=[method], recipe={field: value}).cell.id != usual
+    }
+    assert changing == CONCERNS[method]
+
+
+@pytest.mark.parametrize("method", methods)
+def test_every_method_has_an_id_of_its_own(
+    method: str, plan_one: Callable[..., PlannedCell]
+) -> None:
+    cell = plan_one(methods=[method]).cell
+    others = {plan_one(methods=[name]).cell.id for name in methods if name != method}
+    assert cell.id not in others
+    assert Cell.from_json(cell.config_json) == cell

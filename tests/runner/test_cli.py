@@ -46,6 +46,7 @@ VERBS = {
     "show",
     "export",
     "leaderboard",
+    "figures",
     "list tasks",
     "list methods",
     "list backbones",
@@ -281,6 +282,7 @@ def test_results_that_cannot_be_written(
 
 LEDGER_VERBS = (
     "status",
+    "figures",
     "show 0",
     "export --to rows.csv",
     "leaderboard",
@@ -313,7 +315,8 @@ def test_results_of_a_newer_version(newer: Ledger, write_grid: WriteGrid, tmp_pa
 
 
 def test_an_empty_ledger(tmp_path: Path) -> None:
-    for verb in ("export --to rows.csv", "leaderboard", "leaderboard --format csv", "status"):
+    verbs = ("export --to rows.csv", "leaderboard", "leaderboard --format csv", "status", "figures")
+    for verb in verbs:
         text = refused(tmp_path, *verb.split(), "--results", tmp_path / "none")
         assert "The ledger holds no results. `xmft run quick` fills it" in text
     assert "No cell of" in refused(tmp_path, "show", "abc", "--results", tmp_path / "none")
@@ -570,6 +573,80 @@ def test_leaderboard_in_every_format(two_cells: Ledger, tmp_path: Path) -> None:
         arrow = file.read_all()
     assert set(arrow["method"].to_pylist()) == {"nft", "scratch"}
     assert "published" in output_of("leaderboard", "--published", *results).lower()
+
+
+def test_leaderboard_can_be_narrowed(two_cells: Ledger, tmp_path: Path) -> None:
+    results = ("--results", two_cells.uri)
+    for line in ("--methods nft scratch", "--methods n* s*", "--methods nft,scratch --seeds 0 0"):
+        text = output_of("leaderboard", *line.split(), "--tasks", "*advection", "*", *results)
+        assert "1.50" in text or "2.00" in text
+    text = output_of("leaderboard", "--methods", "nft", "--tasks", "pdebench/*", *results)
+    assert "scratch" not in text and "1 complete entry" in text
+    for line, part in (
+        ("--methods orca", "No method of the ledger matches 'orca'"),
+        ("--tasks s/a *", "No task of the ledger matches 's/a'"),
+        ("--seeds 0 3", "has seed 3. Known: 0."),
+        ("--seeds one", "--seeds takes whole numbers, found 'one'."),
+        ("--selection reference", "It holds protocol clean; selection best_val, last; split"),
+    ):
+        assert part in refused(tmp_path, "leaderboard", *line.split(), *results)
+
+
+def test_figures_are_drawn(two_cells: Ledger, tmp_path: Path) -> None:
+    results = ("--results", two_cells.uri)
+    assert two_cells.local_root is not None
+    path = two_cells.local_root / "figures" / "pdebench" / "advection.png"
+    assert output_of("figures", *results).split() == [str(path)]
+    both = path.read_bytes()
+    assert both.startswith(b"\x89PNG")
+    output_of("figures", "--out", tmp_path / "pics", "--methods", "nft", "--seed", "0", *results)
+    one = (tmp_path / "pics" / "pdebench" / "advection.png").read_bytes()
+    assert len(one) < len(both)
+    text = refused(tmp_path, "figures", "--sample", "9", *results)
+    assert "keeps its prediction of sample 9" in text
+    for line in ("--methods orca", "--tasks *darcy*", "--seed 1"):
+        refused(tmp_path, "figures", *line.split(), *results)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, job_of: JobOf, attempt: Attempt) -> pytest.MonkeyPatch:
+    """Run cells in this process instead of on Ray."""
+
+    def fan_out(chosen: list[PlannedCell], *_: Any) -> tuple[list[Outcome], int]:
+        return [attempt(job_of(item)) for item in chosen], 1
+
+    monkeypatch.setattr("runner.run._fan_out", fan_out)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("here")
+def test_run_draws_the_tasks_that_have_new_results(
+    ledger: Ledger, write_grid: WriteGrid, data_root: Path
+) -> None:
+    assert ledger.local_root is not None
+    folder = ledger.local_root / "figures"
+    arguments = ("--results", ledger.uri, "--data", data_root)
+    text = output_of("run", write_grid(), *arguments)
+    assert f"1 figure(s) of predictions in {folder}" in text
+    (path,) = folder.rglob("*.png")
+    path.unlink()
+    assert "figure(s)" not in output_of("run", write_grid(), *arguments)  # nothing new
+    assert not path.exists()
+    output_of("run", write_grid(methods=["nft", "scratch"]), *arguments)
+    assert path.exists()
+
+
+def test_a_run_does_not_fail_for_its_figures(
+    here: pytest.MonkeyPatch, ledger: Ledger, write_grid: WriteGrid, data_root: Path
+) -> None:
+    def broken(_: Any) -> bytes:
+        raise MemoryError("no room")
+
+    here.setattr("runner.report.drawing.png", broken)
+    result = xmft("run", write_grid(), "--results", ledger.uri, "--data", data_root)
+    assert result.exit_code == 0
+    assert "The figures could not be drawn (MemoryError: no room)." in result.stderr
+    assert "1 of 1 cells finished" in result.stdout
 
 
 def test_the_quickstart_can_be_planned() -> None:

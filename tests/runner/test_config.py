@@ -384,3 +384,64 @@ def test_a_misspelt_key_is_named_before_the_one_it_leaves_missing(write: Write) 
     text = message(write("tasks: [pdebench/advection]\nmethod: [nft]\n"))
     assert "Unknown key 'method'" in text
     assert "Did you mean 'methods'?" in text
+
+
+PER_TASK = (
+    "tasks: [pdebench/advection, pdebench/darcy]\nmethods: [nft]\nbackbone: minilm\n"
+    "per_task:\n  pdebench/darcy: {backbone: swin-base, source: cifar10, epochs: 5}\n"
+)
+
+
+def test_a_task_may_have_its_own_backbone_and_source(write: Write) -> None:
+    grid = load_grid(write(PER_TASK))
+    found = {
+        task: (settings.backbone, settings.source, settings.epochs)
+        for task in grid.tasks
+        for settings in [grid.settings_of(task)]
+    }
+    assert found == {
+        "pdebench/advection": ("minilm", "stdlib-docs", Recipe().epochs),
+        "pdebench/darcy": ("swin-base", "cifar10", 5),
+    }
+    assert grid.recipe_of("pdebench/darcy") == Recipe(epochs=5)
+
+
+@pytest.mark.parametrize("key", ["backbone", "source"])
+def test_set_gives_all_tasks_the_same_backbone(write: Write, key: str) -> None:
+    grid = load_grid(write(PER_TASK), [f"{key}=other"])
+    assert {getattr(grid.settings_of(task), key) for task in grid.tasks} == {"other"}
+    assert grid.settings_of("pdebench/darcy").epochs == 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "parts"),
+    [
+        ("per_task: {pdebench/advection: {backbon: x}}", ["'backbon'", "mean 'backbone'"]),
+        ("per_task: {pdebench/advection: {backbone: 3}}", ["'backbone' in recipe of", "found 3"]),
+        ("recipe: {backbone: minilm}", ["Unknown key 'backbone' in recipe."]),
+    ],
+)
+def test_wrong_settings_of_a_task_are_explained(write: Write, wrong: str, parts: list[str]) -> None:
+    text = message(write(MINIMAL + wrong))
+    assert all(part in text for part in parts), text
+
+
+def test_the_published_grid_has_the_published_setting() -> None:
+    grid = load_grid("pdebench")
+    assert len(grid.tasks) == 9 and grid.seeds == [0, 1, 2]
+    for task in grid.tasks:
+        settings = grid.settings_of(task)
+        two = len(catalog.get(task).problem.axes) == 2
+        assert settings.backbone == ("swin-base" if two else "roberta-base")
+        assert settings.batch_size == 4 and settings.samples is None
+        assert settings.epochs == (100 if task == "pdebench/darcy" else 200)
+        # The warm-up of 5 epochs, 10 for the shallow water.
+        warm_up = settings.warmup * settings.epochs
+        assert warm_up == pytest.approx(10 if task == "pdebench/shallow_water" else 5)
+
+
+def test_the_small_grid_has_the_same_problems() -> None:
+    small, published = load_grid("pdebench-small"), load_grid("pdebench")
+    assert [task.partition(":")[0] for task in small.tasks] == published.tasks
+    assert small.methods == published.methods
+    assert {small.settings_of(task).backbone for task in small.tasks} == {"minilm"}

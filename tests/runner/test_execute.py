@@ -19,15 +19,26 @@ from benchmarks.pdebench import miniature
 from runner.execute import attempt_cell
 from runner.job import CellJob, Outcome, Trained
 from runner.ledger import Ledger
-from runner.plan import PlannedCell
+from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
+from xmft.methods import methods
 
 PlanOne = Callable[..., PlannedCell]
 JobOf = Callable[..., CellJob]
 Train = Callable[..., Trained]
 Attempt = Callable[..., Outcome]
 
-METRICS = ("nrmse", "nrmse_pdebench", "rmse")
+METRICS = (
+    "nrmse",
+    "nrmse_pdebench",
+    "rmse",
+    "max_error",
+    "crmse",
+    "brmse",
+    "frmse_low",
+    "frmse_mid",
+    "frmse_high",
+)
 BOUND = (
     "w1",
     "w2",
@@ -38,6 +49,7 @@ BOUND = (
     "lipschitz_violations",
     "source_accuracy",
 )
+FLOOR = ("test", "reference", "error_floor")
 SCORED = set(itertools.product(("val", "test"), ("last", "best_val"), METRICS))
 
 
@@ -73,7 +85,7 @@ def test_a_cell_leaves_its_scores(
     assert (outcome.status, outcome.failure, outcome.error) == ("ok", None, None)
     assert outcome.resumed_epochs == 0
     values = values_of(ledger, item.cell.id)
-    assert set(values) == SCORED | {("train", "last", "target_fit")}
+    assert set(values) == SCORED | {("train", "last", "target_fit"), FLOOR}
     assert all(math.isfinite(value) and value > 0 for value in values.values())
     for split, selection, _ in SCORED:
         # One channel in one frame: the two definitions say the same.
@@ -84,8 +96,11 @@ def test_a_cell_leaves_its_scores(
     for row in rows_of(ledger, item.cell.id):
         assert row["direction"] == "min"
         assert row["metric_version"] == 1
-        assert 1 <= row["epoch"] <= 2
-        assert row["selection"] == "best_val" or row["epoch"] == 2
+        if row["selection"] == "reference":
+            assert row["epoch"] == 0
+        else:
+            assert 1 <= row["epoch"] <= 2
+            assert row["selection"] == "best_val" or row["epoch"] == 2
         assert (row["task"], row["suite"]) == ("pdebench/advection", "pdebench")
         assert (row["method"], row["backbone"], row["seed"]) == ("nft", "tiny-sequence", 0)
         assert (row["data_origin"], row["protocol"]) == ("generated", "clean")
@@ -139,7 +154,7 @@ def test_recraft_leaves_the_terms_of_its_bound(
         for when in ("before", "after")
         for term in BOUND
     }
-    assert set(values) == SCORED | {("train", "last", "target_fit")} | terms
+    assert set(values) == SCORED | {("train", "last", "target_fit"), FLOOR} | terms
 
     def term(when: str, name: str) -> float:
         return values["train", f"{when}_alignment", f"alignment_{name}"]
@@ -170,7 +185,7 @@ def test_curves_are_written(
     assert {key: list(points) for key, points in curves.items()} == {
         **{("train", f"alignment/{name}"): [1, 2] for name in ("loss", "distance", "distortion")},
         ("train", "fitting/loss"): [3, 4, 5],
-        **{("val", name): [3, 4, 5] for name in METRICS},
+        **{("val", name): [3, 4, 5] for name in METRICS[:3]},
     }
     values = values_of(ledger, item.cell.id)
     assert values["val", "last", "nrmse"] == curves["val", "nrmse"][5]
@@ -443,7 +458,11 @@ def stops_after(saves: int, error: BaseException) -> type[CellSession]:
 
 
 @pytest.mark.parametrize(
-    ("method", "saves"), [("nft", 1), ("nft", 2), *(("recraft", n) for n in (1, 2, 3, 4))]
+    ("method", "saves"),
+    [
+        *((method, n) for method in ("nft", "fno", "unet") for n in (1, 2)),
+        *(("recraft", n) for n in (1, 2, 3, 4)),
+    ],
 )
 def test_an_interrupted_cell_goes_on_and_ends_the_same(
     plan_one: PlanOne,
@@ -524,3 +543,46 @@ def test_scores_that_are_not_finite_are_no_result(
     row = only_failure(ledger, attempt(job_of(plan_one(recipe=recipe))))
     assert row["failure"] == "diverged"
     assert "scores on val after epoch 1 are not finite" in row["error"]
+
+
+@pytest.mark.parametrize("name", [name for name in methods if not methods[name].uses_backbone])
+def test_methods_without_a_backbone_leave_their_scores(
+    name: str,
+    plan_one: PlanOne,
+    job_of: JobOf,
+    attempt: Attempt,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unwanted(*_: object, **__: object) -> None:
+        pytest.fail("a backbone was loaded")
+
+    monkeypatch.setattr(runner.execute, "load_backbone", unwanted)
+    item = plan_one(methods=[name])
+    outcome = attempt(job_of(item))
+    assert (outcome.status, outcome.error) == ("ok", None)
+    values = values_of(ledger, item.cell.id)
+    rows = rows_of(ledger, item.cell.id)
+    trivial = name in ("identity", "mean")
+    assert (("train", "last", "target_fit") in values) != trivial
+    assert {row["backbone"] for row in rows} == {"none"}
+    assert {row["epoch"] for row in rows if row["split"] == "val"} <= ({0} if trivial else {1, 2})
+    assert (rows[0]["trainable_params"] == 0) == trivial
+    assert (ledger.curves(item.cell.id).num_rows == 0) == trivial
+    again = plan_one(methods=[name])
+    assert again.state == "done"
+
+
+@pytest.mark.parametrize("name", ["identity", "mean"])
+def test_what_trains_nothing_scores_the_same_under_every_seed(
+    name: str,
+    tiny_grid: Callable[..., Any],
+    job_of: JobOf,
+    attempt: Attempt,
+    ledger: Ledger,
+    data_root: Path,
+) -> None:
+    planned = make_plan(tiny_grid(methods=[name], seeds=[0, 1]), ledger, data_root)
+    assert [attempt(job_of(item)).status for item in planned] == ["ok", "ok"]
+    first, second = (values_of(ledger, item.cell.id) for item in planned)
+    assert first == second

@@ -5,6 +5,7 @@ import textwrap
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -21,6 +22,7 @@ from runner.schema import (
 )
 from runner.storage import Storage
 from xmft.errors import RequestError
+from xmft.examples import Examples
 
 COLUMNS = (
     "cell_id, attempt, task, suite, task_version, method, method_version, backbone, seed, "
@@ -260,6 +262,46 @@ def test_curves(ledger):
     assert ledger.curves(CELL).schema.equals(CURVE_SCHEMA, check_metadata=True)
     assert ledger.curves(CELL)["value"].to_pylist() == [1.0, 0.5]
     assert ledger.states() == {}
+
+
+@pytest.mark.parametrize("grid", [(7,), (4, 6)])
+def test_examples(ledger, grid):
+    assert ledger.examples(CELL) is None
+    rng = np.random.default_rng(0)
+    inputs, targets, predictions = (
+        rng.standard_normal((3, channels, *grid)).astype(np.float32) for channels in (1, 2, 2)
+    )
+    examples = Examples(inputs=inputs, targets=targets, predictions=predictions, stride=2)
+    ledger.write_examples(CELL, replace(examples, predictions=targets))
+    ledger.write_examples(CELL, examples)
+    found = ledger.examples(CELL)
+    assert (len(found), found.stride) == (3, 2)
+    for name in ("inputs", "targets", "predictions"):
+        assert getattr(found, name).dtype == np.float32
+        assert np.array_equal(getattr(found, name), getattr(examples, name))
+    assert ledger.states() == {}
+    with pa.ipc.open_file(cell_folder(ledger) / "examples.arrow") as file:
+        table = file.read_all()
+    assert table.schema.metadata[VERSION_KEY] == str(SCHEMA_VERSION).encode()
+    assert table.schema.field("input").type.shape == [1, *grid]
+    assert table["sample"].to_pylist() == [0, 1, 2]
+
+
+def test_examples_that_cannot_be_read_are_skipped_and_newer_ones_refused(ledger, caplog):
+    field = np.zeros((1, 1, 4), np.float32)
+    ledger.write_examples(CELL, Examples(inputs=field, targets=field, predictions=field))
+    path = cell_folder(ledger) / "examples.arrow"
+    with pa.ipc.open_file(path) as file:
+        table = file.read_all()
+    write_arrow(path, table.replace_schema_metadata(table.schema.metadata | {VERSION_KEY: b"2"}))
+    with pytest.raises(RequestError, match="written by schema 2"):
+        ledger.examples(CELL)
+    for content in (b"", b"half"):
+        path.write_bytes(content)
+        assert ledger.examples(CELL) is None
+    write_arrow(path, pa.table({"x": [1]}).replace_schema_metadata({VERSION_KEY: "1"}))
+    assert ledger.examples(CELL) is None
+    assert "examples.arrow" in caplog.text
 
 
 def test_checkpoints(ledger):

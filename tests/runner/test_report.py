@@ -51,6 +51,7 @@ def cell(
     protocol="clean",
     day=0,
     wall_s=10.0,
+    floor=None,
     **config,
 ):
     """The rows of one attempt; `config` overrides what the cell id is the hash of."""
@@ -86,6 +87,9 @@ def cell(
         replace(score, selection="last", value=97.0),
         score,
     )
+    if floor is not None:
+        reference = {"selection": "reference", "metric": "error_floor", "epoch": 0}
+        scores += (replace(score, **reference, value=floor),)
     record = Attempt(
         cell_id=hashlib.sha256(text.encode()).hexdigest()[:16],
         task=task,
@@ -314,6 +318,118 @@ def test_selection_is_asked_for():
 def test_tasks_can_be_chosen():
     (board,) = build(ledger(*grid(THREE)), tasks=["s/[ab]"])
     assert [column.task for column in board.tasks] == ["s/a", "s/b"]
+
+
+def test_methods_and_seeds_can_be_chosen():
+    stray = cell("mona", "s/a", 7, 0.1)
+    tables = ledger(*grid(THREE), stray)
+    (board,) = build(tables)
+    assert not board.ranked  # the seed 7 that the others lack
+    (board,) = build(tables, seeds=[0, 1])
+    assert len(board.ranked) == 3 and not board.unranked
+    assert {column.seeds for column in board.tasks} == {(0, 1)}
+    (board,) = build(tables, methods=["p*", "orca"])
+    assert labels(board.ranked) == ["orca", "pare"]
+    assert [line.average_rank for line in board.ranked] == [1.5, 1.5]
+
+
+def test_filters_that_match_nothing_are_wrong_requests():
+    tables = ledger(*grid(THREE))
+    with pytest.raises(RequestError, match=r"No task of the ledger matches 's/z'.*Known"):
+        build(tables, tasks=["s/a", "s/z"])
+    with pytest.raises(RequestError, match=r"No method of the ledger matches 'par'\. Did you mean"):
+        build(tables, methods=["par"])
+    with pytest.raises(RequestError, match=r"seed 5\. Known: 0, 1"):
+        build(tables, seeds=[0, 5])
+    mixed = ledger(*grid(THREE), cell("mona", "s/d", 7, 0.1))
+    with pytest.raises(RequestError, match=r"no result for .*tasks s/a, methods mona"):
+        build(mixed, tasks=["s/a"], methods=["mona"])
+
+
+def test_methods_that_leave_out_fields_of_the_recipe_are_compared():
+    full = {"epochs": 20, "layers": 2, "samples": 100}
+    tables = [
+        *grid({"orca": {DARCY: 0.3}, "nft": {DARCY: 0.4}}, recipe=full),
+        *grid({"fno": {DARCY: 0.2}}, recipe={"epochs": 20, "samples": 100}, backbone="none"),
+        *grid({"mean": {DARCY: 0.5}}, recipe={"samples": 100}, backbone="none"),
+        # Fewer cells: not the board's setting, though `mean` would go with it.
+        *grid({"fno": {DARCY: 0.1}}, recipe={"epochs": 5, "samples": 100}, backbone="none"),
+    ]
+    for given in (tables, tables[::-1]):
+        (board,) = build(ledger(*given))
+        assert labels(board.ranked) == ["fno", "orca", "nft", "mean"]
+        assert board.ranked[0].scores[DARCY].mean == pytest.approx(0.2)
+        assert board.notes == (f"2 cells of {DARCY} under other settings (recipe) are left out",)
+    assert [line.backbones for line in board.ranked] == [(), ("minilm",), ("minilm",), ()]
+    assert "backbone: minilm" in text_of(to_terminal([board]))
+
+
+# --- error floors ------------------------------------------------------------------------------
+
+
+def floored():
+    return [
+        *grid({"orca": {ADVECTION: 0.2}, "nft": {ADVECTION: 0.3}}, floor=1.5e-4),
+        *grid({"orca": {DARCY: 0.2}, "nft": {DARCY: 0.3}}),
+    ]
+
+
+def test_floors_stand_under_the_names_of_their_tasks_in_every_format():
+    boards = build(ledger(*floored()))
+    assert [column.floor for column in boards[0].tasks] == [1.5e-4, None]
+    assert boards[0].notes == ()
+    shown = text_of(to_terminal(boards, published=False))
+    # The name, what was measured, the floor: three lines in one column.
+    (at,) = {line.index(ADVECTION) for line in shown.splitlines() if ADVECTION in line}
+    (line,) = (line for line in shown.splitlines() if "floor 1.5e-04" in line)
+    assert at <= line.index("floor 1.5e-04") < at + len(ADVECTION)
+    assert shown.count("floor 1.5e-04") == 1
+    assert shown.count("floor: what a perfect solver") == 1
+    markdown = to_markdown(boards, ledger="results", published=False)
+    (header, _), *_ = markdown_tables(markdown)
+    assert header[2:4] == [
+        f"{ADVECTION}<br>nrmse ↓ · 2 seeds<br>floor 1.5e-04",
+        f"{DARCY}<br>nrmse ↓ · 2 seeds",
+    ]
+    assert markdown.count("floor: what a perfect solver") == 1
+    for row in csv.DictReader(io.StringIO(to_csv(boards, published=False))):
+        assert row["floor"] == ("0.00015" if row["task"] == ADVECTION else "")
+    table = long_table(boards, published=False)
+    assert dict(zip(table["task"].to_pylist(), table["floor"].to_pylist(), strict=True)) == {
+        ADVECTION: 1.5e-4,
+        DARCY: None,
+    }
+
+
+def test_without_floors_nothing_is_said_of_them():
+    boards = build(ledger(*grid(THREE)))
+    assert "floor" not in text_of(to_terminal(boards))
+    assert "floor" not in to_markdown(boards, ledger="results")
+
+
+def test_of_different_floors_the_largest_is_shown_with_a_note():
+    tables = [cell("orca", DARCY, 0, 0.2, floor=2e-3), cell("nft", DARCY, 0, 0.3, floor=1e-3)]
+    (board,) = build(ledger(*tables, cell("pare", DARCY, 0, 0.4)))
+    assert board.tasks[0].floor == 2e-3
+    (note,) = board.notes
+    assert DARCY in note and "1.0e-03, 2.0e-03" in note
+
+
+def test_a_score_below_the_floor_is_a_note():
+    tables = [cell("orca", DARCY, 0, 0.05, floor=0.15), cell("nft", DARCY, 0, 0.3, floor=0.15)]
+    (board,) = build(ledger(*tables))
+    (note,) = board.notes
+    assert "orca (5.00e-02)" in note and "1.5e-01" in note and "nft" not in note
+
+
+def test_a_floor_of_another_metric_is_not_shown():
+    (board,) = build(ledger(cell("orca", DARCY, 0, 0.2, floor=0.1, metrics=("rmse",))))
+    assert board.tasks[0].floor is None
+
+
+def test_the_reference_is_no_board():
+    with pytest.raises(RequestError, match=r"selection reference.*selection best_val, last;"):
+        build(ledger(*floored()), selection="reference")
 
 
 def test_the_latest_ok_attempt_counts_and_all_attempts_cost_time():

@@ -34,6 +34,7 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.performance.alignment
 	$(BIN)/python -m benchmarks.performance.training_loop
+	$(BIN)/python -m benchmarks.performance.solvers
 
 clean:
 	rm -rf .venv

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import files, prepare, sources
-from benchmarks.entry import Entry
+from benchmarks import prepare, sources
+from benchmarks.entry import Entry, Frames, Generation
 from benchmarks.files import Progress, cache_root, default_data_root
 from benchmarks.nasbench360 import satellite
 from benchmarks.pdebench import entry as pdebench
 from benchmarks.sources import Source
 from xmft.errors import RequestError
 from xmft.registry import Registry
-from xmft.task import Protocol, Recipe, Split, TaskData
+from xmft.task import Protocol, Recipe, TaskData
 
 __all__ = [
     "Entry",
+    "Frames",
+    "Generation",
     "Source",
     "cache_root",
     "default_data_root",
     "fetch",
+    "generate",
     "get",
     "load",
     "locate",
@@ -66,7 +69,7 @@ def get(name: str) -> Entry:
     return _TASKS[base].variant(label) if colon else _TASKS[base]
 
 
-def locate(name: str, *, data_root: Path, recipe: Recipe) -> Source:
+def locate(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "clean") -> Source:
     """Say where the samples of a task will come from; nothing is made.
 
     A file that is seen for the first time is checked and hashed, which takes its time if it is
@@ -76,16 +79,23 @@ def locate(name: str, *, data_root: Path, recipe: Recipe) -> Source:
         name: Task or variant.
         data_root: Where files are looked for.
         recipe: Its `samples` and `resolution` decide how the data are cut.
+        protocol: One of the entry's `protocols`; decides the same.
 
     Raises:
-        RequestError: unknown name, or the data root is no folder.
+        RequestError: unknown name, a protocol that the task does not have, or the data root is no
+            folder.
         DataError: no file and no generator, or a file that is not what its name says.
     """
-    return sources.locate(get(name), data_root=data_root, recipe=recipe)
+    return sources.locate(get(name), data_root=data_root, recipe=recipe, protocol=protocol)
 
 
 def make_ready(
-    name: str, *, data_root: Path, recipe: Recipe, progress: Progress | None = None
+    name: str,
+    *,
+    data_root: Path,
+    recipe: Recipe,
+    protocol: Protocol = "clean",
+    progress: Progress | None = None,
 ) -> Source:
     """Locate a task's samples and generate them if there are none.
 
@@ -93,17 +103,49 @@ def make_ready(
         name: Task or variant.
         data_root: Where files are looked for and generated.
         recipe: Its `samples` and `resolution` decide what is generated.
+        protocol: Decides which frames are needed.
         progress: Called with samples done and samples in all.
 
     Raises:
         RequestError: as from `locate`, or there is nowhere to write.
         DataError: as from `locate`, or the generation failed.
     """
-    source = locate(name, data_root=data_root, recipe=recipe)
+    source = locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     if source.ready:
         return source
-    get(name).generate(recipe, source.files[0], progress)
-    return locate(name, data_root=data_root, recipe=recipe)
+    entry = get(name)
+    entry.generate(entry.generations(recipe, protocol)[0], source.files[0], progress)
+    return locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+
+
+def generate(
+    name: str, generation: Generation, *, data_root: Path, progress: Progress | None = None
+) -> Path:
+    """Generate samples of a task, unless they were generated before.
+
+    Args:
+        name: Task or variant.
+        generation: What to generate.
+        data_root: The file goes to `generated` below it, where runs look for it as long as there
+            is no official file and the seed is the default one. Any run uses it whose data root is
+            the folder of the file itself.
+        progress: Called with samples done and samples in all.
+
+    Returns:
+        The file.
+
+    Raises:
+        RequestError: the task cannot be generated, or there is nowhere to write.
+        DataError: the generation failed.
+    """
+    entry = get(name)
+    folders = sources.generated_folders(data_root, entry.signature(generation))
+    paths = [folder / entry.files[0] for folder in folders]
+    there = next((path for path in paths if path.is_file()), None)
+    if there is None:
+        there = paths[0]
+        entry.generate(generation, there, progress)
+    return there
 
 
 def load(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "clean") -> TaskData:
@@ -116,51 +158,55 @@ def load(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "cl
         name: Task or variant.
         data_root: Where files are looked for and generated.
         recipe: Its `samples` and `resolution` decide how the data are cut.
-        protocol: `clean` is the only one in this version.
+        protocol: `clean`, or `released` where the public code does something else.
 
     Raises:
-        RequestError: as from `make_ready`, another protocol, or a cache that cannot be written.
+        RequestError: as from `make_ready`, or a cache that cannot be written.
         DataError: as from `make_ready`, values that are not finite, or too few samples.
     """
-    if protocol != "clean":
-        raise RequestError(
-            f"The protocol '{protocol}' is not available for task '{name}' in this version; use "
-            "the protocol 'clean'."
-        )
     entry = get(name)
-    source = make_ready(name, data_root=data_root, recipe=recipe)
-    splits = prepare.open_splits(source.fingerprint)
-    if splits is None:
+    source = make_ready(name, data_root=data_root, recipe=recipe, protocol=protocol)
+    prepared = prepare.open_prepared(source.fingerprint)
+    if prepared is None:
         # Cells of one task start together: one reads the files, the others wait for it.
         with prepare.locked(source.fingerprint):
-            splits = prepare.open_splits(source.fingerprint) or _prepare(
-                entry, source, recipe, data_root
+            prepared = prepare.open_prepared(source.fingerprint) or _prepare(
+                entry, source, recipe, protocol, data_root
             )
     return TaskData(
         task=entry.task,
-        train=splits["train"],
-        val=splits["val"],
-        test=splits["test"],
+        train=prepared.splits["train"],
+        val=prepared.splits["val"],
+        test=prepared.splits["test"],
         origin=source.origin,
         fingerprint=source.fingerprint,
         source=source.note,
+        floor=prepared.floor,
+        floor_note=prepared.floor_note,
     )
 
 
-def _prepare(entry: Entry, source: Source, recipe: Recipe, data_root: Path) -> dict[str, Split]:
+def _prepare(
+    entry: Entry, source: Source, recipe: Recipe, protocol: Protocol, data_root: Path
+) -> prepare.Prepared:
     mend = entry.mend(data_root, bad=True)
     if source.origin == "generated":
         mend = "Delete it; it is made again when it is needed."
-    reading = entry.read(source.files, recipe, mend=mend)
-    record = {"task": entry.task.name, "origin": source.origin, "source": source.note}
+    reading = entry.read(source.files, recipe, protocol, mend=mend)
+    record = {
+        "task": entry.task.name,
+        "protocol": protocol,
+        "origin": source.origin,
+        "source": source.note,
+    }
     prepare.store(source.fingerprint, reading, record=record)
-    splits = prepare.open_splits(source.fingerprint)
-    if splits is None:
+    prepared = prepare.open_prepared(source.fingerprint)
+    if prepared is None:
         raise RequestError(
             f"The prepared arrays in {cache_root()} vanished after they were written. Let one "
             "process at a time clear that folder, and run again."
         )
-    return splits
+    return prepared
 
 
 def fetch(name: str, *, data_root: Path) -> list[Path]:
@@ -184,7 +230,7 @@ def verify(name: str, *, data_root: Path) -> list[str]:
         DataError: there are no files, or something is wrong with one.
     """
     entry = get(name)
-    found = files.find(data_root, entry.files)
+    found = entry.find(data_root)
     made = [
         path
         for root in (data_root, cache_root())

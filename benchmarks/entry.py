@@ -7,12 +7,33 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from benchmarks import files
 from benchmarks.files import Progress
 from benchmarks.prepare import Reading
 from xmft.errors import RequestError
-from xmft.task import Origin, Recipe, Task
+from xmft.task import Origin, Protocol, Recipe, Task
+
+Frames = Literal["ends", "all"]
+"""Which frames of a file are generated: the first and the last, or all that are released."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What is to be generated.
+
+    Attributes:
+        samples: Number of samples; None: the task's default.
+        resolution: Points per axis; None: the task's default.
+        seed: Seed of the samples, apart from the seeds of training.
+        frames: Which frames are stored.
+    """
+
+    samples: int | None = None
+    resolution: int | None = None
+    seed: int = 0
+    frames: Frames = "ends"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +45,14 @@ class Entry(ABC):
         resolution: Points per axis unless the recipe says otherwise; None: the data fix it.
         files: Official names of the files that are needed, all of them.
         generatable: The samples can be computed where no file is there.
+        protocols: Under which the task can be run.
     """
 
     task: Task
     resolution: int | None
     files: tuple[str, ...]
     generatable: bool = False
+    protocols: tuple[Protocol, ...] = ("clean",)
 
     @abstractmethod
     def inspect(self, path: Path, *, mend: str) -> Origin:
@@ -44,8 +67,16 @@ class Entry(ABC):
         """
 
     @abstractmethod
-    def read(self, paths: tuple[Path, ...], recipe: Recipe, *, mend: str) -> Reading:
-        """Cut the files into splits under the clean protocol and start to read them.
+    def read(
+        self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol, *, mend: str
+    ) -> Reading:
+        """Cut the files into splits and start to read them.
+
+        Args:
+            paths: All of `files`, in that order.
+            recipe: Its `samples` and `resolution` decide how the data are cut.
+            protocol: One of `protocols`.
+            mend: What to do about a bad file; ends the error message.
 
         Raises:
             DataError: the files do not give what the recipe asks for; values that are not
@@ -73,10 +104,25 @@ class Entry(ABC):
         """What may follow the colon of the name: the released variants."""
         return []
 
-    @property
-    def cut(self) -> Mapping[str, Any]:
-        """What decides, beside the recipe, which numbers are taken from the files."""
+    def cut(self, protocol: Protocol) -> Mapping[str, Any]:
+        """Return what decides, beside the recipe, which numbers are taken from the files."""
         return {"resolution": self.resolution}
+
+    def find(self, data_root: Path) -> dict[str, Path]:
+        """Return those of `files` that are anywhere under the data root, by official name."""
+        return files.find(data_root, self.files)
+
+    def check_protocol(self, protocol: Protocol) -> None:
+        """Check that the task has a protocol.
+
+        Raises:
+            RequestError: it has not.
+        """
+        if protocol not in self.protocols:
+            raise RequestError(
+                f"The protocol '{protocol}' is not available for task '{self.task.name}'; use "
+                f"{' or '.join(map(repr, self.protocols))}."
+            )
 
     def variant(self, label: str) -> Entry:
         """Return the entry of a released variant.
@@ -86,21 +132,34 @@ class Entry(ABC):
         """
         raise RequestError(f"Task '{self.task.name}' has no variants; leave out ':{label}'.")
 
-    def signature(self, recipe: Recipe) -> str:
+    def generations(self, recipe: Recipe, protocol: Protocol) -> tuple[Generation, ...]:
+        """Return what could be generated and would do, the least first.
+
+        Raises:
+            RequestError: the task cannot be generated.
+        """
+        raise self._not_generatable()
+
+    def signature(self, generation: Generation) -> str:
         """Return the identity of what `generate` would write.
 
         Raises:
-            RequestError: the task cannot be generated.
+            RequestError: the task cannot be generated, or not so.
         """
-        raise RequestError(f"Task '{self.task.name}' cannot be generated.")
+        raise self._not_generatable()
 
-    def generate(self, recipe: Recipe, path: Path, progress: Progress | None) -> None:
+    def generate(self, generation: Generation, path: Path, progress: Progress | None) -> None:
         """Compute the samples and write them in the official layout.
 
         Raises:
-            RequestError: the task cannot be generated.
+            RequestError: the task cannot be generated, or not so.
         """
-        raise RequestError(f"Task '{self.task.name}' cannot be generated.")
+        raise self._not_generatable()
+
+    def _not_generatable(self) -> RequestError:
+        return RequestError(
+            f"The data of {self.task.name} cannot be generated: xmft data fetch {self.task.name}"
+        )
 
     def mend(self, data_root: Path, *, bad: bool = False) -> str:
         """Return the sentence that says how to get good files.

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ Progress = Callable[[int, int], None]
 # What this package itself writes under a data root or the cache: never the user's own files.
 OWN_FOLDERS = frozenset({"generated", "prepared", "source"})
 
-_CACHE_VERSION = 1
+# Raised when the checks that a file has passed become stricter.
+_CACHE_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,16 @@ def find(data_root: Path, names: Collection[str]) -> dict[str, Path]:
             if name in names and (folder / name).is_file():
                 found.setdefault(name, []).append(folder / name)
     return {name: min(paths) for name, paths in found.items()}
+
+
+def find_like(data_root: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """Return the files whose whole name matches, anywhere under the data root, in sorted order."""
+    return sorted(
+        folder / name
+        for folder, entries in _walk(data_root.absolute())
+        for name in entries
+        if pattern.fullmatch(name) and (folder / name).is_file()
+    )
 
 
 def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:

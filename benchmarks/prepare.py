@@ -48,31 +48,52 @@ class Reading:
     Attributes:
         counts: Samples in each split, in the order test, val, train.
         blocks: The samples, each exactly once, never all of them in memory.
+        floor: See `TaskData.floor`.
+        floor_note: See `TaskData.floor_note`.
     """
 
     counts: Mapping[str, int]
     blocks: Iterator[Block]
+    floor: float | None = None
+    floor_note: str = ""
 
 
-def open_splits(fingerprint: str) -> dict[str, Split] | None:
-    """Return the prepared splits, memory-mapped and read-only, or None where there are none.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What is in a folder of prepared arrays.
+
+    Attributes:
+        splits: By name, memory-mapped and read-only.
+        floor: See `TaskData.floor`.
+        floor_note: See `TaskData.floor_note`.
+    """
+
+    splits: Mapping[str, Split]
+    floor: float | None
+    floor_note: str
+
+
+def open_prepared(fingerprint: str) -> Prepared | None:
+    """Return the prepared splits and their record, or None where there are none.
 
     A damaged folder counts as none: it is made again.
     """
     folder = _folder(fingerprint)
     try:
-        counts = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["counts"]
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        counts, floor, floor_note = meta["counts"], meta["floor"], meta["floor_note"]
         inputs, targets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
-    except (OSError, ValueError, KeyError, TypeError):
+        total = sum(counts.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not len(inputs) == len(targets) == sum(counts.values()):
+    if not len(inputs) == len(targets) == total:
         return None
     splits, start = {}, 0
     for name, count in counts.items():
         part = slice(start, start + count)
         splits[name] = Split(inputs=inputs[part], targets=targets[part])
         start += count
-    return splits
+    return Prepared(splits=splits, floor=floor, floor_note=floor_note)
 
 
 @contextmanager
@@ -107,7 +128,7 @@ def store(fingerprint: str, reading: Reading, *, record: Mapping[str, Any]) -> N
     Args:
         fingerprint: Names the folder.
         reading: What to store.
-        record: What `meta.json` says beside the counts, for people.
+        record: What `meta.json` says besides, for people.
 
     Raises:
         RequestError: the cache cannot be written.
@@ -118,9 +139,14 @@ def store(fingerprint: str, reading: Reading, *, record: Mapping[str, Any]) -> N
     try:
         temporary.mkdir(parents=True)
         _write_arrays(temporary, reading)
-        meta = {**record, "counts": dict(reading.counts)}
+        meta = {
+            **record,
+            "counts": dict(reading.counts),
+            "floor": reading.floor,
+            "floor_note": reading.floor_note,
+        }
         (temporary / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        if open_splits(fingerprint) is None:
+        if open_prepared(fingerprint) is None:
             shutil.rmtree(folder, ignore_errors=True)
             _rename(temporary, folder)
     except OSError as error:

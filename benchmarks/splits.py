@@ -63,7 +63,28 @@ def first_tenth_is_test(total: int, samples: int | None) -> Cut:
         samples: Most samples used; None: all.
     """
     block = max(1, total // TEST_SHARE)
+    return _cut(total, samples, test=(0, block), rest=block)
+
+
+def last_tenth_is_test(total: int, samples: int | None) -> Cut:
+    """Cut a file as the public code does where each sample has a group of its own.
+
+    The first nine tenths, rounded down, are for training and validation, what is behind them is
+    the test block. A cap takes samples from the start of both.
+
+    Args:
+        total: Samples in the file, at least `LEAST`.
+        samples: Most samples used; None: all.
+    """
+    block = total - total * (TEST_SHARE - 1) // TEST_SHARE
+    return _cut(total, samples, test=(total - block, block), rest=0)
+
+
+def _cut(total: int, samples: int | None, *, test: tuple[int, int], rest: int) -> Cut:
+    """Cut with the test block at `test` (start, length) and the others from `rest` on."""
+    start, block = test
     used = total if samples is None else min(samples, total)
-    tested = max(1, used // TEST_SHARE)
+    tested = block if used == total else max(1, used // TEST_SHARE)
     train, val = held_out(used - tested)
-    return Cut(test=np.arange(tested, dtype=np.int64), val=block + val, train=block + train)
+    tests = np.arange(start, start + tested, dtype=np.int64)
+    return Cut(test=tests, val=rest + val, train=rest + train)

@@ -21,7 +21,7 @@ from benchmarks.nasbench360.pickles import load_object
 from benchmarks.prepare import Block, Reading
 from benchmarks.splits import TEST_SHARE, held_out
 from xmft.errors import DataError, RequestError
-from xmft.task import Origin, Recipe, Task
+from xmft.task import Origin, Protocol, Recipe, Task
 
 CLASSES = 24
 LENGTH = 46
@@ -53,7 +53,9 @@ class SatelliteEntry(Entry):
         """See `Entry.inspect`."""
         return _load(path, mend).origin
 
-    def read(self, paths: tuple[Path, ...], recipe: Recipe, *, mend: str) -> Reading:
+    def read(
+        self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol, *, mend: str
+    ) -> Reading:
         """Cut both files: the test file is the test split, a tenth of the other validates.
 
         Raises:

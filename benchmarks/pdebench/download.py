@@ -1,7 +1,7 @@
 """The released files of PDEBench: their names, checksums and download.
 
 The table `files.csv` holds the files' paths in PDEBench's own folder tree, their numbers in the
-repository DaRUS (doi 10.18419/darus-2986) and their md5.
+repository DaRUS (doi 10.18419/darus-2986), their md5 and the samples in them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ class Release:
         path: Where PDEBench's own downloader puts it, relative to its root.
         number: Number of the file in DaRUS.
         md5: Hexadecimal checksum.
+        samples: Number of samples in it.
     """
 
     path: PurePosixPath
     number: str
     md5: str
+    samples: int
 
 
 @cache
@@ -49,7 +51,13 @@ def releases() -> dict[str, Release]:
     table = resources.files("benchmarks.pdebench").joinpath("files.csv")
     rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     found = [
-        Release(path=PurePosixPath(row["path"]), number=row["id"], md5=row["md5"]) for row in rows
+        Release(
+            path=PurePosixPath(row["path"]),
+            number=row["id"],
+            md5=row["md5"],
+            samples=int(row["samples"]),
+        )
+        for row in rows
     ]
     return {release.path.name: release for release in found}
 

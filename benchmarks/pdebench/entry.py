@@ -8,25 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import files
-from benchmarks.entry import Entry
+from benchmarks.entry import Entry, Frames, Generation
 from benchmarks.files import Progress
 from benchmarks.pdebench import download, frames
-from benchmarks.pdebench.hdf5 import Layout, inspect
-from benchmarks.pdebench.tasks import PROBLEMS, Problem
+from benchmarks.pdebench.hdf5 import inspect
+from benchmarks.pdebench.layout import Found, Layout, frame_at
+from benchmarks.pdebench.pairing import Source, pair_up
+from benchmarks.pdebench.problem import GRID, Pairs, Problem
+from benchmarks.pdebench.speed import check_speed
+from benchmarks.pdebench.tasks import PROBLEMS
 from benchmarks.prepare import Reading
-from benchmarks.splits import LEAST, first_tenth_is_test
+from benchmarks.splits import LEAST, first_tenth_is_test, last_tenth_is_test
 from xmft.errors import DataError, RequestError
 from xmft.registry import nearest
-from xmft.task import Origin, Recipe, Task
+from xmft.task import Origin, Protocol, Recipe, Task
 
 GENERATED_SAMPLES = 1000
 """Samples that are generated where the recipe names no number."""
 
-GENERATED_SEED = 0
-"""Apart from the seeds of training: every run sees the same samples."""
-
-RELEASED_SAMPLES = 10_000
-"""Samples in each of the released files below."""
+METRICS = (
+    "nrmse",
+    "nrmse_pdebench",
+    "rmse",
+    "max_error",
+    "crmse",
+    "brmse",
+    "frmse_low",
+    "frmse_mid",
+    "frmse_high",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,22 +54,34 @@ class PdeEntry(Entry):
     @property
     def parameters(self) -> dict[str, float]:
         """The equation's parameters."""
-        return {name: float(value) for name, value in self.values.items()}
+        return {name: float(value) for name, value in self.values.items() if name != GRID}
 
     @property
     def labels(self) -> list[str]:
         """The released variants, the published one among them."""
-        return list(self.problem.released())
+        return list(self.problem.variants()) if self.problem.published else []
 
-    @property
-    def cut(self) -> Mapping[str, Any]:
-        """Default resolution, datasets and times."""
-        fields = (self.problem.inputs, self.problem.targets)
-        return {"resolution": self.resolution, "fields": [[f.dataset, f.time] for f in fields]}
+    def cut(self, protocol: Protocol) -> Mapping[str, Any]:
+        """Default resolution, datasets, times and scaling."""
+        return {
+            "resolution": self.resolution,
+            "pairs": self.problem.pairs(protocol).identity(),
+            "test": self.problem.test,
+        }
+
+    def find(self, data_root: Path) -> dict[str, Path]:
+        """Find the file; where its name tells the grid, one on another grid does too."""
+        (name,) = self.files
+        found = super().find(data_root)
+        pattern = self.problem.any_grid(self.values)
+        others = files.find_like(data_root, pattern) if pattern and not found else []
+        return {name: others[0]} if others else found
 
     def variant(self, label: str) -> Entry:
         """Return the entry of a released variant; the published one has the plain name."""
-        released = self.problem.released()
+        released = self.problem.variants()
+        if not self.problem.published:
+            return super().variant(label)
         if label not in released:
             raise RequestError(
                 f"Unknown variant '{label}' of task '{self.problem.name}'. "
@@ -69,33 +91,51 @@ class PdeEntry(Entry):
 
     def inspect(self, path: Path, *, mend: str) -> Origin:
         """See `Entry.inspect`."""
-        return inspect(path, self._layout(mend)).origin
+        return self._inspected(path, self._layout(mend)).origin
 
-    def read(self, paths: tuple[Path, ...], recipe: Recipe, *, mend: str) -> Reading:
+    def read(
+        self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol, *, mend: str
+    ) -> Reading:
         """See `Entry.read`."""
         (path,) = paths
-        layout = self._layout(mend)
-        found = inspect(path, layout)
+        layout, pairs = self._layout(mend), self.problem.pairs(protocol)
+        found = self._inspected(path, layout)
         if found.samples < LEAST:
             raise DataError(
                 f"{path}: found {found.samples} samples, expected at least {LEAST} (1 for test, "
                 f"1 for validation, 2 for training). {mend}"
             )
         strides = tuple(self._stride(points, recipe, path) for points in found.points)
-        cut = first_tenth_is_test(found.samples, recipe.samples)
-        positions = cut.positions(found.samples)
-        blocks = frames.read(path, layout, found, positions=positions, strides=strides)
-        return Reading(counts=cut.counts, blocks=blocks)
+        cut_of = first_tenth_is_test if self.problem.test == "first" else last_tenth_is_test
+        floor, floor_note = self._floor(found, pairs)
+        return pair_up(
+            Source(path=path, layout=layout, found=found, strides=strides),
+            pairs,
+            cut_of(found.samples, recipe.samples),
+            floor=floor,
+            floor_note=floor_note,
+        )
 
     def verify(self, path: Path, *, mend: str) -> list[str]:
-        """See `Entry.verify`."""
+        """See `Entry.verify`; a file with too few samples or frames is reported as an excerpt."""
         layout = self._layout(mend)
-        found = inspect(path, layout)
+        found = self._inspected(path, layout)
         grid = " x ".join(map(str, found.points))
         size = files.size_text(path.stat().st_size)
-        lines = [f"{path}: {found.origin}, {found.samples} samples on {grid} points, {size}"]
+        times = "" if found.times is None else f" at {len(found.times)} times"
+        lines = [f"{path}: {found.origin}, {found.samples} samples on {grid} points{times}, {size}"]
         frames.check_finite(path, layout, found)
         lines.append("  layout, parameters and coordinates as expected; all values finite")
+        if found.samples < LEAST:
+            lines.append(f"  an excerpt: at least {LEAST} samples are needed to train")
+        last = self.problem.clean.time
+        try:
+            frame_at(path, layout, found, last)
+        except DataError:
+            end = 0.0 if found.times is None else found.times[-1]
+            lines.append(
+                f"  an excerpt that ends at t={end:g}; the task needs the frame at t={last:g}"
+            )
         if found.origin == "official":
             lines.append(f"  {self._check_sum(path, found.samples, mend)}")
         return lines
@@ -104,33 +144,84 @@ class PdeEntry(Entry):
         """See `Entry.fetch`."""
         return [download.fetch(self.files[0], data_root)]
 
-    def signature(self, recipe: Recipe) -> str:
+    def generations(self, recipe: Recipe, protocol: Protocol) -> tuple[Generation, ...]:
+        """See `Entry.generations`."""
+        ends = {None, self.problem.clean.time}
+        kinds: tuple[Frames, ...] = ("ends", "all")
+        if not set(self.problem.pairs(protocol).times()) <= ends:
+            kinds = ("all",)
+        return tuple(
+            Generation(samples=recipe.samples, resolution=recipe.resolution, frames=frames)
+            for frames in kinds
+        )
+
+    def signature(self, generation: Generation) -> str:
         """See `Entry.signature`."""
         from benchmarks.pdebench import generate
 
-        return generate.signature(self.problem.name, self.parameters, **self._amount(recipe))
+        return generate.signature(self.problem.name, self.parameters, **self._arguments(generation))
 
-    def generate(self, recipe: Recipe, path: Path, progress: Progress | None) -> None:
+    def generate(self, generation: Generation, path: Path, progress: Progress | None) -> None:
         """See `Entry.generate`."""
         from benchmarks.pdebench import generate
 
         generate.write(
-            self.problem.name, self.parameters, path, progress=progress, **self._amount(recipe)
+            self.problem.name,
+            self.parameters,
+            path,
+            progress=progress,
+            **self._arguments(generation),
         )
 
-    def _amount(self, recipe: Recipe) -> dict[str, int]:
+    def _arguments(self, generation: Generation) -> dict[str, Any]:
         return {
-            "samples": recipe.samples or GENERATED_SAMPLES,
-            "resolution": recipe.resolution or self.problem.resolution,
-            "seed": GENERATED_SEED,
+            "samples": generation.samples or GENERATED_SAMPLES,
+            "resolution": generation.resolution or self.problem.resolution,
+            "seed": generation.seed,
+            "frames": generation.frames,
         }
 
+    def _inspected(self, path: Path, layout: Layout) -> Found:
+        found = inspect(path, layout)
+        if self.problem.moves and found.origin == "official":
+            check_speed(path, layout, found)
+        return found
+
+    def _floor(self, found: Found, pairs: Pairs) -> tuple[float | None, str]:
+        """Return the error floor and where it comes from; it holds for the clean pairs alone."""
+        if pairs is not self.problem.clean:
+            return None, ""
+        if found.origin == "generated" and found.tolerance is not None:
+            return found.tolerance, "tolerance of this project's solver, as stated in the file"
+        if found.origin == "official":
+            error = self.released_error(found.native)
+            if error is not None:
+                return error, "error of the released solutions, measured"
+        return None, ""
+
+    def released_error(self, points: int) -> float | None:
+        """Return the error of the official file against an accurate solution, None if unknown.
+
+        Args:
+            points: Points per axis that its solutions were computed on.
+        """
+        floors = self.problem.floors.get(self.problem.label.format(**self.values), ())
+        return next((f.error for f in floors if f.points in (None, points)), None)
+
     def _layout(self, mend: str) -> Layout:
+        problem = self.problem
+        parameters = {**self.parameters, **problem.configured}
+        every = {name for other in PROBLEMS for name in (*other.published, *other.configured)}
         return Layout(
-            inputs=self.problem.inputs,
-            targets=self.problem.targets,
-            axes=self.problem.axes,
-            attributes=self.parameters,
+            style=problem.style,
+            fields=(problem.clean.inputs, problem.clean.targets),
+            channels=len(problem.clean.inputs.channels),
+            axes=problem.axes,
+            domain=problem.domain,
+            domain_note=problem.domain_note,
+            last_time=problem.clean.time,
+            parameters=parameters,
+            foreign=frozenset(every - {GRID} - parameters.keys()),
             mend=mend,
         )
 
@@ -146,10 +237,12 @@ class PdeEntry(Entry):
         return points // wanted
 
     def _check_sum(self, path: Path, samples: int, mend: str) -> str:
-        release = download.releases()[path.name]
-        if samples != RELEASED_SAMPLES:
+        release = download.releases().get(path.name)
+        if release is None:
+            return "not one of the released files: no checksum is published"
+        if samples != release.samples:
             return (
-                f"not the released file as a whole, which holds {RELEASED_SAMPLES} samples: "
+                f"not the released file as a whole, which holds {release.samples} samples: "
                 "its checksum says nothing about this one"
             )
         found = files.digest(path, "md5")
@@ -169,14 +262,15 @@ def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
         version=problem.version,
         title=problem.title.format(**values),
         kind="dense",
-        loss="nrmse",
-        metrics=("nrmse", "nrmse_pdebench", "rmse"),
+        loss=problem.loss,
+        metrics=METRICS,
     )
     return PdeEntry(
         task=task,
         resolution=problem.resolution,
         files=(problem.file.format(**values),),
         generatable=True,
+        protocols=("clean", "released"),
         problem=problem,
         values=values,
     )

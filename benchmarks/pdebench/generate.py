@@ -1,8 +1,7 @@
 """Files made by this project's own solvers, in the layout of the released ones.
 
 The equations, parameters and distributions of initial conditions are those of the released
-files; the solutions are accurate to the tolerance that each file states in its attributes. Only
-the frames that a task needs are stored: the initial and the final one.
+files; the solutions are accurate to the tolerance that each file states in its attributes.
 
 Sample i comes from a random stream of its own, made from the seed and i. It is therefore the same
 whatever the number of samples, and the same function of space at every resolution. Tasks share
@@ -13,24 +12,39 @@ the streams, so that with one seed advection and reaction-diffusion start from t
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import io
 import json
 import math
+import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
+import torch
 
-from benchmarks.pdebench.solvers import advection, darcy, diffusion_reaction
+from benchmarks import files
+from benchmarks.entry import Frames
+from benchmarks.pdebench import batches, output
+from benchmarks.pdebench.solvers import (
+    Array,
+    Solver,
+    advection,
+    burgers,
+    compressible_ns_1d,
+    compressible_ns_2d,
+    darcy,
+    diffusion_reaction,
+    diffusion_reaction_2d,
+    diffusion_sorption,
+    shallow_water,
+)
 from xmft.errors import DataError, RequestError
 from xmft.registry import nearest
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,34 +52,33 @@ class Generator:
     """How one task's samples are made.
 
     Attributes:
-        solver: Name and version for the file's attributes; the version goes up whenever the
-            numbers change.
+        solver: The module that solves.
         parameters: Names of the equation's parameters, as in the released file's attributes.
-        tolerance: Relative L2 accuracy of the stored solutions.
-        batch: Samples solved at once. Batches are always full, and what is over is dropped:
-            rounding may then depend on the place in the batch, but not on `samples`.
-        coordinates: From the resolution to the coordinate datasets.
-        solve: From one random generator per sample, the parameters and the resolution to the
-            datasets, `[samples, ...]`.
+        configuration: For files with one group per sample: from the points per axis to what each
+            group's configuration says of the simulation. None for files of the "tensor" style.
     """
 
-    solver: str
-    parameters: tuple[str, ...]
-    tolerance: float
-    batch: int
-    coordinates: Callable[[int], dict[str, Array]]
-    solve: Callable[[Sequence[np.random.Generator], Mapping[str, float], int], dict[str, Array]]
+    solver: Solver
+    parameters: tuple[str, ...] = ()
+    configuration: Callable[[int], Mapping[str, Any]] | None = None
+
+    def times(self, frames: Frames) -> Array:
+        """Return the times of the frames that are stored."""
+        times = self.solver.TIMES
+        return times if frames == "all" or len(times) < 3 else times[[0, -1]]
 
 
 def write(
     task_name: str,
-    parameters: dict[str, float],
+    parameters: Mapping[str, float],
     path: Path,
     *,
     samples: int,
     resolution: int,
     seed: int,
+    frames: Frames = "ends",
     progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
 ) -> None:
     """Generate a file; `path` appears complete or not at all.
 
@@ -76,7 +89,9 @@ def write(
         samples: Number of samples, at least 1.
         resolution: Points per axis, at least 4.
         seed: Seed of the random streams, not negative.
+        frames: The initial and the final frame, or all those of the released file.
         progress: Called with the number of samples done and `samples` after every batch.
+        workers: Most processes at work; None: one per core.
 
     Raises:
         RequestError: unknown task, wrong parameters, or a path that cannot be written to.
@@ -86,26 +101,28 @@ def write(
     if path.is_dir():
         raise RequestError(f"{path} is a folder; give the name of a file in it.")
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.unfinished")
+    solve = functools.partial(_solve, task_name, dict(parameters), resolution, seed, frames)
+    batch = generator.solver.BATCH
+    count = batches.batch_count(samples, batch)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _OutputFile(unfinished, "w+") as output:
-            with h5py.File(output, "w") as file:
-                file.attrs.update({name: float(value) for name, value in parameters.items()})
-                file.attrs["xmft_origin"] = "generated"
-                file.attrs["xmft_solver"] = generator.solver
-                file.attrs["xmft_seed"] = seed
-                file.attrs["xmft_tolerance"] = generator.tolerance
-                for name, values in generator.coordinates(resolution).items():
-                    file.create_dataset(name, data=values.astype(np.float32))
-                for first in range(0, samples, generator.batch):
-                    rngs = [_rng(seed, first + i) for i in range(generator.batch)]
-                    arrays = generator.solve(rngs, parameters, resolution)
-                    done = min(first + generator.batch, samples)
-                    _write_batch(file, arrays, first, done, samples)
-                    output.check()
-                    if progress is not None:
-                        progress(done, samples)
-            output.check()
+        with output.opened(unfinished) as (file, out):
+            writer = _writer(file, generator, task_name, resolution, frames)
+            file.attrs.update({name: float(value) for name, value in parameters.items()})
+            file.attrs["xmft_origin"] = "generated"
+            file.attrs["xmft_solver"] = generator.solver.SOLVER
+            file.attrs["xmft_seed"] = seed
+            file.attrs["xmft_tolerance"] = generator.solver.tolerance(parameters, resolution)
+            for number, arrays in enumerate(batches.solved(solve, count, workers=workers)):
+                first = number * batch
+                done = min(first + batch, samples)
+                kept = {name: values[: done - first] for name, values in arrays.items()}
+                if first == 0:
+                    _check_space(path.parent, kept, samples)
+                writer.write(kept, first, samples)
+                out.check()
+                if progress is not None:
+                    progress(done, samples)
         unfinished.replace(path)
     except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
         raise RequestError(
@@ -123,7 +140,13 @@ def write(
 
 
 def signature(
-    task_name: str, parameters: dict[str, float], *, samples: int, resolution: int, seed: int
+    task_name: str,
+    parameters: Mapping[str, float],
+    *,
+    samples: int,
+    resolution: int,
+    seed: int,
+    frames: Frames = "ends",
 ) -> str:
     """Return the identity of the data that `write` would make with these arguments.
 
@@ -140,42 +163,11 @@ def signature(
         "samples": samples,
         "resolution": resolution,
         "seed": seed,
-        "solver": generator.solver,
+        "frames": generator.times(frames).tolist(),
+        "solver": generator.solver.SOLVER,
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-class _OutputFile(io.FileIO):
-    """A file that keeps its first write error for `check` instead of raising it.
-
-    The HDF5 library does not survive an error while it closes a file (a full disk ends in a
-    segmentation fault), so it must not see one.
-    """
-
-    error: OSError | None = None
-
-    def write(self, data: object, /) -> int:
-        view = memoryview(data)  # type: ignore[arg-type]
-        written = 0
-        while self.error is None and written < len(view):
-            try:
-                written += super().write(view[written:])
-            except OSError as error:
-                self.error = error
-        return len(view)
-
-    def truncate(self, size: int | None = None, /) -> int:
-        if self.error is None:
-            try:
-                return super().truncate(size)
-            except OSError as error:
-                self.error = error
-        return size or 0
-
-    def check(self) -> None:
-        if self.error is not None:
-            raise self.error
 
 
 def _checked(
@@ -186,7 +178,7 @@ def _checked(
     generator = GENERATORS[task_name]
     if set(parameters) != set(generator.parameters):
         raise RequestError(
-            f"Task '{task_name}' needs values for {', '.join(generator.parameters)}; "
+            f"Task '{task_name}' needs values for {', '.join(generator.parameters) or 'nothing'}; "
             f"found {', '.join(sorted(parameters)) or 'none'}."
         )
     for name, value in parameters.items():
@@ -199,47 +191,80 @@ def _checked(
     ):
         if found < least:
             raise RequestError(f"{name} must be at least {least}; found {found}.")
+    generator.solver.coordinates(resolution)
     return generator
 
 
-def _rng(seed: int, sample: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(sample,)))
+def _solve(
+    task_name: str,
+    parameters: Mapping[str, float],
+    resolution: int,
+    seed: int,
+    frames: Frames,
+    batch: int,
+    device: torch.device,
+) -> batches.Arrays:
+    """Solve one batch, always a full one.
+
+    Rounding may depend on the place in the batch, but must not depend on the number of samples.
+    """
+    generator = GENERATORS[task_name]
+    size = generator.solver.BATCH
+    rngs = batches.generators(seed, batch * size, size)
+    arrays = generator.solver.samples(rngs, parameters, resolution, generator.times(frames), device)
+    if not all(np.isfinite(values).all() for values in arrays.values()):
+        raise DataError(
+            f"The solver of {task_name} gave values that are not finite for samples "
+            f"{batch * size} to {(batch + 1) * size - 1} of seed {seed}. Choose another resolution "
+            "or other parameters."
+        )
+    return {
+        name: values.astype(np.float32) if values.ndim > 1 else values
+        for name, values in arrays.items()
+    }
 
 
-def _write_batch(
-    file: h5py.File, arrays: Mapping[str, Array], first: int, done: int, samples: int
-) -> None:
-    for name, values in arrays.items():
-        if name not in file:
-            # Not compressed: gzip takes eight times as long for a solution and saves a tenth.
-            shape = values.shape[1:]
-            file.create_dataset(name, (samples, *shape), np.float32, chunks=(1, *shape))
-        file[name][first:done] = values[: done - first].astype(np.float32)
+def _writer(
+    file: h5py.File, generator: Generator, task_name: str, resolution: int, frames: Frames
+) -> output.Writer:
+    coordinates = generator.solver.coordinates(resolution)
+    times = generator.times(frames)
+    if generator.configuration is None:
+        return output.TensorWriter(file, coordinates, times)
+    sim = generator.configuration(resolution)
+    return output.GroupWriter(file, coordinates, times, sim, task_name.partition("/")[2])
+
+
+def _check_space(folder: Path, arrays: batches.Arrays, samples: int) -> None:
+    """Refuse at once what the disk cannot hold."""
+    needed = sum(values[0].nbytes for values in arrays.values()) * samples
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"{samples} samples take {files.size_text(needed)}, and {folder} has "
+            f"{files.size_text(free)} left. Nothing was kept. Free some space, ask for fewer "
+            "samples or frames, or choose another data folder."
+        )
 
 
 GENERATORS: dict[str, Generator] = {
-    "pdebench/advection": Generator(
-        solver="advection 1: closed form",
-        parameters=("beta",),
-        tolerance=1e-7,  # rounding to float32
-        batch=32,
-        coordinates=advection.coordinates,
-        solve=advection.samples,
-    ),
+    "pdebench/advection": Generator(solver=advection, parameters=("beta",)),
+    "pdebench/burgers": Generator(solver=burgers, parameters=("Nu",)),
     "pdebench/diffusion_reaction_1d": Generator(
-        solver="diffusion_reaction 1: Fourier, Strang splitting, extrapolated",
-        parameters=("Nu", "rho"),
-        tolerance=diffusion_reaction.TOLERANCE,
-        batch=32,
-        coordinates=diffusion_reaction.coordinates,
-        solve=diffusion_reaction.samples,
+        solver=diffusion_reaction, parameters=("Nu", "rho")
     ),
-    "pdebench/darcy": Generator(
-        solver="darcy 1: finite volumes, direct",
-        parameters=("beta",),
-        tolerance=1e-6,  # of the discrete problem; the residual is far below, float32 is not
-        batch=4,
-        coordinates=darcy.coordinates,
-        solve=darcy.samples,
+    "pdebench/diffusion_sorption": Generator(
+        solver=diffusion_sorption, configuration=diffusion_sorption.configuration
+    ),
+    "pdebench/compressible_ns_1d": Generator(solver=compressible_ns_1d, parameters=("eta", "zeta")),
+    "pdebench/darcy": Generator(solver=darcy, parameters=("beta",)),
+    "pdebench/shallow_water": Generator(
+        solver=shallow_water, configuration=shallow_water.configuration
+    ),
+    "pdebench/diffusion_reaction_2d": Generator(
+        solver=diffusion_reaction_2d, configuration=diffusion_reaction_2d.configuration
+    ),
+    "pdebench/compressible_ns_2d": Generator(
+        solver=compressible_ns_2d, parameters=("M", "eta", "zeta")
     ),
 }

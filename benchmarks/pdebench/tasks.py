@@ -1,66 +1,54 @@
-"""The tasks of PDEBench, as data."""
+"""The tasks of PDEBench, as data.
+
+Default resolutions are those of the published results. The released pairs are what the public
+code trains and scores: its targets in training and test lie at unequal times where its frame
+numbers do (29 and 99, or 100 and 99), it maps the first channel of the 2-D diffusion-reaction
+equation to the second, and scales the fields of the compressible equations. Error floors are those
+measured for the released files.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from benchmarks.pdebench.layout import DATA, Field
+from benchmarks.pdebench.problem import Floor, Pairs, Problem
 
-from benchmarks.pdebench import download
-from benchmarks.pdebench.hdf5 import Field
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """One equation of PDEBench and the file that holds its samples.
-
-    Attributes:
-        name: Name of the task.
-        title: One line for people; braces stand for parameter values.
-        file: Official file name; braces stand for parameter values, as spelled in the release.
-        label: What names a variant.
-        published: Parameter values of the published results. The names are those of the file's
-            root attributes and of the generator's parameters.
-        inputs: What the model sees.
-        targets: What it has to predict.
-        axes: Names of the grid axes.
-        resolution: Points per axis unless the recipe says otherwise.
-        version: See `Task.version`.
-    """
-
-    name: str
-    title: str
-    file: str
-    label: str
-    published: Mapping[str, str]
-    inputs: Field
-    targets: Field
-    axes: tuple[str, ...]
-    resolution: int
-    version: int = 1
-
-    def released(self) -> dict[str, dict[str, str]]:
-        """Return the labels of the released files with their parameter values, in rising order."""
-        pattern = re.escape(self.file)
-        for name in self.published:
-            pattern = pattern.replace(rf"\{{{name}\}}", rf"(?P<{name}>[-+.e\d]+)")
-        matches = filter(None, (re.fullmatch(pattern, file) for file in download.releases()))
-        values = [match.groupdict() for match in matches]
-        values.sort(key=lambda value: tuple(map(float, value.values())))
-        return {self.label.format(**value): value for value in values}
-
+_TENSOR = Field(datasets=("tensor",))
+_FIRST, _SECOND = (Field(datasets=(DATA,), channels=(channel,)) for channel in (0, 1))
+_BOTH = Field(datasets=(DATA,), channels=(0, 1))
+_FLUID = ("density", "pressure", "Vx")
+_FLUID_1D, _FLUID_2D = (Field(datasets=names) for names in (_FLUID, (*_FLUID, "Vy")))
 
 PROBLEMS = (
     Problem(
         name="pdebench/advection",
-        title="1-D advection, beta {beta}: the field at t=2 from the field at t=0",
+        title="1-D advection, beta {beta}: the field at t=2 from that at t=0",
         file="1D_Advection_Sols_beta{beta}.hdf5",
         label="beta{beta}",
         published={"beta": "0.4"},
-        inputs=Field(dataset="tensor", time=0.0),
-        targets=Field(dataset="tensor", time=2.0),
+        configured={},
         axes=("x",),
+        domain=(0.0, 1.0),
+        clean=Pairs(inputs=_TENSOR, targets=_TENSOR, time=2.0),
         resolution=256,
+        test="first",
+        floors={"beta0.4": (Floor(error=4.1e-3),)},
+        moves=True,
+    ),
+    Problem(
+        name="pdebench/burgers",
+        title="1-D Burgers, nu {Nu}: the field at t=2 from that at t=0",
+        file="1D_Burgers_Sols_Nu{Nu}.hdf5",
+        label="Nu{Nu}",
+        published={"Nu": "1.0"},
+        configured={},
+        axes=("x",),
+        domain=(0.0, 1.0),
+        domain_note="Files uploaded before November 2023 have the domain (-1, 1) and are others.",
+        clean=Pairs(inputs=_TENSOR, targets=_TENSOR, time=2.0),
+        resolution=1024,
+        test="first",
+        loss="rmse",
+        floors={"Nu0.001": (Floor(error=5.3e-4),), "Nu1.0": (Floor(error=4e-4),)},
     ),
     Problem(
         name="pdebench/diffusion_reaction_1d",
@@ -68,10 +56,51 @@ PROBLEMS = (
         file="ReacDiff_Nu{Nu}_Rho{rho}.hdf5",
         label="Nu{Nu}_Rho{rho}",
         published={"Nu": "0.5", "rho": "1.0"},
-        inputs=Field(dataset="tensor", time=0.0),
-        targets=Field(dataset="tensor", time=1.0),
+        configured={},
         axes=("x",),
-        resolution=256,
+        domain=(0.0, 1.0),
+        clean=Pairs(inputs=_TENSOR, targets=_TENSOR, time=1.0),
+        released=Pairs(inputs=_TENSOR, targets=_TENSOR, time=0.29, test_time=0.99),
+        resolution=1024,
+        test="first",
+        # On 1024 points the released solver's single-precision steps are lost to rounding.
+        floors={
+            "Nu0.5_Rho1.0": (Floor(error=3.1e-1, points=1024), Floor(error=1.5e-4, points=256))
+        },
+        version=2,
+    ),
+    Problem(
+        name="pdebench/diffusion_sorption",
+        title="1-D diffusion-sorption: the field at t=500 from that at t=0",
+        file="1D_diff-sorp_NA_NA.h5",
+        published={},
+        configured={"D": 5e-4, "por": 0.29, "rho_s": 2880, "k_f": 3.5e-4, "n_f": 0.874},
+        axes=("x",),
+        domain=(0.0, 1.0),
+        clean=Pairs(inputs=_FIRST, targets=_FIRST, time=500.0),
+        released=Pairs(inputs=_FIRST, targets=_FIRST, time=500.0, test_time=495.0),
+        resolution=1024,
+        test="last",
+        floors={"": (Floor(error=1.7e-2, points=1024), Floor(error=2.2e-3, points=256))},
+    ),
+    Problem(
+        name="pdebench/compressible_ns_1d",
+        title="1-D compressible Navier-Stokes, eta {eta}, zeta {zeta}: density, pressure and "
+        "velocity at t=1 from those at t=0",
+        file="1D_CFD_Rand_Eta{eta}_Zeta{zeta}_periodic_Train.hdf5",
+        label="Eta{eta}_Zeta{zeta}",
+        published={"eta": "0.1", "zeta": "0.1"},
+        configured={},
+        axes=("x",),
+        domain=(-1.0, 1.0),
+        clean=Pairs(inputs=_FLUID_1D, targets=_FLUID_1D, time=1.0),
+        # The public code strings the three fields together to one of length 3072. As channels they
+        # are the same numbers, and errors over all points and channels are the same.
+        released=Pairs(inputs=_FLUID_1D, targets=_FLUID_1D, time=1.0, scaling="inputs"),
+        resolution=1024,
+        test="first",
+        loss="rmse",
+        floors={},
     ),
     Problem(
         name="pdebench/darcy",
@@ -79,9 +108,62 @@ PROBLEMS = (
         file="2D_DarcyFlow_beta{beta}_Train.hdf5",
         label="beta{beta}",
         published={"beta": "0.1"},
-        inputs=Field(dataset="nu", framed=False),
-        targets=Field(dataset="tensor"),
+        configured={},
         axes=("x", "y"),
+        domain=(0.0, 1.0),
+        clean=Pairs(inputs=Field(datasets=("nu",), framed=False), targets=_TENSOR),
         resolution=64,
+        test="first",
+        floors={
+            "beta0.01": (Floor(error=0.37),),
+            "beta0.1": (Floor(error=0.15),),
+            "beta1.0": (Floor(error=3.3e-2),),
+            "beta10.0": (Floor(error=3.9e-3),),
+            "beta100.0": (Floor(error=4.0e-4),),
+        },
+    ),
+    Problem(
+        name="pdebench/shallow_water",
+        title="2-D shallow water, radial dam break: the depth at t=1 from that at t=0",
+        file="2D_rdb_NA_NA.h5",
+        published={},
+        configured={"gravity": 1.0, "dam_radius": None},
+        axes=("x", "y"),
+        domain=(-2.5, 2.5),
+        clean=Pairs(inputs=_FIRST, targets=_FIRST, time=1.0),
+        released=Pairs(inputs=_FIRST, targets=_FIRST, time=1.0, test_time=0.99),
+        resolution=128,
+        test="last",
+        floors={"": (Floor(error=8.2e-3),)},
+    ),
+    Problem(
+        name="pdebench/diffusion_reaction_2d",
+        title="2-D diffusion-reaction: activator and inhibitor at t=5 from those at t=0",
+        file="2D_diff-react_NA_NA.h5",
+        published={},
+        configured={"Du": 1e-3, "Dv": 5e-3, "k": 5e-3},
+        axes=("y", "x"),
+        domain=(-1.0, 1.0),
+        clean=Pairs(inputs=_BOTH, targets=_BOTH, time=5.0),
+        released=Pairs(inputs=_FIRST, targets=_SECOND, time=5.0, test_time=4.95),
+        resolution=128,
+        test="last",
+        floors={"": (Floor(error=2.8e-5),)},
+    ),
+    Problem(
+        name="pdebench/compressible_ns_2d",
+        title="2-D compressible Navier-Stokes, Mach {M}, eta {eta}, zeta {zeta}: density, pressure "
+        "and velocity at t=1 from those at t=0",
+        file="2D_CFD_Rand_M{M}_Eta{eta}_Zeta{zeta}_periodic_{grid}_Train.hdf5",
+        label="M{M}_Eta{eta}_Zeta{zeta}",
+        published={"M": "1.0", "eta": "0.1", "zeta": "0.1", "grid": "128"},
+        configured={},
+        axes=("x", "y"),
+        domain=(0.0, 1.0),
+        clean=Pairs(inputs=_FLUID_2D, targets=_FLUID_2D, time=1.0),
+        released=Pairs(inputs=_FLUID_2D, targets=_FLUID_2D, time=1.0, scaling="each"),
+        resolution=64,
+        test="last",
+        floors={},
     ),
 )

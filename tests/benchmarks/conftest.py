@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +63,25 @@ def advection_arrays() -> Callable[..., dict[str, Any]]:
         }
 
     return arrays
+
+
+@pytest.fixture
+def write_groups(data_root: Path) -> WriteHdf5:
+    """Write a file with one group per sample from explicit arrays."""
+
+    def write(
+        name: str, data: Any, grid: Mapping[str, Any], sim: Mapping[str, Any] | None = None
+    ) -> Path:
+        path = data_root / name
+        with h5py.File(path, "w") as file:
+            # Not in order: readers have to sort.
+            for number in reversed(range(len(data))):
+                group = file.create_group(f"{number:04d}")
+                group.create_dataset("data", data=np.asarray(data[number], np.float32))
+                for axis, values in grid.items():
+                    group.create_dataset(f"grid/{axis}", data=np.asarray(values, np.float32))
+                if sim is not None:
+                    group.attrs["config"] = yaml.safe_dump({"sim": {**sim, "seed": number}})
+        return path
+
+    return write

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,33 @@ import numpy as np
 import pytest
 
 from benchmarks import catalog
+from benchmarks.pdebench import download, generate, miniature
 from benchmarks.pdebench import entry as pdebench_entry
-from benchmarks.pdebench import miniature
 from xmft.errors import DataError, RequestError
-from xmft.task import Recipe
+from xmft.task import Protocol, Recipe
 
-PDE_TASKS = [name for name in catalog.names() if name.startswith("pdebench/")]
+PROTOCOLS: tuple[Protocol, ...] = ("clean", "released")
+
+RESOLUTIONS = {
+    "pdebench/advection": 256,
+    "pdebench/burgers": 1024,
+    "pdebench/compressible_ns_1d": 1024,
+    "pdebench/compressible_ns_2d": 64,
+    "pdebench/darcy": 64,
+    "pdebench/diffusion_reaction_1d": 1024,
+    "pdebench/diffusion_reaction_2d": 128,
+    "pdebench/diffusion_sorption": 1024,
+    "pdebench/shallow_water": 128,
+}
+PDE_TASKS = list(RESOLUTIONS)
+METRICS = (
+    *("nrmse", "nrmse_pdebench", "rmse", "max_error", "crmse", "brmse"),
+    *("frmse_low", "frmse_mid", "frmse_high"),
+)
 
 
 def test_names_and_variants() -> None:
-    assert catalog.names() == [
-        "nasbench360/satellite",
-        "pdebench/advection",
-        "pdebench/darcy",
-        "pdebench/diffusion_reaction_1d",
-    ]
+    assert catalog.names() == ["nasbench360/satellite", *PDE_TASKS]
     assert catalog.variants("pdebench/darcy") == [
         f"pdebench/darcy:beta{beta}" for beta in ("0.01", "0.1", "1.0", "10.0", "100.0")
     ]
@@ -31,7 +44,17 @@ def test_names_and_variants() -> None:
     reaction = catalog.variants("pdebench/diffusion_reaction_1d")
     expected = {f"Nu{nu}_Rho{rho}" for nu in (0.5, 1.0, 2.0, 5.0) for rho in (1.0, 2.0, 5.0, 10.0)}
     assert {name.partition(":")[2] for name in reaction} == expected
-    assert catalog.variants("nasbench360/satellite") == []
+    for name in ("nasbench360/satellite", "pdebench/diffusion_sorption", "pdebench/shallow_water"):
+        assert catalog.variants(name) == []
+    fluid = catalog.variants("pdebench/compressible_ns_1d")
+    assert fluid == [
+        f"pdebench/compressible_ns_1d:Eta{v}_Zeta{v}" for v in ("1.e-8", "0.01", "0.1")
+    ]
+    fluid = catalog.variants("pdebench/compressible_ns_2d")
+    assert {name.partition(":")[2] for name in fluid} == {
+        f"M{mach}_Eta{v}_Zeta{v}" for mach in (0.1, 1.0) for v in ("1e-08", "0.01", "0.1")
+    }
+    assert len(catalog.variants("pdebench/burgers")) == 12
 
 
 @pytest.mark.parametrize(
@@ -41,21 +64,29 @@ def test_every_entry(name: str) -> None:
     entry = catalog.get(name)
     published = {
         "pdebench/advection:beta0.4": "pdebench/advection",
+        "pdebench/burgers:Nu1.0": "pdebench/burgers",
+        "pdebench/compressible_ns_1d:Eta0.1_Zeta0.1": "pdebench/compressible_ns_1d",
+        "pdebench/compressible_ns_2d:M1.0_Eta0.1_Zeta0.1": "pdebench/compressible_ns_2d",
         "pdebench/darcy:beta0.1": "pdebench/darcy",
         "pdebench/diffusion_reaction_1d:Nu0.5_Rho1.0": "pdebench/diffusion_reaction_1d",
     }
     assert entry.task.name == published.get(name, name)
     assert "{" not in entry.task.title and "{" not in "".join(entry.files)
     if entry.task.suite == "pdebench":
-        assert entry.generatable
-        assert entry.resolution == (64 if "darcy" in name else 256)
-        assert entry.task.metrics == ("nrmse", "nrmse_pdebench", "rmse")
-        assert entry.task.kind == "dense" and entry.task.loss == "nrmse"
-        for label in name.partition(":")[2].split("_"):
-            assert label in entry.files[0]
+        base, _, label = name.partition(":")
+        assert entry.generatable and entry.protocols == ("clean", "released")
+        assert entry.resolution == RESOLUTIONS[base]
+        assert entry.task.metrics == METRICS
+        absolute = ("pdebench/burgers", "pdebench/compressible_ns_1d")
+        assert entry.task.loss == ("rmse" if base in absolute else "nrmse")
+        assert entry.task.kind == "dense"
+        assert entry.files[0] in download.releases()
+        for part in label.split("_"):
+            assert part in entry.files[0]
     else:
         assert entry.task.metrics == ("error_pct",)
         assert not entry.generatable and entry.resolution is None
+        assert entry.protocols == ("clean",)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +96,8 @@ def test_every_entry(name: str) -> None:
         ("pdebench/darcy:beta1", "Did you mean 'beta1.0'"),
         ("pdebench/darcy:", "Unknown variant ''"),
         ("nasbench360/satellite:big", "has no variants; leave out ':big'"),
+        ("pdebench/shallow_water:small", "has no variants; leave out ':small'"),
+        ("pdebench/compressible_ns_1d:Eta1e-8_Zeta1e-8", "Did you mean 'Eta1.e-8_Zeta1.e-8'"),
     ],
 )
 def test_wrong_names(name: str, hint: str) -> None:
@@ -72,9 +105,15 @@ def test_wrong_names(name: str, hint: str) -> None:
         catalog.get(name)
 
 
-@pytest.mark.parametrize("name", PDE_TASKS)
+def test_a_protocol_that_the_task_does_not_have(data_root: Path) -> None:
+    for act in (catalog.locate, catalog.make_ready, catalog.load):
+        with pytest.raises(RequestError, match=r"'released' is not available .*; use 'clean'"):
+            act("nasbench360/satellite", data_root=data_root, recipe=Recipe(), protocol="released")
+
+
+@pytest.mark.parametrize("name", sorted(generate.GENERATORS))
 def test_without_files_the_samples_are_generated(name: str, data_root: Path) -> None:
-    recipe = Recipe(samples=12, resolution=8)
+    recipe = Recipe(samples=12, resolution=16)
     before = catalog.locate(name, data_root=data_root, recipe=recipe)
     assert not before.ready and before.origin == "generated"
     assert not list(data_root.iterdir())
@@ -89,11 +128,56 @@ def test_without_files_the_samples_are_generated(name: str, data_root: Path) -> 
     assert done[-1] == (12, 12)
     data = catalog.load(name, data_root=data_root, recipe=recipe)
     assert data.origin == "generated" and data.fingerprint == source.fingerprint
-    assert data.test.inputs.shape[2:] == (8,) * (2 if "darcy" in name else 1)
+    assert set(data.test.inputs.shape[2:]) == {16}
+    assert data.floor is not None and 0 < data.floor < 0.1
+    assert "solver" in data.floor_note
     with h5py.File(source.files[0]) as file:
-        field = file["nu"][0] if "darcy" in name else file["tensor"][0, 0]
-        np.testing.assert_array_equal(data.test.inputs[0, 0], field)
+        assert data.floor == file.attrs["xmft_tolerance"]
+        if name == "pdebench/advection":
+            np.testing.assert_array_equal(data.test.inputs[0, 0], file["tensor"][0, 0])
+        if name == "pdebench/darcy":
+            np.testing.assert_array_equal(data.test.inputs[0, 0], file["nu"][0])
     assert "generated, 12 samples" in catalog.verify(name, data_root=data_root)[0]
+
+
+def test_a_generated_file_with_all_frames_serves_both_protocols(data_root: Path) -> None:
+    name, recipe = "pdebench/diffusion_reaction_1d", Recipe(samples=10, resolution=16)
+
+    def locate(protocol: Protocol) -> catalog.Source:
+        return catalog.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+
+    before = {protocol: locate(protocol) for protocol in PROTOCOLS}
+    assert before["clean"].files != before["released"].files
+    catalog.load(name, data_root=data_root, recipe=recipe, protocol="released")
+    after = {protocol: locate(protocol) for protocol in PROTOCOLS}
+    assert after["clean"].files == after["released"].files == before["released"].files
+    assert after["clean"].fingerprint not in {s.fingerprint for s in before.values()}
+    data = {
+        p: catalog.load(name, data_root=data_root, recipe=recipe, protocol=p) for p in PROTOCOLS
+    }
+    with h5py.File(after["clean"].files[0]) as file:
+        tensor = file["tensor"][()]
+    np.testing.assert_array_equal(data["clean"].test.targets[0], tensor[:1, 100])
+    np.testing.assert_array_equal(data["released"].test.targets[0], tensor[:1, 99])
+    np.testing.assert_array_equal(data["released"].train.targets[0], tensor[1:2, 29])
+    # The smaller file goes first where it is there.
+    generate.write(
+        name,
+        {"Nu": 0.5, "rho": 1.0},
+        before["clean"].files[0],
+        **{"samples": 10, "resolution": 16, "seed": 0, "frames": "ends"},
+    )
+    assert locate("clean").fingerprint == before["clean"].fingerprint
+
+
+def test_ends_are_enough_where_both_protocols_end_at_the_final_time(data_root: Path) -> None:
+    recipe = Recipe(samples=10, resolution=8)
+    sources = [
+        catalog.locate("pdebench/advection", data_root=data_root, recipe=recipe, protocol=protocol)
+        for protocol in PROTOCOLS
+    ]
+    assert sources[0].files == sources[1].files
+    assert sources[0].fingerprint != sources[1].fingerprint
 
 
 def test_a_read_only_data_root_is_left_alone(data_root: Path, cache: Path) -> None:
@@ -157,7 +241,8 @@ def test_verify_compares_the_checksum_of_a_whole_file(
     with h5py.File(path, "a") as file:
         del file.attrs["xmft_origin"]
     assert "which holds 10000 samples" in catalog.verify("pdebench/darcy", data_root=data_root)[2]
-    monkeypatch.setattr(pdebench_entry, "RELEASED_SAMPLES", 20)
+    release = replace(download.releases()["2D_DarcyFlow_beta0.1_Train.hdf5"], samples=20)
+    monkeypatch.setattr(download, "releases", lambda: {release.path.name: release})
     with pytest.raises(DataError, match="expected 294f9a03a4aa16b0e386469ca8b471be as published"):
         catalog.verify("pdebench/darcy", data_root=data_root)
     monkeypatch.setattr(

@@ -3,15 +3,18 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from benchmarks import catalog
 from benchmarks.pdebench import download
 from xmft.errors import DataError
 
 NAME = "2D_DarcyFlow_beta0.1_Train.hdf5"
+GROUPS = "2D_rdb_NA_NA.h5"
 CONTENT = bytes(range(256)) * 40
 
 
@@ -54,9 +57,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
         path=PurePosixPath("2D/DarcyFlow") / NAME,
         number="7",
         md5=hashlib.md5(CONTENT).hexdigest(),
+        samples=10,
     )
     monkeypatch.setattr(download, "ADDRESS", f"http://127.0.0.1:{server.server_port}/")
-    monkeypatch.setattr(download, "releases", lambda: {NAME: release})
+    groups = replace(release, path=PurePosixPath("2D/shallow-water") / GROUPS)
+    monkeypatch.setattr(download, "releases", lambda: {NAME: release, GROUPS: groups})
     yield server
     server.shutdown()
     thread.join()
@@ -65,13 +70,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
 
 def test_the_table_matches_the_published_one() -> None:
     table = download.releases()
-    assert len(table) == 29
-    assert len({release.md5 for release in table.values()}) == 29
+    assert len(table) == 53
+    assert len({release.md5 for release in table.values()}) == 53
     assert all(len(release.md5) == 32 for release in table.values())
     release = table["1D_Advection_Sols_beta0.4.hdf5"]
     assert release.number == "255674"
     assert release.md5 == "d595bbfd2c659df995a93cd40d6ea568"
     assert release.path.parent == PurePosixPath("1D/Advection/Train")
+    water = table["2D_rdb_NA_NA.h5"]
+    assert (water.number, water.samples) == ("133021", 1000)
+    assert water.path.parent == PurePosixPath("2D/shallow-water")
 
 
 def test_a_file_arrives_whole_and_is_not_fetched_twice(server: _Server, data_root: Path) -> None:
@@ -85,17 +93,20 @@ def test_a_file_arrives_whole_and_is_not_fetched_twice(server: _Server, data_roo
     assert server.asked == [None]
 
 
+@pytest.mark.parametrize("name", [NAME, GROUPS])
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_download_that_was_cut_off_goes_on(
-    server: _Server, data_root: Path, ranges: bool
+    server: _Server, data_root: Path, ranges: bool, name: str
 ) -> None:
     server.cut = 3000
     with pytest.raises(DataError, match=f"ended after 3000 of {len(CONTENT)} bytes") as caught:
-        download.fetch(NAME, data_root)
+        download.fetch(name, data_root)
     assert "Run the command again to go on where it stopped" in str(caught.value)
-    assert not list(data_root.rglob(NAME))
+    assert not list(data_root.rglob(name))
+    assert [path.name for path in data_root.rglob("*.part")] == [f"{name}.part"]
     server.cut, server.ranges = None, ranges
-    assert download.fetch(NAME, data_root).read_bytes() == CONTENT
+    assert download.fetch(name, data_root).read_bytes() == CONTENT
+    assert not list(data_root.rglob("*.part"))
     assert server.asked == [None, "bytes=3000-"]
 
 
@@ -125,13 +136,21 @@ def test_another_file_of_that_name_is_not_overwritten(server: _Server, data_root
     assert mine.read_bytes() == b"mine" and server.asked == []
 
 
+@pytest.mark.parametrize(
+    ("task", "file", "number"),
+    [
+        ("pdebench/darcy", f"2D/DarcyFlow/{NAME}", "133218"),
+        ("pdebench/shallow_water", f"2D/shallow-water/{GROUPS}", "133021"),
+    ],
+)
 def test_without_a_connection_the_message_says_what_goes_where(
-    data_root: Path, monkeypatch: pytest.MonkeyPatch
+    data_root: Path, monkeypatch: pytest.MonkeyPatch, task: str, file: str, number: str
 ) -> None:
     monkeypatch.setattr(download, "ADDRESS", "http://127.0.0.1:9/")
     with pytest.raises(DataError) as caught:
-        download.fetch(NAME, data_root)
-    message = str(caught.value)
-    assert message.startswith(f"{NAME} could not be fetched from http://127.0.0.1:9/133218")
-    assert "md5 294f9a03a4aa16b0e386469ca8b471be" in message
+        catalog.fetch(task, data_root=data_root)
+    message, name = str(caught.value), Path(file).name
+    assert message.startswith(f"{name} could not be fetched from http://127.0.0.1:9/{number}")
+    assert f"md5 {download.releases()[name].md5}" in message
     assert f"put it anywhere under {data_root}" in message
+    assert f"for instance at {data_root / 'pdebench' / file}" in message

@@ -13,7 +13,6 @@ from benchmarks import catalog
 from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.splits import first_tenth_is_test
-from xmft.errors import RequestError
 from xmft.task import Recipe, TaskData
 
 NAME = "1D_Advection_Sols_beta0.4.hdf5"
@@ -191,10 +190,3 @@ def test_the_miniature_of_advection_solves_it(data_root: Path) -> None:
     miniature.write(entry, data_root)  # after t=2 the wave has gone round exactly twice
     data = _load(data_root, "pdebench/advection:beta1.0")
     np.testing.assert_allclose(data.train.targets, data.train.inputs, atol=1e-5)
-
-
-def test_the_released_protocol_is_refused(data_root: Path) -> None:
-    with pytest.raises(RequestError, match=r"'released' is not available .* use the protocol"):
-        catalog.load(
-            "pdebench/advection", data_root=data_root, recipe=Recipe(), protocol="released"
-        )

@@ -75,7 +75,7 @@ class TestRandomField:
         each = np.concatenate(
             [
                 random_field.RandomField(
-                    **{k: v[i : i + 1] for k, v in vars(field).items()},
+                    **{k: v if k == "domain" else v[i : i + 1] for k, v in vars(field).items()},
                 )(x[i])
                 for i in range(40)
             ]

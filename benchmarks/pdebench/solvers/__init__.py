@@ -1,24 +1,79 @@
 """Solvers of the PDEs that PDEBench's released files hold, written from the equations.
 
-Every solver works in float64 on batches `[samples, *grid]`, to an accuracy stated in its module,
-and none of them depends on which samples share a batch. `samples` and `coordinates` of a module
-make the datasets of a file; `benchmarks.pdebench.generate` writes them.
+Every solver works on batches of samples, to an accuracy stated in its module, and none of them
+depends on which samples share a batch. The modules that are named in
+`benchmarks.pdebench.generate` all have the members of `Solver`; that module writes the files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
+import torch
+
+Array = npt.NDArray[np.float64]
 
 
-def cell_centres(points: int) -> npt.NDArray[np.float64]:
+class Solver(Protocol):
+    """What a module has to have to make the samples of one task.
+
+    Attributes:
+        SOLVER: Name and version for the file's attributes; the version goes up whenever the
+            numbers change.
+        TIMES: Times of all frames of the released file, from 0 to the final time.
+        RELEASED_POINTS: Points per axis of the released file.
+        BATCH: Samples solved at once.
+    """
+
+    SOLVER: str
+    TIMES: Array
+    RELEASED_POINTS: int
+    BATCH: int
+
+    def coordinates(self, points: int) -> dict[str, Array]:
+        """Return the grid coordinates, by the names that they have in the file.
+
+        Args:
+            points: Points per axis.
+
+        Raises:
+            RequestError: the solver has no grid of that size.
+        """
+
+    def samples(
+        self,
+        rngs: Sequence[np.random.Generator],
+        parameters: Mapping[str, float],
+        points: int,
+        times: Array,
+        device: torch.device,
+    ) -> dict[str, Array]:
+        """Draw one initial condition from each generator and solve for it.
+
+        Args:
+            rngs: One random generator per sample.
+            parameters: The equation's parameters, by the names of the file's attributes.
+            points: Points per axis.
+            times: The frames wanted, rising from 0.
+            device: Where to compute, for solvers written in torch.
+
+        Returns:
+            The datasets of a file, `[samples, frames, *grid]`, or `data`,
+            `[samples, frames, *grid, channels]`, of a file with one group per sample. There, arrays
+            `[samples]` belong to the configurations of the groups.
+
+        Raises:
+            RequestError: parameters out of the solver's range.
+            DataError: the solver missed its accuracy.
+        """
+
+    def tolerance(self, parameters: Mapping[str, float], points: int) -> float:
+        """Return the relative L2 error of the final frame that was measured, or is verified."""
+
+
+def cell_centres(points: int) -> Array:
     """Return x_i = (i + 1/2) / points, the centres of equal cells of the unit interval."""
     return (np.arange(points) + 0.5) / points
-
-
-def line_coordinates(points: int, time: float) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the coordinate datasets of a 1-D file with frames at 0 and `time`.
-
-    The times are one more than the frames, as in the released files.
-    """
-    return {"x-coordinate": cell_centres(points), "t-coordinate": time * np.arange(3.0)}

@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from benchmarks.pdebench.solvers import cell_centres, line_coordinates, random_field
+from benchmarks.pdebench.solvers import cell_centres, random_field
 
 Array = npt.NDArray[np.float64]
 
-FINAL_TIME = 2.0
+SOLVER = "advection 1: closed form"
+TIMES: Array = np.arange(201.0) * 0.01
+RELEASED_POINTS = 1024
+BATCH = 32
 
 
 def solve(initial: Callable[[Array], Array], x: Array, *, beta: float, time: float) -> Array:
@@ -30,19 +34,28 @@ def solve(initial: Callable[[Array], Array], x: Array, *, beta: float, time: flo
 
 
 def samples(
-    rngs: Sequence[np.random.Generator], parameters: Mapping[str, float], points: int
+    rngs: Sequence[np.random.Generator],
+    parameters: Mapping[str, float],
+    points: int,
+    times: Array,
+    device: torch.device,
 ) -> dict[str, Array]:
     """Draw one random field from each generator and advect it with speed `beta`.
 
     Returns:
-        `tensor`, `[samples, 2, points]`: the fields at times 0 and 2.
+        `tensor`, `[samples, frames, points]`: the fields at `times`.
     """
     field = random_field.draw(rngs)
     x = cell_centres(points)
-    final = solve(field, x, beta=parameters["beta"], time=FINAL_TIME)
-    return {"tensor": np.stack([field(x), final], axis=1)}
+    frames = [solve(field, x, beta=parameters["beta"], time=time) for time in times]
+    return {"tensor": np.stack(frames, axis=1)}
 
 
 def coordinates(points: int) -> dict[str, Array]:
-    """Return the coordinate datasets that go with `samples`."""
-    return line_coordinates(points, FINAL_TIME)
+    """Return the grid coordinates that go with `samples`."""
+    return {"x-coordinate": cell_centres(points)}
+
+
+def tolerance(parameters: Mapping[str, float], points: int) -> float:
+    """Return the relative L2 accuracy of stored solutions: rounding to float32."""
+    return 1e-7

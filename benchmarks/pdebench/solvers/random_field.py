@@ -1,9 +1,9 @@
-"""The random initial fields of PDEBench's 1-D advection, Burgers and reaction-diffusion files.
+"""The random initial fields of PDEBench's 1-D files, on a periodic domain of length L.
 
 Two of the modes 1..4 are drawn with replacement, and with `s_n` the number of times mode `n` came
 up the field is
 
-    u0(x) = sum_n A_n sin(2 pi n s_n x + phi_n),   A_n ~ U(0, 1),   phi_n ~ U(0, 2 pi),
+    u0(x) = sum_n A_n sin(2 pi n s_n x / L + phi_n),   A_n ~ U(0, 1),   phi_n ~ U(0, 2 pi),
 
 so that a mode drawn twice has twice the wavenumber and one not drawn adds the constant
 `A_n sin(phi_n)`. With probability 0.1 the field becomes its absolute value, with probability 0.5
@@ -11,8 +11,11 @@ its sign is flipped, and with probability 0.1 it is windowed by
 `(tanh((x - x_l) / 0.01) - tanh((x - x_r) / 0.01)) / 2`, `x_l ~ U(0.1, 0.45)`,
 `x_r ~ U(0.55, 0.9)` (Takamoto et al., PDEBench, 2022, appendix D, and the released files).
 
-Two deliberate differences. The fields here have period 1 exactly; the released ones repeat after
-`1 - dx`, the distance from the first to the last cell centre, and so are not quite periodic on
+These are the fields of advection, Burgers and reaction-diffusion, with L = 1. Compressible flow
+has modes 1..3 on (-1, 1) and a window with probability 0.5, between the same limits.
+
+Two deliberate differences. The fields here have period L exactly; the released ones repeat after
+`L - dx`, the distance from the first to the last cell centre, and so are not quite periodic on
 the domain. And all draws are independent here, where the released files reuse one random key for
 several of them.
 """
@@ -40,14 +43,15 @@ class RandomField:
     """A batch of fields, each of which can be evaluated at any x.
 
     Attributes:
-        amplitude: `A_n`, `[samples, 4]`.
-        phase: `phi_n`, `[samples, 4]`, radians.
-        wavenumber: `n s_n`, `[samples, 4]`, whole periods per unit length, 0..8.
+        amplitude: `A_n`, `[samples, modes]`.
+        phase: `phi_n`, `[samples, modes]`, radians.
+        wavenumber: `n s_n`, `[samples, modes]`, whole periods per domain, 0 to twice the modes.
         absolute: Whether the absolute value is taken, `[samples]`.
         sign: +1 or -1, applied after the absolute value, `[samples]`.
         windowed: Whether the window is applied, `[samples]`.
         left: Left edge of the window, `[samples]`.
         right: Right edge of the window, `[samples]`.
+        domain: Left and right end of the periodic domain.
     """
 
     amplitude: Array
@@ -58,22 +62,24 @@ class RandomField:
     windowed: npt.NDArray[np.bool_]
     left: Array
     right: Array
+    domain: tuple[float, float] = (0.0, 1.0)
 
     def __call__(self, x: Array) -> Array:
         """Evaluate the fields.
 
         Args:
             x: `[points]`, or `[samples, points]` for points of each sample's own; any real
-                number, taken modulo 1.
+                number, taken modulo the domain.
 
         Returns:
             `[samples, points]`.
         """
         # Wrapped before the window, which is no periodic function by itself.
-        x = np.mod(np.atleast_2d(x), 1.0)
+        start, length = self.domain[0], self.domain[1] - self.domain[0]
+        x = np.mod(np.atleast_2d(x) - start, length) + start
         u = np.zeros((len(self.sign), x.shape[1]))
         for n in range(self.amplitude.shape[1]):
-            angle = 2 * np.pi * self.wavenumber[:, n, None] * x + self.phase[:, n, None]
+            angle = 2 * np.pi * self.wavenumber[:, n, None] / length * x + self.phase[:, n, None]
             u += self.amplitude[:, n, None] * np.sin(angle)
         u = np.where(self.absolute[:, None], np.abs(u), u) * self.sign[:, None]
         if self.windowed.any():
@@ -85,25 +91,35 @@ class RandomField:
         return u
 
 
-def draw(rngs: Sequence[np.random.Generator]) -> RandomField:
+def draw(
+    rngs: Sequence[np.random.Generator],
+    *,
+    modes: int = MODES,
+    share_windowed: float = SHARE_WINDOWED,
+    domain: tuple[float, float] = (0.0, 1.0),
+) -> RandomField:
     """Draw one field from each generator, so that a field depends on no other.
 
     Args:
         rngs: One random generator per sample.
+        modes: Highest mode that can be drawn.
+        share_windowed: Probability of the window.
+        domain: Left and right end of the periodic domain.
     """
     # Every choice is drawn whether it is used or not: the stream has one length for all samples.
-    modes = np.stack([rng.integers(1, MODES + 1, DRAWS) for rng in rngs])
-    uniform = np.stack([rng.random(2 * MODES + 5) for rng in rngs])
-    n = np.arange(1, MODES + 1)
-    times_drawn = (modes[:, :, None] == n).sum(axis=1)
-    absolute, flipped, windowed, left, right = uniform[:, 2 * MODES :].T
+    drawn = np.stack([rng.integers(1, modes + 1, DRAWS) for rng in rngs])
+    uniform = np.stack([rng.random(2 * modes + 5) for rng in rngs])
+    n = np.arange(1, modes + 1)
+    times_drawn = (drawn[:, :, None] == n).sum(axis=1)
+    absolute, flipped, windowed, left, right = uniform[:, 2 * modes :].T
     return RandomField(
-        amplitude=uniform[:, :MODES],
-        phase=2 * np.pi * uniform[:, MODES : 2 * MODES],
+        amplitude=uniform[:, :modes],
+        phase=2 * np.pi * uniform[:, modes : 2 * modes],
         wavenumber=(n * times_drawn).astype(np.float64),
         absolute=absolute < SHARE_ABSOLUTE,
         sign=np.where(flipped < SHARE_FLIPPED, -1.0, 1.0),
-        windowed=windowed < SHARE_WINDOWED,
+        windowed=windowed < share_windowed,
         left=0.1 + 0.35 * left,
         right=0.55 + 0.35 * right,
+        domain=domain,
     )

@@ -1,0 +1,131 @@
+"""Checks that both layouts of PDEBench's files have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.pdebench.layout import Layout, wrong
+from xmft.errors import DataError
+from xmft.task import Origin
+
+# Coordinates are stored in float32.
+_ROUNDING = 1e-5
+
+
+class Inspection:
+    """One open file and what is expected of it."""
+
+    def __init__(self, file: Any, path: Path, layout: Layout) -> None:
+        self.file, self.path, self.layout = file, path, layout
+
+    def wrong(self, found: str, expected: str, note: str = "") -> DataError:
+        """Return the error to raise."""
+        return wrong(self.path, self.layout, found, expected, note)
+
+    def dataset(self, parent: Any, name: str, place: str = "the file") -> Any:
+        """Return a dataset of numbers below a group."""
+        dataset = parent.get(name)
+        if not isinstance(dataset, h5py.Dataset):
+            held = ", ".join(f"'{key}'" for key in sorted(parent)[:10]) or "nothing"
+            more = ", ..." if len(parent) > 10 else ""
+            raise self.wrong(f"{place} holds {held}{more}", f"a dataset '{name}'")
+        if not np.issubdtype(dataset.dtype, np.floating):
+            raise self.wrong(f"'{name}' is of type {dataset.dtype}", "floating-point numbers")
+        return dataset
+
+    def rising(self, parent: Any, name: str, place: str = "the file") -> npt.NDArray[np.float64]:
+        """Return coordinates or times."""
+        dataset = self.dataset(parent, name, place)
+        values = np.asarray(dataset[()], dtype=np.float64).reshape(-1)
+        if dataset.ndim != 1 or len(values) < 2 or not np.all(np.diff(values) > 0):
+            raise self.wrong(
+                f"'{name}' of shape {dataset.shape} does not rise from entry to entry",
+                "a row of two or more rising coordinates",
+            )
+        return values
+
+    def axis(self, parent: Any, name: str, place: str = "the file") -> npt.NDArray[np.float64]:
+        """Return the coordinates of a grid axis, which must span the domain."""
+        values = self.rising(parent, name, place)
+        low, high = self.layout.domain
+        slack = _ROUNDING * (high - low)
+        step = float(np.median(np.diff(values))) + slack
+        inside = low - slack <= values[0] and values[-1] <= high + slack
+        if not inside or values[0] - low > step or high - values[-1] > step:
+            raise self.wrong(
+                f"'{name}' runs from {values[0]:g} to {values[-1]:g}",
+                f"cell centres of the domain ({low:g}, {high:g})",
+                self.layout.domain_note,
+            )
+        return values
+
+    def native(self, centres: npt.NDArray[np.float64]) -> int:
+        """Return the points of the grid that was solved on: the first one tells its spacing."""
+        low, high = self.layout.domain
+        return max(len(centres), round((high - low) / (2 * max(centres[0] - low, 1e-9))))
+
+    def times(self, parent: Any, name: str, data: str, frames: int) -> npt.NDArray[np.float64]:
+        """Return the times of the frames; released files have one entry more than frames."""
+        times = self.rising(parent, name)[:frames]
+        if len(times) < frames or frames < 2:
+            raise self.wrong(
+                f"'{data}' has {frames} frames and '{name}' {len(times)} entries",
+                "two or more frames, each with its time",
+            )
+        return times
+
+    def parameters(self, held: Mapping[str, Any], holder: str, kind: str) -> None:
+        """Check parameter values.
+
+        Args:
+            held: Names and values in the file. One that names no parameter at all passes.
+            holder: What names them, for messages.
+            kind: What they are called there.
+        """
+        expected = self.layout.parameters
+        foreign = sorted(self.layout.foreign & held.keys())
+        strangers = foreign or sorted(name for name in held if not name.startswith("xmft_"))
+        if foreign or (strangers and expected and not expected.keys() & held.keys()):
+            named = ", ".join(f"'{name}'" for name in strangers[:6])
+            raise self.wrong(
+                f"{holder} has the {kind}{'s' if len(strangers) > 1 else ''} {named}, so these "
+                "are the data of another task",
+                ", ".join(f"'{name}'" for name in expected) or "none of that name",
+            )
+        for name, value in expected.items():
+            if name not in held or value is None:
+                continue
+            if not np.isclose(_number(held[name]), value, rtol=1e-6, atol=0):
+                source = "as in the file's name" if kind == "attribute" else f"in {holder}"
+                raise self.wrong(
+                    f"the {kind} '{name}' is {held[name]}, so these are the data of another "
+                    "equation",
+                    f"{value:g} {source}",
+                )
+
+    def origin(self) -> Origin:
+        """Return where the samples come from."""
+        origin = self.file.attrs.get("xmft_origin", "official")
+        known: tuple[Origin, ...] = get_args(Origin)
+        for name in known:
+            if origin in (name, name.encode()):
+                return name
+        raise self.wrong(f"the attribute 'xmft_origin' is '{origin}'", f"one of {', '.join(known)}")
+
+    def tolerance(self) -> float | None:
+        """Return the error that the file states of itself."""
+        value = _number(self.file.attrs.get("xmft_tolerance", np.nan))
+        return value if np.isfinite(value) and value >= 0 else None
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(np.ravel(value)[0])
+    except (TypeError, ValueError, IndexError):
+        return float("nan")

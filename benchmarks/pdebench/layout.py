@@ -1,0 +1,145 @@
+"""What a file of PDEBench should look like, and what was found in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from xmft.errors import DataError
+from xmft.task import Origin
+
+Style = Literal["tensor", "group"]
+"""`tensor`: one dataset per field, samples along its first axis. `group`: one group per sample."""
+
+READ_BYTES = 2**25
+DATA = "data"
+"""The one dataset of each sample in a group-style file."""
+
+# A wanted time may be missed by half a step of a strided file, but never by more than this share
+# of the final time: with two frames, half a step is half of everything.
+_TIME_SHARE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """What becomes the channels of an array.
+
+    Attributes:
+        datasets: Names in the file, one channel each (tensor style), or `data` (group style).
+        channels: Which entries of the last axis of `data`; meant for the group style alone.
+        framed: Axis 1 is time, or the only frame.
+    """
+
+    datasets: tuple[str, ...]
+    channels: tuple[int, ...] = ()
+    framed: bool = True
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return ", ".join(f"'{name}'" for name in self.datasets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What is expected of a file.
+
+    Attributes:
+        style: See `Style`.
+        fields: What is wanted of it; their datasets are checked.
+        channels: Length of the last axis of `data` (group style).
+        axes: Names of the grid axes in the order of the file, such as `("x",)` or `("y", "x")`.
+        domain: Limits of every axis.
+        domain_note: What is known of files with other limits; follows an error message.
+        last_time: Final time; None: the data have no time.
+        parameters: Parameters and the values they must have where the file names them; None:
+            differs from sample to sample.
+        foreign: Names of parameters that only files of other tasks have.
+        mend: What to do about a file that is unusable; ends an error message.
+    """
+
+    style: Style
+    fields: tuple[Field, ...]
+    channels: int
+    axes: tuple[str, ...]
+    domain: tuple[float, float]
+    domain_note: str
+    last_time: float | None
+    parameters: Mapping[str, float | None]
+    foreign: frozenset[str]
+    mend: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was found in a file of the right layout.
+
+    Attributes:
+        origin: From the root attribute `xmft_origin`; files without it are the released ones.
+        tolerance: From the root attribute `xmft_tolerance`, if there is one: relative L2 error of
+            the stored solutions.
+        samples: Number of samples.
+        keys: Names of the groups in the order of the samples; empty in the tensor style.
+        points: Points on each grid axis, in the order of the file.
+        native: Points per axis of the grid that was solved on; a strided file keeps fewer of them.
+        times: Times of the frames; None where the data have no time.
+    """
+
+    origin: Origin
+    tolerance: float | None
+    samples: int
+    keys: tuple[str, ...]
+    points: tuple[int, ...]
+    native: int
+    times: npt.NDArray[np.float64] | None
+
+
+def wrong(path: Path, layout: Layout, found: str, expected: str, note: str = "") -> DataError:
+    """Return the error for a file that is not what its name says."""
+    note = f" {note}" if note else ""
+    return DataError(f"{path}: {found}, expected {expected}.{note} {layout.mend}")
+
+
+@contextmanager
+def opened(path: Path, layout: Layout) -> Iterator[Any]:
+    """Open a file; HDF5's own errors, then or later, become a `DataError`."""
+    try:
+        # The cache has to hold what one read decompresses: two frames share their chunks.
+        with h5py.File(path, "r", rdcc_nbytes=2 * READ_BYTES) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is gone. {layout.mend}") from error
+    except (OSError, RuntimeError, KeyError) as error:
+        raise DataError(
+            f"{path} cannot be read as HDF5 ({error}); found {path.stat().st_size} bytes, "
+            f"truncated or damaged, expected a whole file. {layout.mend}"
+        ) from error
+
+
+def frame_at(path: Path, layout: Layout, found: Found, time: float | None) -> int:
+    """Return the frame nearest to a time; of data without time, the only one.
+
+    Raises:
+        DataError: there is no frame at or near that time.
+    """
+    times = found.times
+    if time is None or times is None:
+        return 0
+    frame = int(np.argmin(np.abs(times - time)))
+    share = np.inf if layout.last_time is None else _TIME_SHARE * layout.last_time
+    # A little more than half a step: the times are stored in float32.
+    if abs(times[frame] - time) > min(0.501 * float(np.median(np.diff(times))), share):
+        raise wrong(
+            path,
+            layout,
+            f"the frames of {layout.fields[0].name} lie between t={times[0]:g} and t={times[-1]:g}",
+            f"one at t={time:g}",
+        )
+    return frame

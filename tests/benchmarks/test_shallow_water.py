@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+
+from benchmarks.pdebench.solvers import shallow_water as solver
+from xmft.errors import RequestError
+
+CPU = torch.device("cpu")
+ENDS = np.array([0.0, 1.0])
+
+
+def stoker(x: np.ndarray, time: float, high: float, low: float) -> np.ndarray:
+    """Depth after a plane dam between two depths breaks, g = 1 (Stoker, 1957)."""
+
+    def velocity_behind_the_shock(middle: float) -> float:
+        return (middle - low) * np.sqrt((1 / middle + 1 / low) / 2)
+
+    middle = brentq(lambda h: velocity_behind_the_shock(h) - 2 * (high**0.5 - h**0.5), low, high)
+    velocity = velocity_behind_the_shock(middle)
+    shock = middle * velocity / (middle - low)
+    ray = x / time
+    fan = (2 * np.sqrt(high) - ray) ** 2 / 9
+    return np.select(
+        [ray < -np.sqrt(high), ray < velocity - np.sqrt(middle), ray < shock],
+        [high, fan, middle],
+        low,
+    )
+
+
+def test_the_scheme_converges_to_the_exact_plane_dam_break() -> None:
+    errors = []
+    for cells in (200, 400, 800):
+        edges = np.linspace(-2, 2, cells + 1)
+        centres = (edges[1:] + edges[:-1]) / 2
+        state = np.stack([np.where(centres < 0, 2.0, 1.0), np.zeros(cells)])
+        length = 1.0 / (cells // 2)
+        for _ in range(cells // 2):
+            first = state + length * solver.rate(state, edges, radial=False)
+            state = (state + first + length * solver.rate(first, edges, radial=False)) / 2
+        errors.append(np.abs(state[0] - stoker(centres, 1.0, 2.0, 1.0)).mean())
+    assert errors[0] < 4e-3
+    assert errors[2] < errors[1] / 1.7 < errors[0] / 1.7**2
+
+
+def test_still_water_stays_still() -> None:
+    edges = np.linspace(0, 6, 61)
+    state = np.stack([np.full(60, 1.7), np.zeros(60)])
+    assert np.abs(solver.rate(state, edges)).max() < 1e-13
+
+
+def test_the_similarity_solution_converges_and_keeps_its_volume() -> None:
+    fine = solver.similarity_solution(solver.CELLS)
+    # Half of s^2 at s = 1, times the depth above the surroundings.
+    np.testing.assert_allclose(fine[:, -1], 0.5, atol=1e-12)
+    profile = fine[-1, :: solver.CELLS // 300]
+    errors = []
+    for cells in (300, 600, 1200):
+        coarse = solver.similarity_solution.__wrapped__(cells)[-1, :: cells // 300]
+        errors.append(np.abs(coarse - profile).mean())
+    assert errors[2] < errors[1] / 2 < errors[0] / 4
+
+
+def two_dimensional_depth(radius: float, cells: int, time: float) -> np.ndarray:
+    """A plain 2-D scheme: minmod slopes, local Lax-Friedrichs flux, two-stage Runge-Kutta."""
+    width = 5.0 / cells
+    # Shares of the cells inside the dam, from 8 x 8 points.
+    line = (np.arange(8 * cells) + 0.5) * width / 8 - 2.5
+    inside = line[:, None] ** 2 + line**2 <= radius**2
+    state = np.zeros((3, cells, cells))
+    state[0] = 1 + inside.reshape(cells, 8, cells, 8).mean((1, 3))
+
+    def along_x(state: np.ndarray) -> np.ndarray:
+        padded = np.pad(state, [(0, 0), (2, 2), (0, 0)], mode="edge")
+        jumps = np.diff(padded, axis=1)
+        left, right = jumps[:, :-1], jumps[:, 1:]
+        slopes = np.where(
+            left * right > 0, np.sign(left) * np.minimum(np.abs(left), np.abs(right)), 0
+        )
+        inner = padded[:, 1:-1]
+        sides = (inner + slopes / 2)[:, :-1], (inner - slopes / 2)[:, 1:]
+        fluxes = [np.stack([m, m * m / h + h * h / 2, m * n / h]) for h, m, n in sides]
+        speed = np.maximum(*(np.abs(m / h) + np.sqrt(h) for h, m, _ in sides))
+        flux = (fluxes[0] + fluxes[1] - speed * (sides[1] - sides[0])) / 2
+        return -np.diff(flux, axis=1) / width
+
+    def rate(state: np.ndarray) -> np.ndarray:
+        turned = along_x(state[[0, 2, 1]].transpose(0, 2, 1)).transpose(0, 2, 1)
+        return along_x(state) + turned[[0, 2, 1]]
+
+    steps = int(np.ceil(time / (0.25 * width)))
+    for _ in range(steps):
+        first = state + time / steps * rate(state)
+        state = (state + first + time / steps * rate(first)) / 2
+    return state[0]
+
+
+def test_a_two_dimensional_scheme_approaches_the_radial_solution() -> None:
+    times = np.array([0.0, 0.5, 1.0])
+    errors = {time: [] for time in times[1:]}
+    for cells in (32, 64, 128):
+        found = solver.depth(0.6, cells, times)
+        for frame, time in zip(found[1:], times[1:], strict=True):
+            errors[time].append(np.abs(two_dimensional_depth(0.6, cells, time) - frame).mean())
+    for coarse, medium, fine in errors.values():
+        # A shock limits the mean error of any such scheme to first order.
+        assert fine < medium / 1.6 < coarse / 1.6**2
+        assert fine < 8e-3
+
+
+@pytest.mark.parametrize(("radius", "points"), [(0.3, 128), (0.52, 33), (0.7, 64)])
+def test_water_is_neither_lost_nor_gained(radius: float, points: int) -> None:
+    depth = solver.depth(radius, points, np.array([0.0, 0.01, 0.4, 1.0]))
+    expected = 1 + np.pi * radius**2 / 25
+    np.testing.assert_allclose(depth[1:].mean((1, 2)), expected, atol=1e-12)
+    assert abs(depth[0].mean() - expected) < 0.2 / points
+
+
+@pytest.mark.parametrize("points", [16, 17])
+def test_the_depth_has_the_symmetries_of_the_square(points: int) -> None:
+    depth = solver.depth(0.45, points, np.array([0.0, 0.3, 1.0]))
+    np.testing.assert_array_equal(depth, depth[:, ::-1])
+    np.testing.assert_array_equal(depth, depth[:, :, ::-1])
+    np.testing.assert_allclose(depth, depth.transpose(0, 2, 1), atol=1e-12)
+
+
+def test_the_wave_does_not_reach_the_walls() -> None:
+    depth = solver.depth(0.7, 128, ENDS)[1]
+    np.testing.assert_allclose(depth[0], 1.0, atol=1e-9)
+    assert depth[14:20, 64].max() > 1.05
+
+
+def test_the_cells_hold_averages() -> None:
+    # Shortly after the break, the average of a cell is that of the dam's share in it.
+    points, radius = 20, 0.5
+    found = solver.depth(radius, points, np.array([0.0, 1e-6]))[1]
+    line = (np.arange(100 * points) + 0.5) * 5 / (100 * points) - 2.5
+    inside = line[:, None] ** 2 + line**2 <= radius**2
+    share = inside.reshape(points, 100, points, 100).mean((1, 3))
+    np.testing.assert_allclose(found, 1 + share, atol=3e-3)
+    first = solver.depth(radius, points, ENDS)[0]
+    assert set(np.unique(first)) == {1.0, 2.0}
+
+
+@pytest.mark.parametrize("points", [7, 32])
+def test_the_rings_cover_every_cell_once(points: int) -> None:
+    edges, areas = solver._rings(points)
+    np.testing.assert_allclose(areas.sum(axis=1), 1.0, atol=1e-12)
+    half = points - points // 2
+    # Cells on an axis count half where they straddle it, so that a quarter of each ring is left.
+    weights = np.ones(half)
+    weights[0] = 0.5 if points % 2 else 1.0
+    totals = (weights[:, None] * weights).ravel() @ areas * (5 / points) ** 2
+    rings = np.pi / 4 * np.diff(edges**2)
+    whole = edges[1:] < 2.5
+    np.testing.assert_allclose(totals[whole], rings[whole], atol=1e-12)
+
+
+def test_a_sample_depends_on_its_own_generator_and_not_on_the_frames() -> None:
+    def rngs() -> list[np.random.Generator]:
+        return [np.random.default_rng(seed) for seed in (1, 2, 3)]
+
+    every = solver.samples(rngs(), {}, 32, solver.TIMES, CPU)
+    assert every["data"].shape == (3, 101, 32, 32, 1)
+    assert every["dam_radius"].shape == (3,)
+    assert np.all((every["dam_radius"] >= 0.3) & (every["dam_radius"] <= 0.7))
+    alone = solver.samples(rngs()[1:2], {}, 32, solver.TIMES[[0, 20, 100]], CPU)
+    np.testing.assert_array_equal(alone["dam_radius"], every["dam_radius"][1:2])
+    np.testing.assert_array_equal(alone["data"], every["data"][1:2, [0, 20, 100]])
+    first = solver.samples(rngs()[:1], {}, 64, np.array([0.0]), CPU)
+    assert first["dam_radius"][0] == every["dam_radius"][0]
+
+
+def test_coordinates_and_configuration_are_those_of_the_file() -> None:
+    x = solver.coordinates(64)["x"]
+    np.testing.assert_allclose(x, -2.5 + 5 * (np.arange(64) + 0.5) / 64)
+    found = solver.configuration(64)
+    assert (found["T_end"], found["n_time_steps"], found["xdim"]) == (1.0, 100, 64)
+    assert (found["gravity"], found["inner_height"], found["x_left"]) == (1.0, 2.0, -2.5)
+    assert solver.tolerance({}, 128) < 7.8e-3 / 10
+
+
+@pytest.mark.parametrize("radius", [0.29, 0.71, float("nan")])
+def test_a_radius_out_of_range_is_refused(radius: float) -> None:
+    with pytest.raises(RequestError, match=r"from 0\.3 to 0\.7"):
+        solver.depth(radius, 16, ENDS)
+
+
+@pytest.mark.parametrize("times", [[], [0.1, 1.0], [0.0, 0.5, 0.5], [0.0, 1.1]])
+def test_times_out_of_range_are_refused(times: list[float]) -> None:
+    with pytest.raises(RequestError, match="must rise from 0"):
+        solver.depth(0.5, 16, np.array(times))

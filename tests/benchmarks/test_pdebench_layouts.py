@@ -166,7 +166,7 @@ FLOORS = {
     "pdebench/advection": 4.1e-3,
     "pdebench/advection:beta1.0": None,
     "pdebench/burgers": 4e-4,
-    "pdebench/compressible_ns_1d": None,
+    "pdebench/compressible_ns_1d": 2e-4,
     "pdebench/compressible_ns_2d": None,
     "pdebench/darcy": 0.15,
     "pdebench/darcy:beta100.0": 4.0e-4,

@@ -10,11 +10,12 @@ With probability 0.5 the deviations of density and pressure and the velocity are
 window in x and one in y, each (tanh((x - l) / 0.01) - tanh((x - r) / 0.01)) / 2 (Takamoto et al.,
 PDEBench, 2022, appendix D, and the released files).
 
-Two choices of this module. The window is l ~ U(0.1, 0.45), r = l + 0.45: in released files all
-windows are equally wide, the two edges follow from one draw. And a or b are lowered, which hardly
-ever happens, where density or pressure would fall below `LEAST` of its mean; a released file has
-no such samples, or drops them. The averages <.> are over a fixed grid, so that the fields do not
-depend on the resolution, and over the square without the window.
+Two choices of this module. The window is l ~ U(0.1, 0.45), r = l + 0.45: all 19 windowed samples
+of a file made with the released code are equally wide, as if both edges followed from one draw.
+(Their starts, 0.1 to 0.4, spread a little less than this.) And a or b are lowered, which hardly
+ever happens, where density or pressure would fall below `LEAST` of its mean. The averages <.> are
+over a fixed grid, so that the fields do not depend on the resolution, and over the square without
+the window.
 """
 
 from __future__ import annotations

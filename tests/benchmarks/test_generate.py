@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections import namedtuple
@@ -77,7 +78,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(solver, "BATCH", 2)
     monkeypatch.setattr(shallow_water, "CELLS", 300)
     monkeypatch.setattr(compressible_ns_1d, "LEAST_CELLS", 64)
-    monkeypatch.setattr(compressible_ns_2d, "_grid", lambda *_: 24)
+    monkeypatch.setattr(compressible_ns_2d, "_stages", lambda *_: [(24, math.inf)])
     monkeypatch.setattr(compressible_ns_2d, "SAMPLING_POINTS", 48)
 
 

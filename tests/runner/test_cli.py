@@ -595,12 +595,12 @@ def test_leaderboard_can_be_narrowed(two_cells: Ledger, tmp_path: Path) -> None:
 def test_figures_are_drawn(two_cells: Ledger, tmp_path: Path) -> None:
     results = ("--results", two_cells.uri)
     assert two_cells.local_root is not None
-    path = two_cells.local_root / "figures" / "pdebench" / "advection.png"
+    path = two_cells.local_root / "figures" / "pdebench" / "advection-generated-clean.png"
     assert output_of("figures", *results).split() == [str(path)]
     both = path.read_bytes()
     assert both.startswith(b"\x89PNG")
     output_of("figures", "--out", tmp_path / "pics", "--methods", "nft", "--seed", "0", *results)
-    one = (tmp_path / "pics" / "pdebench" / "advection.png").read_bytes()
+    one = (tmp_path / "pics" / "pdebench" / path.name).read_bytes()
     assert len(one) < len(both)
     text = refused(tmp_path, "figures", "--sample", "9", *results)
     assert "keeps its prediction of sample 9" in text

@@ -45,6 +45,8 @@ def add(ledger: Ledger) -> Add:
         error: float = 0.1,
         keeps: int = 2,
         epochs: int = 1,
+        origin: str = "generated",
+        protocol: str = "clean",
     ) -> str:
         config = {
             "task": task,
@@ -53,8 +55,8 @@ def add(ledger: Ledger) -> Add:
             "method_config": {},
             "seed": seed,
             "backbone": "minilm",
-            "protocol": "clean",
-            "data": task,
+            "protocol": protocol,
+            "data": f"{task} {origin}",
             "recipe": {"epochs": epochs},
             "metric_versions": {"nrmse": 1},
         }
@@ -79,8 +81,8 @@ def add(ledger: Ledger) -> Add:
                 method_version=1,
                 backbone="minilm",
                 seed=seed,
-                protocol="clean",
-                data_origin="generated",
+                protocol=protocol,
+                data_origin=origin,
                 status="ok",
                 wall_s=1.0,
                 worker_count=1,
@@ -151,6 +153,20 @@ def test_cells_of_another_setting_or_without_predictions_are_not_shown(
     add("s/b", keeps=0)
     (picture,) = shown(ledger)
     assert {row.label for row in picture.rows} == {"nft", "orca"}
+
+
+def test_every_origin_and_protocol_has_its_own_picture(ledger: Ledger, add: Add) -> None:
+    for method in ("nft", "orca"):
+        add(method=method)
+    add(origin="official")
+    add(origin="official", protocol="released")
+    pictures = shown(ledger)
+    assert [picture.path for picture in pictures] == [
+        "s/a-generated-clean.png",
+        "s/a-official-clean.png",
+        "s/a-official-released.png",
+    ]
+    assert [len(picture.rows) for picture in pictures] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -231,9 +247,10 @@ def test_files(ledger: Ledger, add: Add, tmp_path: Path) -> None:
     add("s/a:x1.0")
     add("s/b")
     folder = Storage(tmp_path / "out")
-    assert write_figures(iter(shown(ledger)), folder) == ["s/a_x1.0.png", "s/b.png"]
+    names = ["a_x1.0-generated-clean.png", "b-generated-clean.png"]
+    assert write_figures(iter(shown(ledger)), folder) == [f"s/{name}" for name in names]
     found = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert [path.name for path in found] == ["a_x1.0.png", "b.png"]
+    assert [path.name for path in found] == names
     assert all(path.read_bytes().startswith(PNG) for path in found)
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match=r"cannot be written .*--out"):

@@ -249,6 +249,16 @@ def test_an_unknown_id_is_refused_with_a_guess(monkeypatch: pytest.MonkeyPatch) 
     assert "local folder" in refused(lambda: load_backbone("no/such/folder at all"))
 
 
+def test_a_known_id_that_cannot_be_fetched_is_not_guessed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    message = refused(lambda: load_backbone("roberta-base"))
+    assert "'roberta-base' could not be fetched" in message and "local folder" in message
+    assert "Did you mean" not in message
+
+
 def test_more_layers_than_there_are_is_refused() -> None:
     message = refused(lambda: load_backbone("tiny-sequence", layers=3))
     assert "layers=3" in message and "'tiny-sequence' has 2 layers" in message

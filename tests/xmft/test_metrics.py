@@ -128,7 +128,6 @@ def by_loops(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
     for b in range(samples):
         squares, norms = ((p[b] - y[b]) ** 2).sum(), (y[b] ** 2).sum()
         found["nrmse"] += math.sqrt(squares / norms) / samples
-        found["rmse"] += math.sqrt(squares / (channels * cells)) / samples
     for c in range(channels):
         largest = leaks = 0.0
         powers = [0.0] * len(shell_powers(p[0, c]))
@@ -136,6 +135,7 @@ def by_loops(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
             error = p[b, c] - y[b, c]
             ratio = math.sqrt((error**2).sum() / (y[b, c] ** 2).sum())
             found["nrmse_pdebench"] += ratio / samples / channels
+            found["rmse"] += math.sqrt((error**2).mean()) / samples / channels
             largest = max(largest, *np.abs(error).ravel().tolist())
             leaks += (p[b, c].sum() - y[b, c].sum()) ** 2
             squares = edge_squares(error)

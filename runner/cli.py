@@ -228,7 +228,10 @@ def leaderboard(
     format_: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="table, md, csv or arrow")
     ] = "table",
-    out: Annotated[Path | None, typer.Option(metavar="PATH", help="file [standard output]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="file [table: shown; others: in the results]"),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
     published: Annotated[

@@ -26,7 +26,10 @@ def figures(
         str | None, typer.Option(metavar="DIR", help="folder or URI [figures, in the results]")
     ] = None,
 ) -> None:
-    """Draw input, truth, prediction and error of a test sample, one picture per dense task."""
+    """Draw input, truth, prediction and error of a test sample.
+
+    There is one picture for each dense task, origin of its data and protocol.
+    """
     from runner.ledger import Ledger
     from runner.report.figures import pictures, write_figures
     from runner.storage import Storage

@@ -47,6 +47,7 @@ def generating(name: str) -> Iterator[Callable[[int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    hidden = not console.is_interactive  # otherwise an empty line stays in a file or a pipe
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
         bar = bars.add_task(name, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)

@@ -15,7 +15,17 @@ import torch
 
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
-_LIBRARIES = ("xmft", "torch", "transformers", "ray", "POT", "numpy", "pyarrow", "h5py")
+_LIBRARIES = (
+    "xmft",
+    "torch",
+    "transformers",
+    "neuraloperator",
+    "ray",
+    "POT",
+    "numpy",
+    "pyarrow",
+    "h5py",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ A loss maps a batch to one number per sample. A metric takes three steps: statis
 workers), and one number made of that. It is never an average of batch scores, so a mean over
 samples may stand inside a square root and a maximum is one over the whole split.
 
-`max_error`, `crmse`, `brmse` and the bands `frmse_*` are those of PDEBench (Takamoto et al. 2022,
-`metric_func`) for one predicted frame, without its averaging over batches.
+The metrics `nrmse_pdebench`, `rmse`, `max_error`, `crmse`, `brmse` and `frmse_*` are those
+of PDEBench (Takamoto et al. 2022, `metric_func`) for one predicted frame, without its averaging
+over batches. The loss `rmse` is that of ORCA, over all channels at once.
 """
 
 from __future__ import annotations
@@ -39,11 +40,7 @@ def nrmse(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
 
 
 def nrmse_pdebench(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
-    """Relative L2 error of each sample and channel over space, then the mean over channels.
-
-    PDEBench's `metric_func` without its initial frames and without its per-batch averaging;
-    here there is one frame.
-    """
+    """Relative L2 error of each sample and channel over space, then the mean over channels."""
     error = (prediction - target).flatten(2).norm(dim=2)
     return (error / target.flatten(2).norm(dim=2).clamp_min(_SMALLEST_NORM)).mean(dim=1)
 
@@ -53,6 +50,11 @@ def rmse(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
     error = (prediction - target).flatten(1)
     # A norm has a gradient where the error is zero, the root of a mean has none.
     return error.norm(dim=1) / error.shape[1] ** 0.5
+
+
+def channel_rmse(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
+    """Root mean square error of each sample and channel over space, then the mean over channels."""
+    return (prediction - target).flatten(2).square().mean(dim=2).sqrt().mean(dim=1)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Float[Tensor, " n"]:
@@ -171,6 +173,7 @@ def _add(
     name: str,
     per_sample: PerSample,
     *,
+    version: int = 1,
     reduction: Reduction = "mean",
     finish: Callable[[Tensor], Tensor] = torch.mean,
 ) -> None:
@@ -178,7 +181,7 @@ def _add(
         name,
         Metric(
             name=name,
-            version=1,
+            version=version,
             direction="min",
             per_sample=per_sample,
             reduction=reduction,
@@ -189,7 +192,7 @@ def _add(
 
 _add("nrmse", nrmse)
 _add("nrmse_pdebench", nrmse_pdebench)
-_add("rmse", rmse)
+_add("rmse", channel_rmse, version=2)  # 1: over all channels at once
 _add("max_error", peak_error, reduction="max")
 _add("crmse", squared_mean_error, finish=root_mean)
 _add("brmse", boundary_rmse)

@@ -84,6 +84,12 @@ def _from_hub(name: str) -> Path:
                 break
         return folder
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        if name in NAMED:
+            raise RequestError(
+                f"Backbone '{name}' could not be fetched from the Hugging Face hub "
+                f"({type(error).__name__}). Without a network, give a local folder with "
+                "config.json and weights: --set backbone=FOLDER."
+            ) from None
         raise RequestError(
             f"Backbone '{name}' is neither a folder nor a model that could be fetched from the "
             f"hub ({type(error).__name__}). {nearest(name, NAMED)} "

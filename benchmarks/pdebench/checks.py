@@ -45,7 +45,7 @@ class Inspection:
         values = np.asarray(dataset[()], dtype=np.float64).reshape(-1)
         if dataset.ndim != 1 or len(values) < 2 or not np.all(np.diff(values) > 0):
             raise self.wrong(
-                f"'{name}' of shape {dataset.shape} does not rise from entry to entry",
+                f"'{_path(dataset)}' of shape {dataset.shape} does not rise from entry to entry",
                 "a row of two or more rising coordinates",
             )
         return values
@@ -59,7 +59,7 @@ class Inspection:
         inside = low - slack <= values[0] and values[-1] <= high + slack
         if not inside or values[0] - low > step or high - values[-1] > step:
             raise self.wrong(
-                f"'{name}' runs from {values[0]:g} to {values[-1]:g}",
+                f"'{_path(parent[name])}' runs from {values[0]:g} to {values[-1]:g}",
                 f"cell centres of the domain ({low:g}, {high:g})",
                 self.layout.domain_note,
             )
@@ -122,6 +122,10 @@ class Inspection:
         """Return the error that the file states of itself."""
         value = _number(self.file.attrs.get("xmft_tolerance", np.nan))
         return value if np.isfinite(value) and value >= 0 else None
+
+
+def _path(dataset: Any) -> str:
+    return str(dataset.name).lstrip("/")
 
 
 def _number(value: Any) -> float:

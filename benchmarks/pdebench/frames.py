@@ -80,15 +80,15 @@ def check_finite(path: Path, layout: Layout, found: Found) -> None:
     """Read all that a task could need: whole datasets, all frames and points, all configurations.
 
     Raises:
-        DataError: a value is not finite, a sample differs from the first in shape or parameters,
-            or the file cannot be read to its end.
+        DataError: a value is not finite, a sample differs from the first in shape, parameters or
+            coordinates, or the file cannot be read to its end.
     """
     bad = _NotFinite(path, layout)
     with opened(path, layout) as file:
         if layout.style == "group":
             inspection = groups.GroupInspection(file, path, layout)
             for number, dataset in enumerate(groups.samples(path, layout, found, file)):
-                inspection.config(dataset.parent, f"group '{found.keys[number]}'")
+                inspection.verify(found.keys[number], found)
                 bad.add((DATA,), np.array([number]), dataset[()][None])
         for name in sorted({name for field in layout.fields for name in field.datasets}):
             if layout.style == "group":

@@ -19,6 +19,7 @@ import math
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def write(
 
     Raises:
         RequestError: unknown task, wrong parameters, or a path that cannot be written to.
-        DataError: the disk is full or failed, or the solver missed its tolerance.
+        DataError: the disk is full or failed, a process was killed, or values are not finite.
     """
     generator = _checked(task_name, parameters, samples, resolution, seed)
     if path.is_dir():
@@ -132,6 +133,11 @@ def write(
         raise DataError(
             f"Writing {path} failed: {error.strerror or error}. Nothing was kept of it. Free some "
             "space, ask for fewer samples, or choose another data folder."
+        ) from error
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"A process that solved samples for {path} was killed, mostly for want of memory. "
+            "Nothing was kept. Free some memory, or ask for a lower resolution."
         ) from error
     finally:
         # The folder itself may be what is missing, and that error must not hide the first one.

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+import numpy.typing as npt
 import yaml
 
 from benchmarks.pdebench.checks import Inspection
@@ -34,11 +36,7 @@ class GroupInspection(Inspection):
         place = f"group '{keys[0]}'"
         self.config(first, place)
         shape = self.dataset(first, DATA, place).shape
-        grid = first.get("grid")
-        if not isinstance(grid, h5py.Group):
-            raise self.wrong(f"{place} has no coordinates", "a group 'grid' in it")
-        place = f"{place[:-1]}/grid'"
-        centres = [self.axis(grid, axis, place) for axis in self.layout.axes]
+        centres = self.centres(keys[0])
         points = tuple(map(len, centres))
         axes = ("time", *self.layout.axes, "channel")
         if len(shape) != len(axes) or shape[1:] != (*points, self.layout.channels):
@@ -55,8 +53,25 @@ class GroupInspection(Inspection):
             keys=keys,
             points=points,
             native=self.native(centres[0]),
-            times=self.times(grid, "t", f"{keys[0]}/{DATA}", shape[0]),
+            times=self.times(first["grid"], "t", f"{keys[0]}/{DATA}", shape[0]),
         )
+
+    def verify(self, key: str, found: Found) -> None:
+        """Check what reading a sample does not need: its parameters and coordinates."""
+        self.config(self.file[key], f"group '{key}'")
+        points = tuple(map(len, self.centres(key)))
+        if points != found.points:
+            raise self.wrong(
+                f"the coordinates in group '{key}' are of {' x '.join(map(str, points))} points",
+                f"{' x '.join(map(str, found.points))} as in group '{found.keys[0]}'",
+            )
+
+    def centres(self, key: str) -> list[npt.NDArray[np.float64]]:
+        """Return the coordinates of one sample, by axis."""
+        grid = self.file[key].get("grid")
+        if not isinstance(grid, h5py.Group):
+            raise self.wrong(f"group '{key}' has no coordinates", "a group 'grid' in it")
+        return [self.axis(grid, axis, f"group '{key}/grid'") for axis in self.layout.axes]
 
     def config(self, group: Any, place: str) -> None:
         """Check the parameters of one sample; a group without `config` passes."""

@@ -74,7 +74,7 @@ class Picture:
     @property
     def path(self) -> str:
         """The file, relative to the folder of figures."""
-        return f"{path_of(self.task)}.png"
+        return f"{path_of(self.task)}-{self.origin}-{self.protocol}.png"
 
 
 def pictures(
@@ -87,7 +87,9 @@ def pictures(
     sample: int = 0,
     only: Collection[str] | None = None,
 ) -> Iterator[Picture]:
-    """Yield one picture per dense task, of the setting that has most results.
+    """Yield one picture per dense task, origin of its data and protocol.
+
+    Each is of the setting that has most results.
 
     Args:
         table: All rows of the ledger.
@@ -105,9 +107,13 @@ def pictures(
     found = [cell for cell in found if only is None or cell.cell_id in only]
     seeds = () if seed is None else (seed,)
     found = chosen(found, tasks=tasks, methods=methods, seeds=seeds)
-    cells = [cell for cell in found if cell.value is not None]
-    for task in sorted({cell.task for cell in cells}):
-        picture = _picture([cell for cell in cells if cell.task == task], examples, sample)
+    boards: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in found:
+        if cell.value is not None:
+            board = (cell.task, cell.origin or "unknown", cell.config["protocol"])
+            boards.setdefault(board, []).append(cell)
+    for _, cells in sorted(boards.items()):
+        picture = _picture(cells, examples, sample)
         if picture is not None:
             yield picture
 
@@ -166,7 +172,7 @@ def _names(task: str, count: int) -> tuple[str, ...]:
 
 
 def write_figures(shown: Iterator[Picture], folder: Storage) -> list[str]:
-    """Draw pictures to PNG files, `<suite>/<task>.png`.
+    """Draw pictures to PNG files, `<suite>/<task>-<origin>-<protocol>.png`.
 
     Args:
         shown: The pictures.

@@ -161,10 +161,12 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     shown = ok[-1] if ok else attempts[-1]["attempt"]
     records = rows.filter(pc.field("attempt") == shown).to_pylist()
     first = records[0]
+    backbone = "no backbone" if first["backbone"] == "none" else first["backbone"]
     parts: list[RenderableType] = [
         Text(f"cell {cell_id}", style="bold"),
         Text(
-            f"{first['task']} · {first['method']} · {first['backbone']} · seed {first['seed']} · "
+            f"{first['task']} · {first['method']} · {backbone} · "
+            f"seed {first['seed']} · "
             f"protocol {first['protocol']} · {first['data_origin'] or 'unknown'} data"
         ),
         _attempts(rows),

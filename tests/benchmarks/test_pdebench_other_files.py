@@ -119,6 +119,22 @@ def test_verify_checks_the_parameters_of_every_group(data_root: Path) -> None:
         catalog.verify(name, data_root=data_root)
 
 
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_verify_checks_the_coordinates_of_every_group(data_root: Path, axis: str) -> None:
+    name = "pdebench/diffusion_reaction_2d"
+    path = _write(name, data_root, points=8)
+    with h5py.File(path, "a") as file:
+        coordinates = file[f"0007/grid/{axis}"][::2]
+        del file[f"0007/grid/{axis}"]
+        file[f"0007/grid/{axis}"] = coordinates
+    with pytest.raises(DataError, match="in group '0007' are of .*, expected 8 x 8 as in group"):
+        catalog.verify(name, data_root=data_root)
+    with h5py.File(path, "a") as file:
+        del file["0007/grid"]
+    with pytest.raises(DataError, match="group '0007' has no coordinates"):
+        catalog.verify(name, data_root=data_root)
+
+
 @pytest.mark.parametrize("text", ["{", "7", "sim: 3", b"\xff\xfe"])
 def test_a_configuration_that_cannot_be_understood(data_root: Path, text: Any) -> None:
     path = _write("pdebench/shallow_water", data_root, points=4)
@@ -180,7 +196,7 @@ def test_values_of_a_group_that_are_not_finite(data_root: Path) -> None:
         ("data", np.zeros((5, 8, 1), np.int32), "'data' is of type int32, expected floating"),
         ("grid/x", None, "group '0000/grid' holds 't', expected a dataset 'x'"),
         ("grid", None, "group '0000' has no coordinates, expected a group 'grid' in it"),
-        ("grid/x", np.arange(8.0), "'x' runs from 0 to 7, expected cell centres of the domain"),
+        ("grid/x", np.arange(8.0), "'0000/grid/x' runs from 0 to 7, expected cell centres of"),
     ],
 )
 def test_another_layout_of_groups(data_root: Path, name: str, values: Any, found: str) -> None:

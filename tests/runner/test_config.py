@@ -53,9 +53,9 @@ def test_shipped_grids_load_and_name_only_what_exists(name: str) -> None:
     assert set(grid.per_task) <= set(grid.tasks)
     for task in grid.tasks:
         assert catalog.get(task).task.name
-        assert set(yaml.safe_load(shipped_grids()[name].read_text())["recipe"]) <= {
-            key for key, value in grid.recipe_of(task) if value is not None
-        }
+        written = {**grid.recipe, **grid.per_task.get(task, {})}
+        settings = grid.settings_of(task).model_dump(mode="json")
+        assert {key: settings[key] for key in written} == written
     for method, options in grid.options.items():
         methods[method].Config.model_validate(options)
     for values in (grid.tasks, grid.methods, grid.seeds):

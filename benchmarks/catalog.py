@@ -37,6 +37,8 @@ __all__ = [
     "verify",
 ]
 
+_DELETE = "Delete it; it is made again when it is needed."
+
 _TASKS: Registry[Entry] = Registry("task")
 for _entry in (*pdebench.entries(), *satellite.entries()):
     _TASKS.add(_entry.task.name, _entry)
@@ -191,7 +193,7 @@ def _prepare(
 ) -> prepare.Prepared:
     mend = entry.mend(data_root, bad=True)
     if source.origin == "generated":
-        mend = "Delete it; it is made again when it is needed."
+        mend = _DELETE
     reading = entry.read(source.files, recipe, protocol, mend=mend)
     record = {
         "task": entry.task.name,
@@ -239,6 +241,5 @@ def verify(name: str, *, data_root: Path) -> list[str]:
     ]
     mend = entry.mend(data_root, bad=True)
     paths = list(sources.all_files(entry, found, data_root)) if found or not made else []
-    return [
-        line for path in dict.fromkeys([*paths, *made]) for line in entry.verify(path, mend=mend)
-    ]
+    mends = {**dict.fromkeys(paths, mend), **dict.fromkeys(made, _DELETE)}
+    return [line for path, mend in mends.items() for line in entry.verify(path, mend=mend)]

@@ -107,7 +107,7 @@ class PdeEntry(Entry):
             )
         strides = tuple(self._stride(points, recipe, path) for points in found.points)
         cut_of = first_tenth_is_test if self.problem.test == "first" else last_tenth_is_test
-        floor, floor_note = self._floor(found, pairs)
+        floor, floor_note = self._floor(found, pairs, found.points[0] // strides[0])
         return pair_up(
             Source(path=path, layout=layout, found=found, strides=strides),
             pairs,
@@ -187,9 +187,15 @@ class PdeEntry(Entry):
             check_speed(path, layout, found)
         return found
 
-    def _floor(self, found: Found, pairs: Pairs) -> tuple[float | None, str]:
-        """Return the error floor and where it comes from; it holds for the clean pairs alone."""
-        if pairs is not self.problem.clean:
+    def _floor(self, found: Found, pairs: Pairs, points: int) -> tuple[float | None, str]:
+        """Return the error floor and where it comes from; it holds for the clean pairs alone.
+
+        Args:
+            found: The file.
+            pairs: What is made of it.
+            points: Points per axis that are left of it.
+        """
+        if pairs is not self.problem.clean or (self.problem.noise and points < found.native):
             return None, ""
         if found.origin == "generated" and found.tolerance is not None:
             return found.tolerance, "tolerance of this project's solver, as stated in the file"

@@ -154,6 +154,7 @@ PROBLEMS = (
         resolution=128,
         test="last",
         floors={"": (Floor(error=2.8e-5),)},
+        noise=True,
     ),
     Problem(
         name="pdebench/compressible_ns_2d",

@@ -211,6 +211,9 @@ def test_a_damaged_generated_file(data_root: Path) -> None:
         catalog.load("pdebench/darcy", data_root=data_root, recipe=recipe)
     source.files[0].unlink()
     assert catalog.load("pdebench/darcy", data_root=data_root, recipe=recipe).origin == "generated"
+    source.files[0].write_bytes(b"")
+    with pytest.raises(DataError, match=r"found 0 bytes.*Delete it; it is made again"):
+        catalog.verify("pdebench/darcy", data_root=data_root)
 
 
 def test_a_file_in_the_data_root_goes_before_the_generator(data_root: Path) -> None:

@@ -207,3 +207,14 @@ def test_the_floor_follows_the_grid_that_was_solved_on(
     assert _load(data_root, "pdebench/diffusion_reaction_1d").floor == floor
     # The second time it comes from the prepared arrays.
     assert _load(data_root, "pdebench/diffusion_reaction_1d").floor == floor
+
+
+def test_strided_noise_has_no_floor(data_root: Path) -> None:
+    for points, floor in ((128, 6.5e-8), (64, None)):
+        data = catalog.load(
+            "pdebench/diffusion_reaction_2d",
+            data_root=data_root,
+            recipe=Recipe(samples=10, resolution=points),
+        )
+        assert data.origin == "generated"
+        assert data.floor == floor

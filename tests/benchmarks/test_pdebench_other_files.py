@@ -127,7 +127,7 @@ def test_verify_checks_the_coordinates_of_every_group(data_root: Path, axis: str
         coordinates = file[f"0007/grid/{axis}"][::2]
         del file[f"0007/grid/{axis}"]
         file[f"0007/grid/{axis}"] = coordinates
-    with pytest.raises(DataError, match="in group '0007' are of .*, expected 8 x 8 as in group"):
+    with pytest.raises(DataError, match=r"in group '0007' are of .*, expected 8 x 8 as in group"):
         catalog.verify(name, data_root=data_root)
     with h5py.File(path, "a") as file:
         del file["0007/grid"]

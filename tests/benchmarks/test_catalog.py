@@ -129,10 +129,12 @@ def test_without_files_the_samples_are_generated(name: str, data_root: Path) -> 
     data = catalog.load(name, data_root=data_root, recipe=recipe)
     assert data.origin == "generated" and data.fingerprint == source.fingerprint
     assert set(data.test.inputs.shape[2:]) == {16}
-    assert data.floor is not None and 0 < data.floor < 0.1
-    assert "solver" in data.floor_note
     with h5py.File(source.files[0]) as file:
-        assert data.floor == file.attrs["xmft_tolerance"]
+        if name == "pdebench/diffusion_reaction_2d":  # noise on 128 points, of which 16 are left
+            assert data.floor is None
+        else:
+            assert data.floor == file.attrs["xmft_tolerance"]
+            assert 0 < data.floor < 0.1 and "solver" in data.floor_note
         if name == "pdebench/advection":
             np.testing.assert_array_equal(data.test.inputs[0, 0], file["tensor"][0, 0])
         if name == "pdebench/darcy":

@@ -42,9 +42,9 @@ def test_every_cell_is_ok_and_has_its_rows(uninterrupted: Path) -> None:
     states = Ledger(uninterrupted).states()
     assert len(states) == 3
     assert {state.status for state in states.values()} == {"ok"}
-    # val and test, last and best_val, three metrics
+    # val and test, last and best_val, nine metrics
     per_cell = scores(uninterrupted).loc[:, ["val", "test"], ["last", "best_val"]]
-    assert len(per_cell) == 3 * 2 * 2 * 3
+    assert len(per_cell) == 3 * 2 * 2 * 9
 
 
 def test_nothing_is_left_behind(uninterrupted: Path) -> None:

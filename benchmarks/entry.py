@@ -158,7 +158,8 @@ class Entry(ABC):
 
     def _not_generatable(self) -> RequestError:
         return RequestError(
-            f"The data of {self.task.name} cannot be generated: xmft data fetch {self.task.name}"
+            f"The data of {self.task.name} cannot be generated. Get them with `xmft data fetch "
+            f"{self.task.name}`."
         )
 
     def mend(self, data_root: Path, *, bad: bool = False) -> str:

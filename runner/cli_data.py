@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -15,14 +14,6 @@ from xmft.errors import DataError
 app = typer.Typer(
     help="Look at, fetch, generate and check the data of tasks.", no_args_is_help=True
 )
-
-
-class Frames(Enum):
-    """Values of `--frames`."""
-
-    ends = "ends"
-    all = "all"
-
 
 Tasks = Annotated[list[str], typer.Argument(metavar="TASKS...", help="names; * and ? match")]
 
@@ -85,8 +76,9 @@ def data_generate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the samples")] = 0,
     frames: Annotated[
-        Frames, typer.Option(help="the first and last frame, or all that are released")
-    ] = Frames.ends,
+        Literal["ends", "all"],
+        typer.Option(help="the first and last frame, or all that are released"),
+    ] = "ends",
 ) -> None:
     """Compute samples with our own solvers, in the official file layout.
 
@@ -96,7 +88,7 @@ def data_generate(
     from benchmarks import catalog
 
     generation = catalog.Generation(
-        samples=samples, resolution=resolution, seed=seed, frames=frames.value
+        samples=samples, resolution=resolution, seed=seed, frames=frames
     )
     names = _named_tasks(tasks)
     for name in names:  # what cannot be generated is refused before hours of work

@@ -38,8 +38,9 @@ def solved(solve: SolveBatch, count: int, *, workers: int | None) -> Iterator[Ar
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     start = time.perf_counter()
     with _one_thread():
-        yield solve(0, device)
+        first = solve(0, device)
         left = (count - 1) * (time.perf_counter() - start)
+        yield first
         processes = min(workers or _cores(), count - 1)
         if device.type != "cpu" or processes < 2 or left < WORTH_SECONDS:
             for batch in range(1, count):

@@ -157,6 +157,8 @@ class PdeEntry(Entry):
 
     def signature(self, generation: Generation) -> str:
         """See `Entry.signature`."""
+        if not self.generatable:
+            raise self._not_generatable()
         from benchmarks.pdebench import generate
 
         return generate.signature(self.problem.name, self.parameters, **self._arguments(generation))
@@ -275,7 +277,7 @@ def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
         task=task,
         resolution=problem.resolution,
         files=(problem.file.format(**values),),
-        generatable=True,
+        generatable=problem.label.format(**values) not in problem.downloaded,
         protocols=("clean", "released"),
         problem=problem,
         values=values,

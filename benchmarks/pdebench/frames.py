@@ -90,14 +90,13 @@ def check_finite(path: Path, layout: Layout, found: Found) -> None:
             for number, dataset in enumerate(groups.samples(path, layout, found, file)):
                 inspection.verify(found.keys[number], found)
                 bad.add((DATA,), np.array([number]), dataset[()][None])
-        for name in sorted({name for field in layout.fields for name in field.datasets}):
-            if layout.style == "group":
-                break
-            dataset = file[name]
-            step = max(1, READ_BYTES // _bytes(dataset.shape[1:]))
-            for start in range(0, found.samples, step):
-                values = dataset[start : start + step]
-                bad.add((name,), np.arange(start, start + len(values)), values)
+        else:
+            for name in sorted({name for field in layout.fields for name in field.datasets}):
+                dataset = file[name]
+                step = max(1, READ_BYTES // _bytes(dataset.shape[1:]))
+                for start in range(0, found.samples, step):
+                    values = dataset[start : start + step]
+                    bad.add((name,), np.arange(start, start + len(values)), values)
     bad.check()
 
 

@@ -197,7 +197,7 @@ def _checked(
     ):
         if found < least:
             raise RequestError(f"{name} must be at least {least}; found {found}.")
-    generator.solver.coordinates(resolution)
+    generator.solver.coordinates(resolution)  # refuses points that the solver has no grid for
     return generator
 
 

@@ -52,13 +52,16 @@ class _TensorInspection(Inspection):
             for field in self.layout.fields
             for name in (field.datasets if field.framed else ())
         }
+        timed = self.layout.last_time is not None
+        expected = max(framed.values()) if timed else 1
         times = None
         for name, frames in framed.items():
-            if self.layout.last_time is not None:
+            if timed:
                 times = self.times(self.file, _TIMES, name, frames)
-            if frames != (only := 1 if self.layout.last_time is None else max(framed.values())):
+            if frames != expected:
                 raise self.wrong(
-                    f"'{name}' has {frames} frames", "one frame" if only == 1 else f"{only} frames"
+                    f"'{name}' has {frames} frames",
+                    f"{expected} frames" if timed else "one frame",
                 )
         return Found(
             origin=self.origin(),

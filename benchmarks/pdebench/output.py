@@ -58,7 +58,7 @@ class OutputFile(io.FileIO):
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[h5py.File, OutputFile]]:
-    """Open a new HDF5 file for writing; check the output after each write and at the end."""
+    """Open a new HDF5 file for writing; the end is checked here, each write by who writes."""
     with OutputFile(path, "w+") as output:
         with h5py.File(output, "w") as file:
             yield file, output

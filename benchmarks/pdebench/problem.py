@@ -82,6 +82,7 @@ class Problem:
         test: Which tenth of the file is for the test, under both protocols.
         loss: See `Task.loss`.
         floors: Known error floors by label.
+        downloaded: Labels of the variants that our solver cannot make.
         noise: The initial field is drawn cell by cell: on fewer points than were solved on it does
             not tell the solution, and no floor is known.
         moves: The solution is the initial field moved at the speed `beta`, see `speed`.
@@ -103,6 +104,7 @@ class Problem:
     test: Literal["first", "last"]
     loss: str = "nrmse"
     floors: Mapping[str, tuple[Floor, ...]]
+    downloaded: tuple[str, ...] = ()
     noise: bool = False
     moves: bool = False
     version: int = 1

@@ -178,5 +178,7 @@ PROBLEMS = (
             ),
             "M1.0_Eta0.01_Zeta0.01": (Floor(error=1.26e-2, points=128),),
         },
+        # Shocks in two dimensions.
+        downloaded=("M0.1_Eta1e-08_Zeta1e-08", "M1.0_Eta1e-08_Zeta1e-08"),
     ),
 )

@@ -1,11 +1,13 @@
-"""The target embedder: fields of another modality to the token sequence a transformer reads."""
+"""Target embedders: fields of another modality to the token sequence a transformer reads."""
 
 from __future__ import annotations
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from xmft.errors import RequestError
 
@@ -49,15 +51,30 @@ def from_patches(
     return x.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
-class PatchEmbedder(nn.Module):
+def resize(x: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Tensor:
+    """Resize fields or images, bilinear; what is shrunk is averaged, not sampled."""
+    if tuple(x.shape[2:]) == size:
+        return x
+    return functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+class TargetEmbedder(nn.Module):
+    """From standardised fields `[n, channels, *grid]` to token features `[n, tokens, width]`.
+
+    Attributes:
+        side: Patch side, in points of what is cut into patches.
+        tokens: Length of the token sequence.
+    """
+
+    side: int
+    tokens: int
+
+
+class PatchEmbedder(TargetEmbedder):
     """Linear patches + LayerNorm + learned positions (ORCA's embedder, one and two axes).
 
     A linear map of non-overlapping patches is the convolution with kernel = stride of the
     public implementations. Two-dimensional patches become tokens in row-major order.
-
-    Attributes:
-        side: Patch side in grid points.
-        tokens: Length of the token sequence.
     """
 
     def __init__(
@@ -100,3 +117,54 @@ class PatchEmbedder(nn.Module):
         """Embed standardised fields `[n, channels, *grid]`."""
         embedded: Tensor = self.norm(self.project(to_patches(x, self.side)))
         return embedded + self.positions
+
+
+class ImageEmbedder(TargetEmbedder):
+    """Fields resized to the encoder's image size, then its patch projection and LayerNorm.
+
+    ORCA's embedder of two axes for Swin. The projection starts from the pretrained one: its three
+    input channels are repeated over the C of the task and scaled by 3 / C, so that the tokens keep
+    their size however many there are. The public code repeats without scaling (ORCA), or draws the
+    projection anew (RECRAFT).
+    """
+
+    positions: nn.Parameter | None
+
+    def __init__(
+        self,
+        channels: int,
+        image: tuple[int, int],
+        *,
+        projection: nn.Conv2d,
+        norm: nn.LayerNorm,
+        positions: Float[Tensor, "1 tokens width"] | None,
+    ) -> None:
+        """Build.
+
+        Args:
+            channels: Channels of one input.
+            image: Height and width of the images that the encoder was pretrained on.
+            projection: Patch projection to start from; kernel and stride are the patch.
+            norm: LayerNorm to start from; copied.
+            positions: Position features to start from, if the encoder has any; copied.
+        """
+        super().__init__()
+        self.image = image
+        self.side = projection.kernel_size[0]
+        self.tokens = math.prod(length // self.side for length in image)
+        known, width = projection.in_channels, projection.out_channels
+        self.project = nn.Conv2d(channels, width, self.side, stride=self.side)
+        with torch.no_grad():
+            repeated = projection.weight[:, torch.arange(channels) % known]
+            self.project.weight.copy_(repeated * (known / channels))
+            if self.project.bias is not None and projection.bias is not None:
+                self.project.bias.copy_(projection.bias)
+        self.norm = nn.LayerNorm(width, eps=norm.eps)
+        self.norm.load_state_dict(norm.state_dict())
+        self.positions = None if positions is None else nn.Parameter(positions.detach().clone())
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n tokens width"]:
+        """Embed standardised fields; tokens run row-major over the resized image."""
+        patches = self.project(resize(x, self.image))
+        embedded: Tensor = self.norm(patches.flatten(2).transpose(1, 2))
+        return embedded if self.positions is None else embedded + self.positions

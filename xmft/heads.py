@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from xmft.embedders import from_patches
 
@@ -11,8 +12,7 @@ from xmft.embedders import from_patches
 class PatchHead(nn.Module):
     """Dense head: every token writes the patch it stands for, by one learned linear map.
 
-    The published dense heads have no parameters (means over hidden units); this one starts near
-    zero, so that the untrained model predicts the training mean.
+    It starts near zero, so that the untrained model predicts the training mean.
     """
 
     def __init__(self, width: int, side: int, shape: tuple[int, ...]) -> None:
@@ -27,6 +27,68 @@ class PatchHead(nn.Module):
     def forward(self, tokens: Float[Tensor, "n tokens width"]) -> Tensor:
         """Return fields `[n, channels, *grid]`."""
         return from_patches(self.project(tokens), self.side, self.shape)
+
+
+class UnitMeansHead(nn.Module):
+    """Published dense head of text encoders: means over hidden units, no parameters.
+
+    The hidden units of a token are cut into as many bins as its patch has values, and each value
+    is the mean of a bin (adaptive average pooling over the hidden axis). ORCA (arXiv 2302.05738),
+    on one axis; on two the values of a patch are in row-major order, as `to_patches` has them.
+    """
+
+    def __init__(self, side: int, shape: tuple[int, ...]) -> None:
+        """Build for outputs of `shape` = `(channels, *grid)` cut into patches of `side`."""
+        super().__init__()
+        self.side = side
+        self.shape = shape
+        self.values = shape[0] * side ** (len(shape) - 1)
+
+    def forward(self, tokens: Float[Tensor, "n tokens width"]) -> Tensor:
+        """Return fields `[n, channels, *grid]`."""
+        values = functional.adaptive_avg_pool1d(tokens, self.values)
+        return from_patches(values, self.side, self.shape)
+
+
+class ImageHead(nn.Module):
+    """Dense head of vision encoders: tokens write the patches of an image, pooled to the grid.
+
+    One learned linear map (a 1x1 convolution and a pixel shuffle), then adaptive average pooling.
+    The published head draws the three channels of the decoder that the encoder is pretrained with
+    and pools those too (ORCA, arXiv 2302.05738): one output is their mean, four are c0,
+    (c0 + c1) / 2, (c1 + c2) / 2 and c2, fields in a space of three dimensions.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        side: int,
+        image: tuple[int, int],
+        shape: tuple[int, ...],
+        *,
+        channels: int | None = None,
+    ) -> None:
+        """Build.
+
+        Args:
+            width: Size of an encoded token.
+            side: Side of the square of pixels that a token stands for.
+            image: Height and width of the image.
+            shape: Channels and grid of one output.
+            channels: Channels of the image; None: those of the output.
+        """
+        super().__init__()
+        self.shape = shape
+        self.draw = PatchHead(width, side, (channels or shape[0], *image))
+
+    def forward(self, tokens: Float[Tensor, "n tokens width"]) -> Tensor:
+        """Return fields `[n, channels, height, width]`."""
+        channels, height, width = self.shape
+        fields = functional.adaptive_avg_pool2d(self.draw(tokens), (height, width))
+        if fields.shape[1] == channels:
+            return fields
+        last = functional.adaptive_avg_pool1d(fields.flatten(2).transpose(1, 2), channels)
+        return last.transpose(1, 2).unflatten(2, (height, width))
 
 
 class ClassHead(nn.Module):

@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xmft.backbones import Backbone
-from xmft.embedders import PatchEmbedder
 from xmft.errors import DataError
-from xmft.heads import ClassHead, PatchHead
+from xmft.heads import ClassHead
 from xmft.task import Recipe, TaskData
 
 # Statistics of memory-mapped arrays are taken block by block.
@@ -75,22 +74,25 @@ class CrossModalModel(StandardisedModel):
     """
 
     def __init__(self, backbone: Backbone, data: TaskData, recipe: Recipe) -> None:
+        """Build.
+
+        Raises:
+            DataError: labels are not those of the task's classes.
+            RequestError: the backbone cannot read inputs of this shape.
+        """
         super().__init__(data)
         task, train = data.task, data.train
-        self.embedder = PatchEmbedder(
-            train.inputs.shape[1:],
-            max_tokens=recipe.max_tokens,
-            positions=backbone.positions,
-            norm=backbone.norm,
+        self.embedder = backbone.target_embedder(
+            train.inputs.shape[1:], max_tokens=recipe.max_tokens
         )
         self.encoder = backbone.encoder
         self.head: nn.Module
         if task.kind == "dense":
-            self.head = PatchHead(backbone.width, self.embedder.side, train.targets.shape[1:])
+            self.head = backbone.dense_head(
+                self.embedder, train.targets.shape[1:], kind=recipe.dense_head
+            )
         else:
-            if task.classes is None:
-                raise DataError(f"{task.name}: a classification task must say how many classes.")
-            self.head = ClassHead(backbone.width, task.classes)
+            self.head = ClassHead(backbone.encoded_width, _classes(data))
 
     def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
         """Return the target token features phi(x) of inputs in physical units."""
@@ -116,6 +118,32 @@ class OperatorModel(StandardisedModel):
     def forward(self, inputs: Tensor) -> Tensor:
         """Predict fields in physical units."""
         return self.physical(self.operator(self.standardised(inputs)))
+
+
+def _classes(data: TaskData) -> int:
+    """Return the number of classes, after a look at the labels.
+
+    Raises:
+        DataError: the task does not say it, or a label is none of them.
+    """
+    task = data.task
+    if task.classes is None:
+        raise DataError(f"{task.name}: a {task.kind} task must say how many classes.")
+    for name, split in (("training", data.train), ("validation", data.val), ("test", data.test)):
+        low, high = split.targets.min(), split.targets.max()
+        if task.kind == "multilabel":
+            if split.targets.shape[1:] != (task.classes,) or low < 0 or high > 1:
+                raise DataError(
+                    f"{task.name}: {name} targets have the shape {split.targets.shape} and values "
+                    f"from {low:g} to {high:g}, but must be 0 or 1 for each of {task.classes} "
+                    "labels. Check the task's data files."
+                )
+        elif low < 0 or high >= task.classes:
+            raise DataError(
+                f"{task.name}: {name} labels run from {low} to {high}, but the task has the "
+                f"classes 0 to {task.classes - 1}. Check the task's data files."
+            )
+    return task.classes
 
 
 def training_mean(targets: np.ndarray) -> Tensor:

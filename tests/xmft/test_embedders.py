@@ -2,8 +2,16 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from xmft.embedders import PatchEmbedder, from_patches, patch_size, to_patches
+from xmft.embedders import (
+    ImageEmbedder,
+    PatchEmbedder,
+    from_patches,
+    patch_size,
+    resize,
+    to_patches,
+)
 from xmft.errors import RequestError
 
 
@@ -120,3 +128,71 @@ def test_the_projection_starts_as_xavier_with_gain_root_two() -> None:
 def test_more_tokens_than_positions_are_refused() -> None:
     with pytest.raises(RequestError, match=r"64 tokens, but the encoder has 32 positions.*32"):
         PatchEmbedder((1, 64), max_tokens=64, positions=torch.zeros(32, 4), norm=nn.LayerNorm(4))
+
+
+def images(channels: int, positions: Tensor | None = None) -> tuple[ImageEmbedder, nn.Conv2d]:
+    torch.manual_seed(0)
+    projection, norm = nn.Conv2d(3, 16, 4, stride=4), nn.LayerNorm(16, eps=1e-3)
+    nn.init.normal_(norm.weight)
+    embedder = ImageEmbedder(
+        channels, (16, 24), projection=projection, norm=norm, positions=positions
+    )
+    assert torch.equal(embedder.norm.weight, norm.weight) and embedder.norm.eps == 1e-3
+    return embedder, projection
+
+
+def test_three_channels_start_from_the_pretrained_projection() -> None:
+    embedder, projection = images(3)
+    assert (embedder.tokens, embedder.side) == (24, 4)
+    x = sample(2, 3, 16, 24)
+    expected = embedder.norm(projection(x).flatten(2).transpose(1, 2))
+    torch.testing.assert_close(embedder(x), expected)
+    positions = sample(1, 24, 16)
+    placed, _ = images(3, positions)
+    torch.testing.assert_close(placed(x), expected + positions)
+
+
+@pytest.mark.parametrize("channels", [6, 57])
+def test_repeated_channels_give_the_same_tokens(channels: int) -> None:
+    embedder, projection = images(channels)
+    x = sample(2, 3, 16, 24)
+    torch.testing.assert_close(
+        embedder.project(x.repeat(1, channels // 3, 1, 1)), projection(x), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_a_grey_field_keeps_about_its_size(channels: int) -> None:
+    torch.manual_seed(0)
+    # A pretrained projection that treats the channels alike.
+    embedder, projection = images(channels)
+    with torch.no_grad():
+        projection.weight.copy_(projection.weight[:, :1].expand(-1, 3, -1, -1))
+    embedder = ImageEmbedder(
+        channels, (16, 24), projection=projection, norm=nn.LayerNorm(16), positions=None
+    )
+    x = sample(2, 1, 16, 24)
+    torch.testing.assert_close(
+        embedder.project(x.expand(-1, channels, -1, -1)),
+        projection(x.expand(-1, 3, -1, -1)),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_enlarging_is_bilinear() -> None:
+    x = sample(2, 3, 7, 9)
+    expected = functional.interpolate(x, (16, 24), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(resize(x, (16, 24)), expected, rtol=1e-5, atol=1e-5)
+    assert resize(x, (7, 9)) is x
+
+
+def test_shrinking_averages() -> None:
+    # Every second row is missed by sampling at a quarter of the points.
+    stripes = torch.tensor([1.0, -1.0]).repeat(32)[None, None, :, None].expand(1, 1, 64, 64)
+    inner = resize(stripes, (16, 16))[:, :, 1:-1]
+    assert inner.abs().max() < 0.01
+    # Nothing is lost: the mean stays, and so does a slope.
+    slope = torch.linspace(-1, 1, 64)[None, None, None].expand(1, 1, 64, 64)
+    small = resize(slope, (16, 16))[0, 0, 0, 2:-2]
+    torch.testing.assert_close(small, slope[0, 0, 0].view(16, 4).mean(dim=1)[2:-2])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,54 @@ def test_a_classification_task_needs_a_number_of_classes(
     nameless = replace(class_data, task=replace(class_data.task, classes=None))
     with pytest.raises(DataError, match="must say how many classes"):
         make(nameless, recipe)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_out_of_range_are_refused(
+    label: int, split: str, class_data: TaskData, recipe: Recipe
+) -> None:
+    good: Split = getattr(class_data, split)
+    targets = good.targets.copy()
+    targets[4] = label
+    wrong = {split: Split(inputs=good.inputs, targets=targets)}
+    found = f"from {min(label, 0)} to {max(label, 2)}, but the task has the classes 0 to 2"
+    with pytest.raises(DataError, match=found):
+        make(replace(class_data, **wrong), recipe)
+
+
+@pytest.mark.parametrize("wrong", [[[0.0, 2.0, 1.0]], [[-1.0, 0.0, 1.0]], [[0.0, 1.0]], [1.0]])
+def test_several_labels_are_zeros_and_ones(
+    wrong: list[Any], class_data: TaskData, recipe: Recipe
+) -> None:
+    task = replace(class_data.task, kind="multilabel")
+
+    def of(targets: list[Any]) -> TaskData:
+        inputs = class_data.train.inputs[:4]
+        split = Split(inputs=inputs, targets=np.tile(np.array(targets, dtype=np.float32).T, 4).T)
+        return replace(class_data, task=task, train=split, val=split, test=split)
+
+    data = of([[0.0, 1.0, 1.0]])
+    assert make(data, recipe)(torch.from_numpy(data.train.inputs)).shape == (4, 3)
+    with pytest.raises(DataError, match=r"training targets have the shape .* for each of 3 labels"):
+        make(of(wrong), recipe)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_published_head_has_no_parameters(
+    channels: int, dense_data: TaskData, recipe: Recipe
+) -> None:
+    targets = np.repeat(dense_data.train.targets, channels, axis=1)
+    data = with_train(dense_data, dense_data.train.inputs, targets)
+    model = make(data, recipe.model_copy(update={"dense_head": "published"}))
+    assert not list(model.head.parameters())
+    x = torch.from_numpy(dense_data.train.inputs)
+    output = (model(x) - model.output_offset) / model.output_scale
+    # 8 tokens of 32 hidden units stand for 4 points each, in every channel.
+    tokens = model.encoder(model.embed(x))
+    bins = tokens.unflatten(2, (channels, 4, -1)).mean(dim=4)
+    expected = bins.permute(0, 2, 1, 3).flatten(2)
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_second_model_shares_no_parameters(dense_data: TaskData, recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""Naive fine-tuning, and the same from random weights."""
+"""Naive fine-tuning, the same from random weights, and the same with the encoder frozen."""
 
 from __future__ import annotations
 
@@ -27,3 +27,19 @@ class Scratch(NaiveFineTuning):
     version = 1
     title = "the same architecture from random weights"
     pretrained = False
+
+
+@methods.register("fpt")
+class FrozenPretrained(NaiveFineTuning):
+    """Fine-tune embedder, head and the encoder's LayerNorms; attention and MLPs stay as they are.
+
+    The frozen pretrained transformer of Lu et al. (arXiv 2103.05247), a baseline of the ORCA paper.
+    """
+
+    name = "fpt"
+    version = 1
+    title = "frozen pretrained transformer: of the encoder, only the LayerNorms learn"
+
+    def stages(self, context: Context) -> list[Stage]:
+        """Return target fitting of all but the frozen weights."""
+        return [fitting_stage(context, trains=("embedder", "encoder:norms", "head"))]

@@ -1,0 +1,49 @@
+"""A backbone by its name."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from dataclasses import replace
+
+from xmft.backbones import swin, text
+from xmft.backbones.backbone import Backbone
+from xmft.checkpoints import read_encoder, tokenizer_of
+from xmft.seeding import seed_everything
+from xmft.weights import weights_fingerprint
+
+
+def load_backbone(
+    name: str, *, layers: int | None = None, pretrained: bool = True, seed: int = 0
+) -> Backbone:
+    """Return a trainable copy of a backbone; the files are read once per process.
+
+    Args:
+        name: A name of `NAMED`, a hub id or a folder of a sequence encoder or a Swin.
+        layers: Encoder layers kept, from the bottom; None keeps all.
+        pretrained: False draws the same architecture at random, all of it that a target starts
+            from.
+        seed: Seed of that draw.
+
+    Raises:
+        RequestError: the backbone is unknown, has no weights, or weights and architecture are
+            not ones that can be used.
+    """
+    backbone = copy.deepcopy(_pristine(name))
+    if layers is not None:
+        backbone.keep_layers(layers)
+    if not pretrained:
+        seed_everything("backbone", seed)
+        backbone.draw_at_random()
+        return replace(backbone, fingerprint=f"{backbone.fingerprint}-random-{seed}")
+    return backbone
+
+
+@functools.lru_cache(maxsize=2)
+def _pristine(name: str) -> Backbone:
+    """Read a backbone once per process; callers get copies."""
+    fingerprint = weights_fingerprint(name)
+    body = read_encoder(name)
+    if body.config.model_type == "swin":
+        return swin.take_apart(body, name, fingerprint)
+    return text.take_apart(body, name, fingerprint, tokenizer_of(name))

@@ -1,0 +1,166 @@
+"""Swin transformers: encoders of images whose tokens merge from stage to stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from xmft.backbones.backbone import Backbone
+from xmft.embedders import ImageEmbedder, TargetEmbedder, resize
+from xmft.errors import RequestError
+from xmft.heads import ImageHead
+from xmft.task import DenseHead
+from xmft.weights import Modality
+
+# Of ImageNet, red green blue; what the released checkpoints were trained with.
+_PIXEL_MEAN = (0.485, 0.456, 0.406)
+_PIXEL_SPREAD = (0.229, 0.224, 0.225)
+
+
+class SwinEncoder(nn.Module):
+    """All stages and the last LayerNorm: patch features in, features of merged patches out.
+
+    In training mode random depth is that of the checkpoint (0.1 in the published setting).
+    """
+
+    def __init__(self, body: nn.Module, norm: nn.LayerNorm, grid: tuple[int, int]) -> None:
+        """Take the stages `body`, their last norm and the grid of the patches that come in."""
+        super().__init__()
+        self.body = body
+        self.norm = norm
+        self.grid = grid
+
+    def forward(self, tokens: Float[Tensor, "n t width"]) -> Float[Tensor, "n merged encoded"]:
+        """Encode patch features, row-major over the grid; so are those that come out."""
+        encoded: Tensor = self.norm(self.body(tokens, self.grid).last_hidden_state)
+        return encoded
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionBackbone(Backbone):
+    """A Swin; targets of two axes are resized to its image size.
+
+    Attributes:
+        image: Height and width of the images that it reads.
+        merged: Side of the square of pixels that an encoded token stands for.
+    """
+
+    modality: ClassVar[Modality] = "vision"
+
+    image: tuple[int, int]
+    merged: int
+
+    @property
+    def encoded_width(self) -> int:
+        """Size of a token feature that leaves the last stage."""
+        return int(self._swin.norm.normalized_shape[0])
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks in all stages."""
+        return sum(len(stage.blocks) for stage in self._swin.body.layers)
+
+    @property
+    def _swin(self) -> Any:
+        return self.encoder
+
+    @property
+    def _embeddings(self) -> Any:
+        return self.source_embedder
+
+    def embed_source(self, inputs: UInt8[Tensor, "n 3 height width"]) -> Float[Tensor, "n t width"]:
+        """Resize and normalise images, then embed them with the pretrained embedding."""
+        mean, spread = (
+            torch.tensor(values, device=inputs.device).view(3, 1, 1)
+            for values in (_PIXEL_MEAN, _PIXEL_SPREAD)
+        )
+        pixels = (resize(inputs.float() / 255, self.image) - mean) / spread
+        features: Tensor = self.source_embedder(pixels)[0]
+        return features
+
+    def target_embedder(self, shape: tuple[int, ...], *, max_tokens: int) -> ImageEmbedder:
+        """Return an embedder with the pretrained patch projection and LayerNorm.
+
+        The sequence is as long as the image has patches, whatever `max_tokens` says.
+
+        Raises:
+            RequestError: the inputs have one axis.
+        """
+        if len(shape) != 3:
+            raise RequestError(
+                f"Backbone '{self.id}' reads images, but the inputs of the task have one axis "
+                f"({shape[0]} channels, {shape[1]} points). Choose a text encoder for this task, "
+                "such as minilm or roberta-base, with --set backbone=NAME or per_task."
+            )
+        return ImageEmbedder(
+            shape[0],
+            self.image,
+            projection=self._embeddings.patch_embeddings.projection,
+            norm=self.norm,
+            positions=self._embeddings.position_embeddings,
+        )
+
+    def dense_head(
+        self, embedder: TargetEmbedder, shape: tuple[int, ...], *, kind: DenseHead
+    ) -> ImageHead:
+        """Return a head in which every token writes the square of pixels that it stands for.
+
+        The published one draws as many channels as the encoder was pretrained with.
+        """
+        drawn = self._embeddings.patch_embeddings.projection.in_channels
+        return ImageHead(
+            self.encoded_width,
+            self.merged,
+            self.image,
+            shape,
+            channels=drawn if kind == "published" else None,
+        )
+
+    def keep_layers(self, count: int) -> None:
+        """Refuse: after fewer stages tokens have another width than the last LayerNorm."""
+        raise RequestError(
+            f"layers={count}, but backbone '{self.id}' is a Swin, whose stages belong together. "
+            "Leave layers out (null)."
+        )
+
+    def draw_at_random(self) -> None:
+        """Draw encoder and patch embedding as the architecture does."""
+        draw = self._swin.body._init_weights
+        self.encoder.apply(draw)
+        self.source_embedder.apply(draw)
+
+
+def take_apart(body: Any, name: str, fingerprint: str) -> VisionBackbone:
+    """Make a backbone of a Swin that transformers has read.
+
+    Raises:
+        RequestError: images of its size cannot be cut evenly, or do not have three channels.
+    """
+    embeddings = body.embeddings
+    height, width = _pair(body.config.image_size)
+    patch, _ = _pair(body.config.patch_size)
+    merged = patch * 2 ** (len(body.config.depths) - 1)
+    if height % merged or width % merged or body.config.num_channels != 3:
+        raise RequestError(
+            f"Backbone '{name}' reads images of {height} x {width} with "
+            f"{body.config.num_channels} channels; a Swin is used here if it reads three channels "
+            f"on a grid that its patches and stages cut evenly, by {merged}."
+        )
+    return VisionBackbone(
+        id=name,
+        fingerprint=fingerprint,
+        source_embedder=embeddings.eval().requires_grad_(False),
+        encoder=SwinEncoder(body.encoder, body.layernorm, embeddings.patch_grid),
+        norm=embeddings.norm,
+        image=(height, width),
+        merged=merged,
+    )
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    first, second = (size, size) if isinstance(size, int) else size
+    return int(first), int(second)

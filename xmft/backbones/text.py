@@ -1,0 +1,165 @@
+"""Encoders of token sequences: BERT, RoBERTa, MiniLM and all that take inputs_embeds."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from xmft.backbones.backbone import Backbone
+from xmft.checkpoints import Tokenize, not_an_encoder
+from xmft.embedders import PatchEmbedder, TargetEmbedder
+from xmft.errors import RequestError
+from xmft.heads import PatchHead, UnitMeansHead
+from xmft.task import DenseHead
+from xmft.weights import Modality
+
+
+class SequenceEncoder(nn.Module):
+    """The transformer body: token features in, token features out, no embedding of its own."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, tokens: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
+        """Encode token features; every token attends to every token."""
+        encoded: Tensor = self.body(inputs_embeds=tokens).last_hidden_state
+        return encoded
+
+
+class _PassThrough(nn.Module):
+    """Stands where the body's own embedding was: the target embedder has done its work."""
+
+    def forward(self, inputs_embeds: Tensor, **_: Any) -> Tensor:
+        return inputs_embeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextBackbone(Backbone):
+    """An encoder of token sequences; targets are cut into patches that become its tokens.
+
+    Attributes:
+        positions: The pretrained position table `[longest, d]`, first usable row first.
+        tokenize: Text to token ids, without special tokens; reads the tokenizer at its first call.
+    """
+
+    modality: ClassVar[Modality] = "text"
+
+    positions: Float[Tensor, "longest d"]
+    tokenize: Tokenize
+
+    @property
+    def encoded_width(self) -> int:
+        """Size of a token feature that leaves the encoder: that of one that enters it."""
+        return self.width
+
+    @property
+    def layers(self) -> int:
+        """Number of encoder layers."""
+        return len(_blocks(self._body, self.id))
+
+    @property
+    def _body(self) -> Any:
+        return self.encoder.body
+
+    def embed_source(self, inputs: Int[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
+        """Embed token ids with the pretrained embedding.
+
+        Raises:
+            RequestError: the sequences are longer than the position table.
+        """
+        if inputs.shape[1] > len(self.positions):
+            raise RequestError(
+                f"The source has sequences of {inputs.shape[1]} tokens, but backbone '{self.id}' "
+                f"has {len(self.positions)} positions. Lower source.tokens."
+            )
+        features: Tensor = self.source_embedder(input_ids=inputs)
+        return features
+
+    def target_embedder(self, shape: tuple[int, ...], *, max_tokens: int) -> PatchEmbedder:
+        """Return an embedder of patches with the pretrained positions and LayerNorm."""
+        return PatchEmbedder(shape, max_tokens=max_tokens, positions=self.positions, norm=self.norm)
+
+    def dense_head(
+        self, embedder: TargetEmbedder, shape: tuple[int, ...], *, kind: DenseHead
+    ) -> nn.Module:
+        """Return a head in which every token writes the patch that it stands for."""
+        if kind == "published":
+            return UnitMeansHead(embedder.side, shape)
+        return PatchHead(self.width, embedder.side, shape)
+
+    def keep_layers(self, count: int) -> None:
+        """Cut the encoder to its lowest layers, in place."""
+        if count > self.layers:
+            raise RequestError(
+                f"layers={count}, but backbone '{self.id}' has {self.layers} layers."
+            )
+        del _blocks(self._body, self.id)[count:]
+        self._body.config.num_hidden_layers = count
+
+    def draw_at_random(self) -> None:
+        """Draw encoder and positions as the architecture does; the LayerNorm starts as (1, 0)."""
+        body = self._body
+        body.apply(body._init_weights)
+        nn.init.normal_(self.positions, std=body.config.initializer_range)
+        self.norm.reset_parameters()
+
+
+def take_apart(body: Any, name: str, fingerprint: str, tokenize: Tokenize) -> TextBackbone:
+    """Make a backbone of a model that transformers has read.
+
+    Raises:
+        RequestError: it is no sequence encoder.
+    """
+    embeddings = getattr(body, "embeddings", None)
+    takes = inspect.signature(body.forward).parameters
+    if (
+        not isinstance(embeddings, nn.Module)
+        or "inputs_embeds" not in takes
+        or getattr(body, "is_decoder", False)
+    ):
+        raise not_an_encoder(name, type(body).__name__)
+    body.embeddings = _PassThrough()
+    if hasattr(body, "pooler"):
+        body.pooler = None
+    positions, norm = _positions_and_norm(embeddings, body.config)
+    return TextBackbone(
+        id=name,
+        fingerprint=fingerprint,
+        source_embedder=embeddings.eval().requires_grad_(False),
+        encoder=SequenceEncoder(body),
+        positions=positions,
+        norm=norm,
+        tokenize=tokenize,
+    )
+
+
+def _blocks(body: nn.Module, name: str) -> nn.ModuleList:
+    """Find the stack of encoder layers: the module list as long as the configuration says."""
+    wanted = body.config.num_hidden_layers  # type: ignore[union-attr]
+    for module in body.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == wanted:
+            return module
+    raise RequestError(f"Backbone '{name}' has no list of {wanted} encoder layers.")
+
+
+def _positions_and_norm(embeddings: nn.Module, config: Any) -> tuple[Tensor, nn.LayerNorm]:
+    """Take the position table and LayerNorm out of an embedding, or make neutral ones."""
+    table = getattr(embeddings, "position_embeddings", None)
+    if isinstance(table, nn.Embedding):
+        # RoBERTa counts positions from padding_idx + 1.
+        first = 0 if table.padding_idx is None else table.padding_idx + 1
+        positions = table.weight[first:].detach().clone()
+    else:
+        # Encoders with rotary positions add none here.
+        positions = torch.zeros(config.max_position_embeddings, config.hidden_size)
+    for module in embeddings.modules():
+        if isinstance(module, nn.LayerNorm) and module.bias is not None:
+            return positions, copy.deepcopy(module)
+    return positions, nn.LayerNorm(config.hidden_size)

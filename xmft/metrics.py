@@ -62,9 +62,25 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Float[Tensor, " n"]:
     return functional.cross_entropy(logits, labels, reduction="none")
 
 
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Float[Tensor, " n"]:
+    """Binary cross-entropy of each sample, mean over its labels, natural logarithm."""
+    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return each.mean(dim=1)
+
+
 def error_pct(logits: Tensor, labels: Tensor) -> Float[Tensor, " n"]:
     """0-1 error in percent: 100 where the largest logit is not the label's."""
     return (logits.argmax(dim=1) != labels).to(torch.float32) * 100
+
+
+def label_error_pct(logits: Tensor, targets: Tensor) -> Float[Tensor, " n"]:
+    """Share of wrong labels of each sample in percent; a label is given where its logit is above 0.
+
+    Args:
+        logits: `[n, labels]`.
+        targets: `[n, labels]` of 0 and 1.
+    """
+    return ((logits > 0) != (targets > 0)).to(torch.float32).mean(dim=1) * 100
 
 
 def peak_error(prediction: Tensor, target: Tensor) -> Float[Tensor, "n channels"]:
@@ -163,7 +179,7 @@ class Metric:
 
 
 losses: Registry[PerSample] = Registry("loss")
-for _function in (nrmse, rmse, cross_entropy):
+for _function in (nrmse, rmse, cross_entropy, binary_cross_entropy):
     losses.add(_function.__name__, _function)
 
 metrics: Registry[Metric] = Registry("metric")
@@ -199,3 +215,4 @@ _add("brmse", boundary_rmse)
 for _band, (_first, _end) in _BANDS.items():
     _add(f"frmse_{_band}", error_spectrum, finish=partial(band_error, first=_first, end=_end))
 _add("error_pct", error_pct)
+_add("label_error_pct", label_error_pct)

@@ -48,7 +48,7 @@ def pseudo_labels(
     if distinct < clusters:
         raise DataError(
             f"The targets hold {distinct} distinct samples, too few for {clusters} pseudo-label "
-            "classes. Use more samples or fewer clusters."
+            "classes. Use more samples, or fewer classes (the method's option 'clusters')."
         )
     if clusters == 1:
         return np.zeros(len(targets), dtype=np.int64)

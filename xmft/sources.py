@@ -1,15 +1,16 @@
-"""Source proxies: what the backbone was pretrained on, in small, with labels.
+"""A source proxy under one backbone: its samples, their features and a predictor of their labels.
 
 Alignment needs features of the source modality and, for RECRAFT, a predictor of its labels.
-Both depend on the backbone and the proxy alone, so they are computed once and kept on disk.
+All of it depends on the backbone and the proxy alone, so it is computed once and kept on disk.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,31 +18,23 @@ from typing import Any
 import torch
 from filelock import FileLock
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from xmft.backbones import Backbone
-from xmft.errors import DataError
-from xmft.registry import Registry
-from xmft.source_predictor import (
-    PredictorConfig,
-    SourcePredictor,
-    SourceSequences,
-    train_predictor,
+from xmft.proxies import (
+    PROXIES,
+    SourceConfig,
+    SourceSamples,
+    check_modality,
+    proxy_identity,
 )
-from xmft.stdlib_docs import stdlib_passages
+from xmft.proxies.proxy import checked
+from xmft.source_predictor import PredictorConfig, SourcePredictor, train_predictor
 
-_VERSION = 3
+__all__ = ["Source", "SourceConfig", "SourceFeatures", "SourceSamples", "proxy_identity"]
+
+_VERSION = 4
 _FORWARD_BATCH = 64
-
-
-class SourceConfig(BaseModel):
-    """How much of the proxy is used."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    samples: int = Field(5000, ge=16, description="source sequences used for alignment")
-    tokens: int = Field(32, ge=2, description="length of a source sequence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,70 +52,15 @@ class SourceFeatures:
     classes: int
 
 
-def _stdlib_docs(backbone: Backbone, config: SourceConfig) -> SourceSequences:
-    # A passage shorter than the window is dropped: without padding no mask is needed, and the
-    # features are those of full windows only.
-    passages = stdlib_passages(limit=3 * config.samples)
-    windows: list[list[int]] = []
-    labels: list[int] = []
-    for ids, label in zip(backbone.tokenize(list(passages.texts)), passages.labels, strict=True):
-        if len(ids) >= config.tokens and len(windows) < config.samples:
-            windows.append(ids[: config.tokens])
-            labels.append(int(label))
-    if len(windows) < 16:
-        raise DataError(
-            f"stdlib-docs gave {len(windows)} passages of {config.tokens} tokens; at least 16 "
-            "are needed. Lower source.tokens."
-        )
-    return SourceSequences(
-        ids=torch.tensor(windows),
-        labels=torch.tensor(labels),
-        classes=len(passages.classes),
-        fingerprint=passages.fingerprint,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proxy:
-    """A source modality.
-
-    Attributes:
-        version: What its content depends on beside its name; part of the cell id.
-        sequences: Makes labelled token sequences in the backbone's own vocabulary.
-    """
-
-    version: str
-    sequences: Callable[[Backbone, SourceConfig], SourceSequences]
-
-
-PROXIES: Registry[Proxy] = Registry("source proxy")
-PROXIES.add(
-    "stdlib-docs",
-    Proxy(
-        version=f"{platform.python_implementation()}-{platform.python_version()}",
-        sequences=_stdlib_docs,
-    ),
-)
-
-
-def proxy_identity(name: str) -> str:
-    """Return name and version of a proxy, as they stand in a cell.
-
-    Raises:
-        RequestError: unknown proxy.
-    """
-    return f"{name}@{PROXIES[name].version}"
-
-
-def proxy_name(identity: str | None) -> str:
-    """Return the name in what `proxy_identity` made; empty for methods without a source."""
-    return (identity or "").partition("@")[0]
-
-
 class Source:
-    """Lazy access to the artefacts of one proxy under one backbone."""
+    """Lazy access to the artefacts of one proxy under one backbone.
 
-    def __init__(self, proxy: str, backbone: Backbone, config: SourceConfig, cache: Path) -> None:
+    Their tensors are shared by all who ask for them in a process and must not be written to.
+    """
+
+    def __init__(
+        self, proxy: str, backbone: Backbone, config: SourceConfig, cache: Path, data_root: Path
+    ) -> None:
         """Prepare; nothing is computed before it is asked for.
 
         Args:
@@ -130,16 +68,26 @@ class Source:
             backbone: Backbone, cut to its layers.
             config: How much of the proxy is used.
             cache: Folder for artefacts, shared by all cells and processes.
+            data_root: Folder below which the official files of a proxy are looked for.
         """
         self.proxy = proxy
         self._backbone = backbone
         self._config = config
         self._cache = cache
-        self._sequences: SourceSequences | None = None
+        self._data_root = data_root
+
+    def samples(self) -> SourceSamples:
+        """Return the labelled samples, in the order of the features.
+
+        Raises:
+            RequestError: the proxy is unknown, does not fit the backbone, or has no files.
+            DataError: its files are damaged or hold too little.
+        """
+        return SourceSamples(**self._artefact("samples", {}, self._make_samples))
 
     def features(self, device: torch.device) -> SourceFeatures:
         """Return pooled source features on `device`."""
-        stored = self._artefact("features", {}, self._compute_features)
+        stored = self._artefact("features", {}, lambda: self._compute_features(device))
         return SourceFeatures(
             pooled=stored["pooled"].to(device),
             labels=stored["labels"].to(device),
@@ -152,6 +100,10 @@ class Source:
         stored = self._artefact("predictor", settings, lambda: self._train(config, device))
         return SourcePredictor(**stored).to(device)
 
+    @functools.cached_property
+    def _identity(self) -> str:
+        return proxy_identity(self.proxy, self._data_root)
+
     def _artefact(
         self, kind: str, settings: dict[str, Any], compute: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
@@ -160,7 +112,7 @@ class Source:
             {
                 "version": _VERSION,
                 "kind": kind,
-                "proxy": proxy_identity(self.proxy),
+                "proxy": self._identity,
                 "backbone": self._backbone.fingerprint,
                 "source": self._config.model_dump(),
                 **settings,
@@ -175,30 +127,50 @@ class Source:
                 temporary = path.with_suffix(".part")
                 torch.save(compute(), temporary)
                 temporary.replace(path)
-            stored: dict[str, Any] = torch.load(path, weights_only=True)
-            return stored
+        return _read(path)
 
-    def _load(self) -> SourceSequences:
-        if self._sequences is None:
-            self._sequences = PROXIES[self.proxy].sequences(self._backbone, self._config)
-        return self._sequences
+    def _make_samples(self) -> dict[str, Any]:
+        backbone = self._backbone
+        check_modality(self.proxy, backbone.modality, backbone.id)
+        made = PROXIES[self.proxy].samples(backbone, self._config, self._data_root)
+        return dict(vars(checked(made, self.proxy)))
 
-    def _compute_features(self) -> dict[str, Any]:
-        sequences = self._load()
-        with torch.inference_mode():
+    def _compute_features(self, device: torch.device) -> dict[str, Any]:
+        samples = self.samples()
+        with _on(self._backbone.source_embedder, device), torch.inference_mode():
             pooled = torch.cat(
                 [
-                    self._backbone.embed_source(ids).mean(dim=1)
-                    for ids in sequences.ids.split(_FORWARD_BATCH)
+                    self._backbone.embed_source(inputs.to(device)).mean(dim=1).cpu()
+                    for inputs in samples.inputs.split(_FORWARD_BATCH)
                 ]
             )
         # clone: an inference tensor could take no part in autograd later.
         return {
             "pooled": pooled.clone(),
-            "labels": sequences.labels,
-            "classes": sequences.classes,
+            "labels": samples.labels,
+            "classes": samples.classes,
         }
 
     def _train(self, config: PredictorConfig, device: torch.device) -> dict[str, Any]:
-        predictor = train_predictor(self._backbone, self._load(), config, device)
+        with _on(self._backbone.source_embedder, device):
+            predictor = train_predictor(self._backbone, self.samples(), config, device)
         return dict(vars(predictor.to(torch.device("cpu"))))
+
+
+# Named by content, so what was read once is right for as long as the process lives. Cells that
+# follow one another in a process mostly share the three artefacts of their source.
+@functools.lru_cache(maxsize=6)
+def _read(path: Path) -> dict[str, Any]:
+    stored: dict[str, Any] = torch.load(path, weights_only=True)
+    return stored
+
+
+@contextmanager
+def _on(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Move a module to `device` for a computation, and then back."""
+    home = next(module.parameters()).device
+    module.to(device)
+    try:
+        yield
+    finally:
+        module.to(home)

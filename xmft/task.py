@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["dense", "classification"]
+Kind = Literal["dense", "classification", "multilabel"]
 Origin = Literal["official", "generated", "miniature"]
 Protocol = Literal["clean", "released"]
+Precision = Literal["float32", "bfloat16"]
+DenseHead = Literal["learned", "published"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -23,12 +25,12 @@ class Task:
         name: `suite/name`, with the variant if there is one (`pdebench/darcy:beta1.0`).
         version: Raised when the same name starts to mean other numbers; part of the cell id.
         title: One line for people.
-        kind: `dense` (field to field, targets `[n, channels, *grid]` float32) or
-            `classification` (targets `[n]` int64).
+        kind: `dense` (field to field, targets `[n, channels, *grid]` float32), `classification`
+            (targets `[n]` int64) or `multilabel` (targets `[n, labels]` float32 of 0 and 1).
         loss: Name in `xmft.metrics.losses`.
         metrics: Names in `xmft.metrics.metrics`; the first one is what leaderboards rank by and
             what `best_val` selects on.
-        classes: Number of classes, None for dense tasks.
+        classes: Number of classes or of labels, None for dense tasks.
     """
 
     name: str
@@ -52,7 +54,8 @@ class Split:
     Attributes:
         inputs: float32 `[n, channels, *grid]` with one or two grid axes, in physical units
             unless the protocol scales them.
-        targets: float32 `[n, channels, *grid]` for dense tasks, int64 `[n]` for classification.
+        targets: float32 `[n, channels, *grid]` for dense tasks, int64 `[n]` for classification,
+            float32 `[n, labels]` of 0 and 1 for several labels.
     """
 
     inputs: npt.NDArray[np.float32]
@@ -107,12 +110,16 @@ class Recipe(BaseModel):
     epochs: int = Field(20, ge=1, description="epochs of target fitting")
     batch_size: int = Field(16, ge=1, description="global batch of target fitting")
     learning_rate: float = Field(5e-4, gt=0, description="peak rate of target fitting")
-    weight_decay: float = Field(1e-2, ge=0)
-    betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), strict=False)
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    weight_decay: float = Field(1e-2, ge=0, description="decoupled with adamw, L2 with the others")
+    betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), strict=False, description="of adamw and adam")
+    momentum: _Decay = Field(0.9, description="of sgd")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps spent on warm-up")
     clip_grad_norm: float | None = Field(1.0, gt=0)
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
+    dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
     samples: int | None = Field(None, ge=10, description="most samples used; null: all")
     resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = Field("float32", description="of the forward pass")
+    compile: bool = Field(False, description="compile the forward pass of training")

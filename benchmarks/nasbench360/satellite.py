@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from benchmarks import files
 from benchmarks.entry import Entry
-from benchmarks.nasbench360.pickles import load_object
 from benchmarks.prepare import Block, Reading
 from benchmarks.splits import TEST_SHARE, held_out
 from xmft.errors import DataError, RequestError
+from xmft.pickles import load_object
 from xmft.task import Origin, Protocol, Recipe, Task
 
 CLASSES = 24

@@ -80,7 +80,7 @@ def test_a_target_of_zeros_gives_a_finite_value_and_gradient(metric: PerSample) 
 
 # --- metrics that are more than a mean over samples --------------------------------------------
 
-DENSE = tuple(name for name in metrics if name != "error_pct")
+DENSE = tuple(name for name in metrics if not name.endswith("error_pct"))
 BANDS = {"frmse_low": (0, 4), "frmse_mid": (4, 12), "frmse_high": (12, 10**6)}
 GRIDS = [(10,), (64,), (33,), (5, 6), (26, 26), (27, 30)]
 
@@ -224,6 +224,22 @@ def test_conserved_error_of_a_prediction_that_cancels() -> None:
     found = metrics["crmse"].score(error[None, None], torch.zeros(1, 1, 2049))
     assert found == pytest.approx(1 / 2049, rel=1e-4)
     assert error.mean().item() != pytest.approx(1 / 2049, rel=1e-1)
+
+
+def test_binary_cross_entropy_by_hand() -> None:
+    logits, targets = torch.tensor([[0.0, 3.0], [-2.0, 200.0]]), torch.tensor([[1.0, 0], [0, 1]])
+    chances = (1 / 2, 1 - 1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-2)), 1.0)
+    nats = [-math.log(chance) for chance in chances]
+    expected = [(nats[0] + nats[1]) / 2, (nats[2] + nats[3]) / 2]
+    assert losses["binary_cross_entropy"](logits, targets).tolist() == pytest.approx(expected)
+
+
+def test_wrong_labels_are_counted_at_logit_zero() -> None:
+    logits = torch.tensor([[1.0, -1, 0.1, -0.1], [1, 1, -1, 0]])
+    targets = torch.tensor([[1.0, 0, 1, 0], [0, 1, 1, 0]])
+    found = metrics["label_error_pct"].per_sample(logits, targets)
+    assert found.tolist() == [0, 50]
+    assert metrics["label_error_pct"].score(logits, targets) == 25
 
 
 def test_better_follows_the_direction() -> None:

@@ -61,6 +61,16 @@ def test_reads_mapped_files_and_multi_hot_labels(tmp_path: pytest.TempPathFactor
     assert adjusted_rand_score(targets.argmax(1), labels) == 1
 
 
+def test_several_labels_cluster_by_which_occur_together() -> None:
+    rng = np.random.default_rng(6)
+    themes = np.zeros((3, 30))
+    for number in range(3):
+        themes[number, 10 * number : 10 * number + 8] = 0.9
+    truth = rng.integers(0, 3, 400)
+    targets = (rng.random((400, 30)) < themes[truth]).astype(np.float32)
+    assert adjusted_rand_score(truth, pseudo_labels(targets, clusters=3)) == 1
+
+
 def test_as_many_clusters_as_samples() -> None:
     targets = np.random.default_rng(3).standard_normal((6, 4)).astype(np.float32)
     assert sorted(pseudo_labels(targets, clusters=6)) == list(range(6))
@@ -79,7 +89,7 @@ def test_clusters_that_coincide_in_the_components_are_dropped() -> None:
 
 
 def test_too_few_distinct_targets_are_reported() -> None:
-    with pytest.raises(DataError, match="2 distinct samples"):
+    with pytest.raises(DataError, match=r"2 distinct samples.* option 'clusters'"):
         pseudo_labels(np.arange(20).reshape(20, 1) % 2, clusters=3)
 
 

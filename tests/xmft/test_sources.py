@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from xmft import sources
+from xmft import source_predictor, sources
+from xmft.alignment.otdd import SourceClasses, otdd
 from xmft.backbones import Backbone, load_backbone
 from xmft.errors import DataError, RequestError
-from xmft.source_predictor import PredictorConfig, SourcePredictor, SourceSequences, train_predictor
-from xmft.sources import Source, SourceConfig
+from xmft.proxies import PROXIES, Proxy, SourceConfig, SourceSamples, stdlib_docs
+from xmft.source_predictor import PredictorConfig, SourcePredictor, train_predictor
+from xmft.sources import Source
 
 CPU = torch.device("cpu")
 SMALL = SourceConfig(samples=64, tokens=8)
@@ -34,19 +37,39 @@ def make(backbone: Backbone, tmp_path: Path) -> Make:
     def source(
         proxy: str = "stdlib-docs", backbone: Backbone = backbone, config: SourceConfig = SMALL
     ) -> Source:
-        return Source(proxy, backbone, config, tmp_path)
+        return Source(proxy, backbone, config, tmp_path, tmp_path)
 
     return source
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Register a proxy called `toy` of given samples, for one test."""
+
+    def registered(inputs: Tensor, labels: list[int], *, classes: int = 10) -> None:
+        made = SourceSamples(
+            inputs=inputs, labels=torch.tensor(labels), classes=classes, fingerprint="toy"
+        )
+        proxy = Proxy(
+            modality="text" if inputs.ndim == 2 else "vision",
+            classes=classes,
+            title="a toy",
+            identity=lambda _: "1",
+            samples=lambda *_: made,
+        )
+        monkeypatch.setitem(PROXIES._entries, "toy", proxy)  # type: ignore[attr-defined]
+
+    return registered
 
 
 def test_features_are_means_of_the_pretrained_embedding(make: Make, backbone: Backbone) -> None:
     found = make().features(CPU)
     assert found.pooled.shape == (64, 32) and found.labels.shape == (64,)
     assert found.classes == 10 and set(found.labels.tolist()) <= set(range(10))
-    sequences = sources.PROXIES["stdlib-docs"].sequences(backbone, SMALL)
-    assert sequences.ids.shape == (64, 8)
+    samples = PROXIES["stdlib-docs"].samples(backbone, SMALL, Path())
+    assert samples.inputs.shape == (64, 8)
     with torch.no_grad():
-        expected = backbone.embed_source(sequences.ids).mean(dim=1)
+        expected = backbone.embed_source(samples.inputs).mean(dim=1)
     torch.testing.assert_close(found.pooled, expected)
     # Features take part in autograd, which inference tensors may not.
     assert not found.pooled.is_inference()
@@ -62,6 +85,23 @@ def test_the_second_call_reads_the_cache(make: Make, monkeypatch: pytest.MonkeyP
     stored = again.predictor(QUICK, CPU)
     assert torch.equal(stored.weight, predictor.weight)
     assert (stored.accuracy, stored.gradient_norm) == (predictor.accuracy, predictor.gradient_norm)
+
+
+def test_a_second_start_reads_no_text(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = make().samples()
+    monkeypatch.setattr(stdlib_docs, "stdlib_passages", fail)
+    again = make()
+    assert torch.equal(again.samples().inputs, first.inputs)
+    assert again.samples().fingerprint == first.fingerprint
+    # From the disk too, as another process would.
+    sources._read.cache_clear()
+    assert torch.equal(make().samples().labels, first.labels)
+    # Features and predictor take the samples from there.
+    assert torch.equal(make().features(CPU).labels, first.labels)
+    make().predictor(QUICK, CPU)
+    assert len(list(tmp_path.rglob("samples-*.pt"))) == 1
 
 
 def test_other_settings_are_computed_anew(
@@ -103,22 +143,95 @@ def test_windows_longer_than_every_passage_are_refused(make: Make) -> None:
         make(config=SourceConfig(samples=64, tokens=500)).features(CPU)
 
 
+def test_images_under_a_vision_encoder(make: Make) -> None:
+    vision = load_backbone("tiny-swin")
+    source = make("procedural-images", vision)
+    found, images = source.features(CPU), source.samples().inputs
+    assert found.pooled.shape == (64, vision.width) and found.classes == 10
+    assert images.dtype == torch.uint8
+    with torch.no_grad():
+        one = vision.embed_source(images[5:6]).mean(dim=1)[0]
+    torch.testing.assert_close(found.pooled[5], one)
+    predictor = source.predictor(QUICK, CPU)
+    assert vision.encoded_width != vision.width
+    assert predictor.weight.shape == (10, vision.encoded_width)
+
+
+def test_a_predictor_of_images_learns(make: Make, register: Callable[..., None]) -> None:
+    """Three classes of colours."""
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.arange(240) % 3
+    images = torch.randint(0, 60, (240, 3, 32, 32), generator=rng, dtype=torch.uint8)
+    images[torch.arange(240), labels] += 150
+    register(images, labels.tolist(), classes=3)
+    config = PredictorConfig(plain_steps=100, bounded_steps=2, learning_rate=1e-2)
+    found = make("toy", load_backbone("tiny-swin")).predictor(config, CPU)
+    assert found.accuracy > 0.9
+    assert 0 < found.gradient_norm < 10 and 0 <= found.violations <= 1
+
+
+@pytest.mark.parametrize(
+    ("proxy", "name", "fitting"),
+    [
+        ("stdlib-docs", "tiny-swin", "one of: cifar10, procedural-images"),
+        ("procedural-images", "tiny-sequence", "one of: conll2003, stdlib-docs"),
+    ],
+)
+def test_a_proxy_of_another_modality_is_refused(
+    proxy: str, name: str, fitting: str, make: Make
+) -> None:
+    with pytest.raises(RequestError, match=rf"'{proxy}' is for .* '{name}' is a .* {fitting}"):
+        make(proxy, load_backbone(name)).features(CPU)
+
+
+def test_lone_samples_and_labels_with_gaps_will_do(
+    make: Make, register: Callable[..., None]
+) -> None:
+    ids = torch.randint(0, 100, (40, 8), generator=torch.Generator().manual_seed(0))
+    register(ids, [2] + [3] * 20 + [7] * 19)
+    source = make("toy")
+    features = source.features(CPU)
+    assert source.predictor(QUICK, CPU).weight.shape == (10, 32)
+    target = features.pooled[:6] + 1
+    distance = otdd(
+        SourceClasses(features.pooled, features.labels), target, torch.tensor([0, 1, 1, 1, 1, 1])
+    )
+    assert torch.isfinite(distance) and distance > 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"),
+    [
+        ([0] * 20 + [10] * 20, r"labels \[0, 10\].*0\.\.9"),
+        ([-1] * 20 + [1] * 20, r"labels \[-1, 1\]"),
+        ([4] * 40, r"labels \[4\]; needed are two or more"),
+        ([0, 1] * 5, "gave 10 samples; at least 16"),
+    ],
+)
+def test_samples_that_are_of_no_use_are_refused(
+    labels: list[int], wanted: str, make: Make, register: Callable[..., None]
+) -> None:
+    register(torch.zeros(len(labels), 8, dtype=torch.int64), labels)
+    with pytest.raises(DataError, match=wanted):
+        make("toy").features(CPU)
+
+
 # --- the predictor -----------------------------------------------------------------------------
 
 
 @pytest.fixture
-def sequences() -> SourceSequences:
+def samples() -> SourceSamples:
     """Three classes, each of words of its own."""
     rng = torch.Generator().manual_seed(0)
     labels = torch.arange(240) % 3
     ids = 10 + 20 * labels[:, None] + torch.randint(20, (240, 6), generator=rng)
-    return SourceSequences(ids=ids, labels=labels, classes=3, fingerprint="toy")
+    return SourceSamples(inputs=ids, labels=labels, classes=3, fingerprint="toy")
 
 
-def mean_norm(backbone: Backbone, sequences: SourceSequences, predictor: SourcePredictor) -> float:
+def mean_norm(backbone: Backbone, samples: SourceSamples, predictor: SourcePredictor) -> float:
     """Mean norm of the gradient in the features of each sequence, one sequence at a time."""
     total = 0.0
-    for ids, label in zip(sequences.ids[:40], sequences.labels[:40], strict=True):
+    for ids, label in zip(samples.inputs[:40], samples.labels[:40], strict=True):
         u = backbone.embed_source(ids[None]).detach().requires_grad_()
         logits = functional.linear(
             backbone.encoder(u).mean(dim=1), predictor.weight, predictor.bias
@@ -128,54 +241,66 @@ def mean_norm(backbone: Backbone, sequences: SourceSequences, predictor: SourceP
     return total / 40
 
 
-def test_the_penalty_bounds_the_gradient(backbone: Backbone, sequences: SourceSequences) -> None:
+def test_the_penalty_bounds_the_gradient(backbone: Backbone, samples: SourceSamples) -> None:
     # Few plain steps: a head with large weights may lower its gradients by growing further.
     plain = PredictorConfig(plain_steps=10, bounded_steps=0, learning_rate=1e-2)
-    free = train_predictor(backbone, sequences, plain, CPU)
+    free = train_predictor(backbone, samples, plain, CPU)
     bounded = train_predictor(
         backbone,
-        sequences,
+        samples,
         plain.model_copy(update={"bounded_steps": 10, "threshold": 0.3 * free.gradient_norm}),
         CPU,
     )
     assert bounded.gradient_norm < 0.8 * free.gradient_norm
-    before, after = (mean_norm(backbone, sequences, p) for p in (free, bounded))
+    before, after = (mean_norm(backbone, samples, p) for p in (free, bounded))
     assert after < 0.8 * before
-    # What is reported is held out, so it agrees with other sequences as means do.
+    # What is reported is held out, so it agrees with other samples as means do.
     assert free.gradient_norm == pytest.approx(before, rel=0.3)
 
 
-def test_the_predictor_learns(backbone: Backbone, sequences: SourceSequences) -> None:
+def test_gradients_in_parts_are_those_of_the_batch(
+    backbone: Backbone, samples: SourceSamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = PredictorConfig(plain_steps=2, bounded_steps=3, threshold=0.01)
+    whole = train_predictor(backbone, samples, config, CPU)
+    # Sequences of 6 x 32 values: five at a time, so that the last part is a short one.
+    monkeypatch.setattr(source_predictor, "_GRADIENT_VALUES", 5 * 6 * 32)
+    parts = train_predictor(backbone, samples, config, CPU)
+    torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-4, atol=1e-6)
+    assert parts.gradient_norm == pytest.approx(whole.gradient_norm, rel=1e-4)
+
+
+def test_the_predictor_learns(backbone: Backbone, samples: SourceSamples) -> None:
     config = PredictorConfig(plain_steps=200, bounded_steps=0, learning_rate=1e-2)
-    found = train_predictor(backbone, sequences, config, CPU)
+    found = train_predictor(backbone, samples, config, CPU)
     assert found.weight.shape == (3, 32) and found.bias.shape == (3,)
     assert found.accuracy > 0.7  # a guess is right in a third of the cases
     assert not found.weight.requires_grad and not found.bias.requires_grad
 
 
 def test_the_share_of_violations_is_that_above_the_threshold(
-    backbone: Backbone, sequences: SourceSequences
+    backbone: Backbone, samples: SourceSamples
 ) -> None:
     for threshold, share in ((1e-9, 1.0), (1e9, 0.0)):
         config = PredictorConfig(plain_steps=1, bounded_steps=0, threshold=threshold)
-        assert train_predictor(backbone, sequences, config, CPU).violations == share
+        assert train_predictor(backbone, samples, config, CPU).violations == share
 
 
-def test_the_encoder_stays_as_it_was(backbone: Backbone, sequences: SourceSequences) -> None:
+def test_the_encoder_stays_as_it_was(backbone: Backbone, samples: SourceSamples) -> None:
     encoder = backbone.encoder
     frozen = next(encoder.parameters())
     frozen.requires_grad_(False)
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     flags = [p.requires_grad for p in encoder.parameters()]
-    train_predictor(backbone, sequences, QUICK, CPU)
+    train_predictor(backbone, samples, QUICK, CPU)
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
     assert [p.requires_grad for p in encoder.parameters()] == flags
     assert flags.count(False) == 1
     assert all(p.grad is None for p in encoder.parameters())
 
 
-def test_training_is_repeatable(backbone: Backbone, sequences: SourceSequences) -> None:
-    first = train_predictor(backbone, sequences, QUICK, CPU)
+def test_training_is_repeatable(backbone: Backbone, samples: SourceSamples) -> None:
+    first = train_predictor(backbone, samples, QUICK, CPU)
     torch.rand(5)
-    again = train_predictor(backbone, sequences, QUICK, CPU)
+    again = train_predictor(backbone, samples, QUICK, CPU)
     assert torch.equal(first.weight, again.weight) and torch.equal(first.bias, again.bias)

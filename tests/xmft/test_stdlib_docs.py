@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xmft import stdlib_docs
 from xmft.errors import DataError
-from xmft.stdlib_docs import stdlib_passages
+from xmft.proxies import stdlib_docs
+from xmft.proxies.stdlib_docs import stdlib_passages
 
 
 def test_passages_have_the_length_of_a_few_sentences() -> None:

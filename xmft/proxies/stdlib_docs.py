@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import platform
 import re
 import sysconfig
 import warnings
@@ -18,8 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from xmft.backbones import Backbone, TextBackbone
 from xmft.errors import DataError
+from xmft.proxies.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
 
 # Top-level modules and packages of each class. A name that this Python lacks is passed over, so
 # the table may span versions.
@@ -183,3 +187,40 @@ def _pack(sentences: Iterator[str]) -> Iterator[str]:
             held = []
     if len(held) >= _SHORTEST:
         yield " ".join(held)
+
+
+def _samples(backbone: Backbone, config: SourceConfig, data_root: Path) -> SourceSamples:
+    assert isinstance(backbone, TextBackbone)  # of the proxy's modality
+    # A passage shorter than the window is dropped: without padding no mask is needed, and the
+    # features are those of full windows only.
+    passages = stdlib_passages(limit=3 * config.samples)
+    windows: list[list[int]] = []
+    labels: list[int] = []
+    for ids, label in zip(backbone.tokenize(list(passages.texts)), passages.labels, strict=True):
+        if len(ids) >= config.tokens and len(windows) < config.samples:
+            windows.append(ids[: config.tokens])
+            labels.append(int(label))
+    if len(windows) < FEWEST_SAMPLES:
+        raise DataError(
+            f"stdlib-docs gave {len(windows)} passages of {config.tokens} tokens; at least "
+            f"{FEWEST_SAMPLES} are needed. Lower source.tokens."
+        )
+    return SourceSamples(
+        inputs=torch.tensor(windows),
+        labels=torch.tensor(labels),
+        classes=len(passages.classes),
+        fingerprint=passages.fingerprint,
+    )
+
+
+PROXIES.add(
+    "stdlib-docs",
+    Proxy(
+        modality="text",
+        classes=len(_GROUPS),
+        title="docstrings of Python's standard library by module group; needs no files",
+        # The corpus is what the installed Python says: the same version, the same text.
+        identity=lambda _: f"{platform.python_implementation()}-{platform.python_version()}",
+        samples=_samples,
+    ),
+)

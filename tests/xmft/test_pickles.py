@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.nasbench360.pickles import NumpyUnpickler, load_object
 from xmft.errors import DataError
+from xmft.pickles import NumpyUnpickler, load_object
 
 
 class _Touch:

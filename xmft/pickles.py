@@ -1,12 +1,14 @@
 """Opening pickled numpy arrays without running what a pickle may contain.
 
-A pickle is a program. The released files of the benchmark that are pickles hold dictionaries of
-arrays, for which numpy's constructors are enough; a pickle that names anything else is refused.
+A pickle is a program. The released files that are pickles hold dictionaries of arrays, for which
+numpy's constructors are enough; a pickle that names anything else is refused.
 """
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,23 +68,46 @@ def load_object(path: Path, *, mend: str) -> Any:
             constructors.
     """
     try:
-        with path.open("rb") as stream:
-            _check_header(stream)
-            # Arrays that Python 2 pickled are latin1.
-            array = NumpyUnpickler(stream, encoding="latin1").load()
-            if not isinstance(array, np.ndarray) or array.shape != ():
-                raise ValueError(f"its pickle holds a {type(array).__name__}")
-            return array.item()
+        stream = path.open("rb")
     except FileNotFoundError as error:
         raise DataError(f"{path} is gone. {mend}") from error
+    expected = "the .npy file of one pickled dictionary of arrays"
+    with stream, _explained(str(path), path.stat().st_size, expected, mend):
+        _check_header(stream)
+        # Arrays that Python 2 pickled are latin1.
+        array = NumpyUnpickler(stream, encoding="latin1").load()
+        if not isinstance(array, np.ndarray) or array.shape != ():
+            raise ValueError(f"its pickle holds a {type(array).__name__}")
+        return array.item()
+
+
+def load_pickle(stream: BinaryIO, *, name: str, size: int, mend: str) -> Any:
+    """Return the object in a plain pickle; text that Python 2 wrote is read as latin1.
+
+    Args:
+        stream: Where to read.
+        name: The file, for messages.
+        size: Its bytes, for messages.
+        mend: What to do about a bad file; ends the error message.
+
+    Raises:
+        DataError: it is damaged, or wants anything but numpy's constructors.
+    """
+    with _explained(name, size, "one pickled dictionary of arrays", mend):
+        return NumpyUnpickler(stream, encoding="latin1").load()
+
+
+@contextmanager
+def _explained(name: str, size: int, expected: str, mend: str) -> Iterator[None]:
+    try:
+        yield
     except (
         # What an unpickler raises on bytes that are no pickle.
         *(AttributeError, EOFError, IndexError, KeyError, MemoryError, OSError, OverflowError),
         *(TypeError, ValueError, pickle.UnpicklingError),
     ) as error:
         raise DataError(
-            f"{path} cannot be read ({error}); found {path.stat().st_size} bytes, expected the "
-            f".npy file of one pickled dictionary of arrays. {mend}"
+            f"{name} cannot be read ({error}); found {size} bytes, expected {expected}. {mend}"
         ) from error
 
 

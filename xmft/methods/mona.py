@@ -1,0 +1,134 @@
+"""MoNA: modality knowledge alignment by a bilevel objective (Ma et al., ICML 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+from torch.func import functional_call
+
+from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
+from xmft.alignment.uniformity import alignment, uniformity
+from xmft.methods.alignment import AlignmentConfig, alignment_stage, bound_of
+from xmft.methods.method import Context, Method, fitting_stage, methods
+from xmft.metrics import losses
+from xmft.model import CrossModalModel
+from xmft.source_predictor import PredictorConfig
+from xmft.source_tokens import SourceTokens
+from xmft.stages import Batch, Indices, Stage, stratified_batches
+
+
+@methods.register("mona")
+class Mona(Method):
+    """Learn an embedder with which a step on the target leaves the source well told apart.
+
+    Stage 1 trains the target embedder phi and the head h on
+
+        L(theta) + outer_weight * L_outer(theta - inner_rate * grad_theta L(theta))
+
+    where L is the task's loss of a target batch with the encoder theta, and L_outer that of a
+    source batch: the mean squared distance of same-class pairs plus `uniformity_weight` times
+    the log of the mean of exp(-2 d^2) over all pairs, of encoded features averaged over tokens
+    and brought to length 1. The source embedding is the pretrained one. The encoder itself does
+    not move: it begins stage 2, naive fine-tuning, as pretrained. With outer_weight 0 stage 1 is
+    left out, and the method is NFT.
+
+    There is no public code. The objective follows the paper as others describe it; the size of
+    the inner step is not known and chosen here.
+
+    Of the two forms of the objective, `exact` differentiates through the step, and `first` is its
+    expansion L - outer_weight * inner_rate * <grad L_outer, grad L>. With two layers of minilm, 16
+    tokens and 32 samples a step of fitting takes 0.11 s of one core, one of `first` 0.33 s and one
+    of `exact` 0.43 s; `first` needs no second derivatives, takes micro-batches, and its workers
+    exchange nothing but the gradient. At small rates they agree (at 0.1 within 15 % of what
+    the outer loss adds, which is 2 % of the gradient), so the cheaper one is the default.
+    """
+
+    name = "mona"
+    version = 1
+    title = "train the embedder so that a step on the target keeps the source told apart, then fit"
+    uses_source = True
+
+    class Config(AlignmentConfig):
+        """Options of MoNA."""
+
+        alignment_batch: int = Field(
+            32, ge=4, description="target samples in a step (global), and source samples"
+        )
+        outer_weight: float = Field(0.4, ge=0, description="weight lambda of the outer loss")
+        inner_rate: float = Field(0.1, gt=0, description="size alpha of the inner step")
+        uniformity_weight: float = Field(1.0, ge=0, description="uniformity against alignment")
+        order: Literal["exact", "first"] = Field(
+            "first", description="derivative through the inner step, or its first-order expansion"
+        )
+        predictor: PredictorConfig = PredictorConfig()
+
+    def stages(self, context: Context) -> list[Stage]:
+        """Return bilevel training of embedder and head, then target fitting."""
+        fitting = fitting_stage(context)
+        if self.config.outer_weight == 0:
+            return [fitting]
+        return [self._alignment(context), fitting]
+
+    def _alignment(self, context: Context) -> Stage:
+        config = self.config
+        classes = context.target_classes(config.clusters)
+        bound = bound_of(context, config, config.predictor, classes)
+        levels = _Levels(context, config)
+
+        def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
+            found = levels.of(model, batch)
+            outer = found.outer.expand(found.loss.shape)
+            return {"loss": found.loss, "inner": found.inner, "outer": outer}
+
+        return replace(
+            alignment_stage(context, config, classes, objective, bound.measure),
+            trains=("embedder", "head"),
+            # Classes mark a loss of the batch as a whole; to the first order samples are alone.
+            classes=classes if config.order == "exact" else None,
+        )
+
+
+class _Levels:
+    """The two losses of a cell."""
+
+    def __init__(self, context: Context, config: Mona.Config) -> None:
+        self._config = config
+        self._per_sample = losses[context.data.task.loss]
+        samples = context.source(config.source).samples()
+        self._tokens = SourceTokens(context.required_backbone, samples, context.device)
+        labels: Indices = samples.labels.numpy().astype(np.int64)
+        self._rows = stratified_batches(
+            labels, min(config.alignment_batch, len(labels)), config.alignment_steps, context.seed
+        )(0)
+
+    def of(self, model: CrossModalModel, batch: Batch) -> Bilevel:
+        """Return the objective of a batch."""
+        config = self._config
+        tokens = model.embed(batch.inputs)
+        source, labels = self._tokens.take(self._rows[batch.step])
+
+        def inner(theta: Parameters) -> Tensor:
+            encoded = functional_call(model.encoder, dict(theta), (tokens,))
+            return self._per_sample(model.physical(model.head(encoded)), batch.targets)
+
+        def outer(theta: Parameters) -> Tensor:
+            pooled = functional_call(model.encoder, dict(theta), (source,)).mean(dim=1)
+            return alignment(pooled, labels) + config.uniformity_weight * uniformity(pooled)
+
+        theta = dict(model.encoder.named_parameters())
+        if config.order == "first":
+            return first_order(
+                inner, outer, theta, rate=config.inner_rate, weight=config.outer_weight
+            )
+        return exact(
+            inner,
+            outer,
+            theta,
+            rate=config.inner_rate,
+            weight=config.outer_weight,
+            gather=batch.gather,
+        )

@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test lint bench clean
+.PHONY: help quickstart test lint bench study clean
 
 help:
 	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
 	@echo "make test        set up, run the tests"
 	@echo "make lint        set up, ruff and mypy"
 	@echo "make bench       set up, timings against straightforward versions"
+	@echo "make study       set up, run the study of the methods, rebuild docs/study-methods.md; hours"
 	@echo "make clean       remove the virtual environment (results and data stay)"
 
 # The stamp is written last, so an interrupted installation is done again.
@@ -35,6 +36,11 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks.performance.alignment
 	$(BIN)/python -m benchmarks.performance.training_loop
 	$(BIN)/python -m benchmarks.performance.solvers
+
+study: .venv/installed
+	$(BIN)/xmft run study-methods --results results/study-methods
+	$(BIN)/python -m runner.report.study --results results/study-methods \
+	  --document docs/study-methods.md
 
 clean:
 	rm -rf .venv

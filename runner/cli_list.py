@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+from pydantic import BaseModel
 
 from runner.cli_options import example, guarded, plain_table
 from runner.console import console
+
+if TYPE_CHECKING:
+    from xmft.methods import Method
 
 app = typer.Typer(help="What there is to choose from.", no_args_is_help=True)
 
@@ -30,17 +38,61 @@ def list_tasks() -> None:
     console.print(table)
 
 
-@app.command("methods", epilog=example("xmft list methods"))
+@app.command("methods", epilog=example("xmft list methods", "xmft list methods recraft"))
 @guarded
-def list_methods() -> None:
-    """List the methods and their options."""
+def list_methods(
+    name: Annotated[
+        str | None, typer.Argument(metavar="METHOD", help="show its options [all methods]")
+    ] = None,
+) -> None:
+    """List the methods and their presets, or the options of one."""
     from xmft.methods import methods
 
-    table = plain_table("method", "what it does", "options and defaults")
-    for name, method in methods.items():
-        options = method.Config().model_dump()
-        table.add_row(name, method.title, ", ".join(f"{k}={v}" for k, v in options.items()))
+    if name is not None:
+        _list_options(methods[name])
+        return
+    table = plain_table("method", "what it does", "presets")
+    for method in methods.values():
+        table.add_row(method.name, method.title, ", ".join(method.presets))
     console.print(table)
+    console.print("A preset is asked for as METHOD:PRESET; options: xmft list methods METHOD")
+
+
+def _list_options(method: type[Method]) -> None:
+    """Show what can be set, the defaults, and what each preset changes."""
+    from xmft.methods.variants import options_of
+
+    console.print(f"{method.name}: {method.title}")
+    rows = list(_options(method.Config()))
+    if not rows:
+        console.print("It has no options.")
+        return
+    presets = {}
+    for preset in method.presets:
+        config = method.Config.model_validate(options_of(f"{method.name}:{preset}", {}))
+        presets[preset] = {option: value for option, value, _ in _options(config)}
+    table = plain_table("option", "default", *presets, "what it is")
+    table.columns[0].no_wrap = True
+    for option, value, description in rows:
+        changed = (values[option] for values in presets.values())
+        shown = ("" if other == value else _shown(other) for other in changed)
+        table.add_row(option, _shown(value), *shown, description)
+    console.print(table)
+    console.print(f"Change one with --set {method.name}.OPTION=VALUE.")
+
+
+def _options(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Yield every option with its value and what it is, nested ones as `source.samples`."""
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from _options(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, field.description or ""
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @app.command("backbones", epilog=example("xmft list backbones"))
@@ -52,7 +104,19 @@ def list_backbones() -> None:
     table = plain_table("backbone", "what it is")
     for name, what in NAMED.items():
         table.add_row(name, what)
-    table.add_row("(hub id or folder)", "any sequence encoder that takes inputs_embeds")
+    table.add_row("(hub id or folder)", "any sequence encoder that takes inputs_embeds, or a Swin")
+    console.print(table)
+
+
+@app.command("sources", epilog=example("xmft list sources"))
+@guarded
+def list_sources() -> None:
+    """List the source proxies of the methods that align."""
+    from xmft.proxies import PROXIES
+
+    table = plain_table("source", "for encoders of", "classes", "what it is")
+    for name, proxy in PROXIES.items():
+        table.add_row(name, proxy.modality, str(proxy.classes), proxy.title)
     console.print(table)
 
 

@@ -22,9 +22,10 @@ from runner.sessions import CellSession
 from xmft.backbones import load_backbone
 from xmft.errors import DataError
 from xmft.fit import fit
-from xmft.methods import Context, methods
+from xmft.methods import Context
+from xmft.methods.variants import method_of
+from xmft.proxies import proxy_identity, proxy_name
 from xmft.seeding import seed_everything
-from xmft.sources import proxy_name
 from xmft.task import Recipe, TaskData
 
 
@@ -36,7 +37,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> T
         raise DataError(job.problem)
     recipe = Recipe.model_validate(cell.recipe)
     data = _load(cell, job, recipe)
-    kind = methods[cell.method]
+    kind = method_of(cell.method)
     method = kind(kind.Config.model_validate(cell.method_config))
     backbone = None
     if kind.uses_backbone:
@@ -47,10 +48,11 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> T
         data=data,
         recipe=recipe,
         backbone=backbone,
-        proxy=proxy_name(cell.source),
+        proxy=_proxy(cell, job),
         seed=cell.seed,
         device=session.device,
         cache=catalog.cache_root(),
+        data_root=Path(job.data_root),
     )
     seed_everything("model", cell.seed)
     model = method.model(context).to(session.device)
@@ -83,6 +85,17 @@ def _load(cell: Cell, job: CellJob, recipe: Recipe) -> TaskData:
             "Run the same command again."
         )
     return data
+
+
+def _proxy(cell: Cell, job: CellJob) -> str:
+    """Return the name of the cell's source proxy, which must be as it was when it was planned."""
+    name = proxy_name(cell.source)
+    if name and proxy_identity(name, Path(job.data_root)) != cell.source:
+        raise DataError(
+            f"The source proxy '{name}' changed since the grid was planned, or is another one on "
+            "this machine. Run the same command again."
+        )
+    return name
 
 
 def attempt_cell(job: CellJob, run: Callable[[int | None], Trained]) -> Outcome:

@@ -16,13 +16,15 @@ from benchmarks import catalog
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings, validated
 from runner.ledger import CellState, Ledger
+from xmft.checkpoints import backbone_size
 from xmft.errors import DataError, RequestError
 from xmft.methods import Method, methods
+from xmft.methods.variants import method_of, options_of
 from xmft.metrics import metrics
+from xmft.proxies import PROXIES, check_modality, proxy_identity
 from xmft.registry import nearest
-from xmft.sources import PROXIES, proxy_identity
 from xmft.task import Protocol, Recipe
-from xmft.weights import backbone_size, check_supported, weights_fingerprint
+from xmft.weights import weights_fingerprint
 
 State = Literal["done", "failed", "missing"]
 
@@ -67,7 +69,8 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     cell id.
 
     Raises:
-        RequestError: the grid names something unknown, or a backbone that cannot be found.
+        RequestError: the grid names something unknown, or a backbone or source proxy that cannot
+            be found.
     """
     settings = {name: grid.settings_of(name) for name in grid.tasks}
     _check_request(grid, settings)
@@ -76,17 +79,18 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     planned: dict[str, PlannedCell] = {}
     configs = {
         name: validated(
-            methods[name].Config, grid.options.get(name, {}), where=f"options of {name}"
+            method_of(name).Config, options_of(name, grid.options), where=f"options of {name}"
         )
         for name in grid.methods
     }
+    proxies = _proxies(grid, settings, data_root)
     states = ledger.states()
     history = _median_seconds(ledger.read())
     for name, entry in entries.items():
         source, problem = _locate(name, data_root, recipes[name], grid.protocol)
         for method in grid.methods:
             for seed in grid.seeds:
-                kind = methods[method]
+                kind = method_of(method)
                 cell = Cell(
                     task=entry.task.name,
                     task_version=entry.task.version,
@@ -94,7 +98,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     method_version=kind.version,
                     method_config=configs[method].model_dump(mode="json"),
                     recipe=recipes[name].model_dump(mode="json", exclude=set(kind.ignores)),
-                    **_carrier(kind, settings[name]),
+                    **_carrier(kind, settings[name], proxies),
                     protocol=grid.protocol,
                     seed=seed,
                     data=source.fingerprint if source else "missing",
@@ -140,52 +144,75 @@ def to_run(planned: Sequence[PlannedCell], *, retry_failed: bool, force: bool) -
 def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     """Refuse what could only fail in every cell."""
     for method in grid.methods:
-        methods[method]
+        options_of(method, grid.options)
     for method in grid.options:
-        if method not in methods:
-            raise RequestError(f"Unknown method '{method}' in options. {nearest(method, methods)}")
+        base = method.partition(":")[0]
+        if base not in methods:
+            raise RequestError(f"Unknown method '{base}' in options. {nearest(base, methods)}")
     for task in grid.tasks:
         kind = catalog.get(task).task.kind
         for method in grid.methods:
-            if kind not in methods[method].kinds:
+            if kind not in method_of(method).kinds:
                 raise RequestError(
-                    f"Method '{method}' is for {' and '.join(methods[method].kinds)} tasks, but "
+                    f"Method '{method}' is for {' and '.join(method_of(method).kinds)} tasks, but "
                     f"'{task}' is a {kind} task. Leave out one of them with --methods or --tasks."
                 )
     for method in grid.methods:
-        methods[method].check_installed()
+        method_of(method).check_installed()
     for of_task in settings.values():
         PROXIES[of_task.source]
-    if any(methods[method].uses_backbone for method in grid.methods):
-        # All names before any download.
-        for of_task in settings.values():
-            check_supported(of_task.backbone)
+    if any(method_of(method).uses_backbone for method in grid.methods):
+        aligns = any(method_of(method).uses_source for method in grid.methods)
         for task, of_task in settings.items():
             _check_size(task, of_task)
+            if aligns:
+                modality = backbone_size(of_task.backbone).modality
+                check_modality(of_task.source, modality, of_task.backbone)
 
 
 def _check_size(task: str, settings: TaskSettings) -> None:
     size = backbone_size(settings.backbone)
+    if settings.layers is not None and size.modality == "vision":
+        raise RequestError(
+            f"layers={settings.layers} ({task}), but backbone '{settings.backbone}' is a Swin, "
+            "whose stages belong together. Leave layers out (null)."
+        )
     if settings.layers is not None and settings.layers > size.layers:
         raise RequestError(
             f"layers={settings.layers} ({task}), but backbone '{settings.backbone}' has "
             f"{size.layers} layers."
         )
-    if settings.max_tokens > size.positions:
+    if size.positions is not None and settings.max_tokens > size.positions:
         raise RequestError(
             f"max_tokens={settings.max_tokens} ({task}), but backbone '{settings.backbone}' has "
             f"{size.positions} positions."
         )
 
 
-def _carrier(method: type[Method], settings: TaskSettings) -> dict[str, Any]:
-    """Return what a cell says of its backbone and source; the same for all where none is used."""
+def _proxies(grid: Grid, settings: Mapping[str, TaskSettings], data_root: Path) -> dict[str, str]:
+    """Return the identity of each source proxy in use; the files of one are looked for once."""
+    if not any(method_of(method).uses_source for method in grid.methods):
+        return {}
+    names = sorted({of_task.source for of_task in settings.values()})
+    return {name: proxy_identity(name, data_root) for name in names}
+
+
+def _carrier(
+    method: type[Method], settings: TaskSettings, proxies: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a cell says of its backbone and source; the same for all where none is used.
+
+    Args:
+        method: The method.
+        settings: The task's settings.
+        proxies: Identities of the source proxies by name.
+    """
     if not method.uses_backbone:
         return {"backbone": "none", "weights": "none", "source": None}
     return {
         "backbone": settings.backbone,
         "weights": weights_fingerprint(settings.backbone),
-        "source": proxy_identity(settings.source) if method.uses_source else None,
+        "source": proxies[settings.source] if method.uses_source else None,
     }
 
 

@@ -40,7 +40,9 @@ def ok_attempt(job: CellJob, trained: Trained, started: datetime, wall_s: float)
         status="ok",
         params=trained.params,
         trainable_params=trained.trainable_params,
-        align_s=trained.prepare_s + seconds.get("alignment", 0.0),
+        # Alignment may have several stages, whatever they are called.
+        align_s=trained.prepare_s
+        + sum(value for name, value in seconds.items() if name not in ("fitting", "eval")),
         fit_s=seconds.get("fitting", 0.0),
         eval_s=seconds.get("eval", 0.0),
         wall_s=wall_s,

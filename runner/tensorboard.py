@@ -22,8 +22,8 @@ class EventLog:
         self._writer: Any = None
         self._folder = None
         if ledger.local_root is not None:
-            task = path_of(cell.task)
-            self._folder = ledger.local_root / "tensorboard" / task / cell.method / str(cell.seed)
+            task, method = path_of(cell.task), path_of(cell.method)
+            self._folder = ledger.local_root / "tensorboard" / task / method / str(cell.seed)
 
     def write(self, progress: Progress) -> None:
         """Append the losses of a finished epoch; the step counts batches within the stage."""

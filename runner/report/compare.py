@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,31 @@ from runner.schema import SELECTIONS
 from xmft.errors import RequestError
 
 _ORIGINS = ("official", "generated", "miniature")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Cells on data of one origin that may stand in one table, with their statistics.
+
+    Attributes:
+        origin: Of the data.
+        protocol: `clean` or `released`.
+        selection: Rule that chose the epoch.
+        split: Split of the values.
+        columns: The tasks.
+        entries: Methods under one configuration, with their cells, failed ones included.
+        found: Means, deviations and ranks by the labels of the entries.
+        notes: What a reader must know and the numbers do not show.
+    """
+
+    origin: str
+    protocol: str
+    selection: str
+    split: str
+    columns: tuple[TaskColumn, ...]
+    entries: tuple[Entry, ...]
+    found: Standings
+    notes: tuple[str, ...]
 
 
 def build(
@@ -44,6 +70,29 @@ def build(
     Raises:
         RequestError: there is nothing to compare; the message says what to run.
     """
+    found = comparisons(
+        table,
+        protocol=protocol,
+        selection=selection,
+        split=split,
+        tasks=tasks,
+        methods=methods,
+        seeds=seeds,
+    )
+    return [leaderboard(comparison) for comparison in found]
+
+
+def comparisons(
+    table: pa.Table,
+    *,
+    protocol: str = "clean",
+    selection: str = "best_val",
+    split: str = "test",
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> list[Comparison]:
+    """Pick the cells that compare, for each origin of the data; arguments and errors as `build`."""
     if not table.num_rows:
         raise RequestError(
             "The ledger holds no results. `xmft run quick` fills it; --results names another one."
@@ -62,7 +111,7 @@ def build(
     origins += sorted(scored - set(origins))
     return [
         # A failed cell whose origin nobody knows is worth a note on every board.
-        _board(
+        _comparison(
             [cell for cell in cells if cell.origin in (origin, None)],
             origin,
             protocol,
@@ -73,12 +122,12 @@ def build(
     ]
 
 
-def _board(
+def _comparison(
     cells: Sequence[Cell], origin: str, protocol: str, selection: str, split: str
-) -> Leaderboard:
+) -> Comparison:
     compared: list[Cell] = []
     notes = []
-    columns: dict[str, Cell] = {}
+    first: dict[str, Cell] = {}
     floors: dict[str, float | None] = {}
     for task in sorted({cell.task for cell in cells}):
         own = [cell for cell in cells if cell.task == task]
@@ -91,7 +140,7 @@ def _board(
         compared += kept
         floors[task], note = floor_of(kept)
         notes += [note] if note else []
-        columns[task] = next(cell for cell in kept if cell.value is not None)
+        first[task] = next(cell for cell in kept if cell.value is not None)
     if origin == "miniature":
         notes.append("miniature data are fixtures: these numbers say nothing about the methods")
     entries = entries_of(compared)
@@ -106,17 +155,15 @@ def _board(
     )
     found = standings(
         scores,
-        {task: cell.direction or "min" for task, cell in columns.items()},
+        {task: cell.direction or "min" for task, cell in first.items()},
         [entry.label for entry in entries],
     )
-    lines = [_line(entry, found) for entry in entries]
-    notes += below_floor(lines, floors)
-    return Leaderboard(
+    return Comparison(
         origin=origin,
         protocol=protocol,
         selection=selection,
         split=split,
-        tasks=tuple(
+        columns=tuple(
             TaskColumn(
                 task=task,
                 metric=cell.metric,
@@ -125,8 +172,24 @@ def _board(
                 seeds=found.seeds[task],
                 floor=floors[task],
             )
-            for task, cell in columns.items()
+            for task, cell in first.items()
         ),
+        entries=tuple(entries),
+        found=found,
+        notes=tuple(notes),
+    )
+
+
+def leaderboard(comparison: Comparison) -> Leaderboard:
+    """Sort what was compared into the lines of a board."""
+    lines = [_line(entry, comparison.found) for entry in comparison.entries]
+    floors = {column.task: column.floor for column in comparison.columns}
+    return Leaderboard(
+        origin=comparison.origin,
+        protocol=comparison.protocol,
+        selection=comparison.selection,
+        split=comparison.split,
+        tasks=comparison.columns,
         ranked=tuple(
             sorted(
                 (line for line in lines if line.average_rank is not None),
@@ -139,7 +202,7 @@ def _board(
                 key=lambda line: (-line.covered, line.label),
             )
         ),
-        notes=tuple(notes),
+        notes=(*comparison.notes, *below_floor(lines, floors)),
     )
 
 

@@ -43,7 +43,7 @@ def _board(board: Leaderboard) -> list[str]:
     blocks = [f"## {title(board)}", "\n".join(f"* {line}" for line in heading(board))]
     if board.ranked:
         blocks.append(
-            _table(
+            markdown_table(
                 ["average rank", "entry", *columns, "tasks", "time"],
                 [
                     [
@@ -60,7 +60,7 @@ def _board(board: Leaderboard) -> list[str]:
     if board.unranked:
         blocks += [
             "Not ranked, because incomplete:",
-            _table(
+            markdown_table(
                 ["entry", *columns, "tasks", "time", "missing"],
                 [
                     [
@@ -104,10 +104,11 @@ def _published(board: Leaderboard) -> list[str]:
         for score in scores
     ]
     header = ["task", "metric", "method", "value", "source", "confidence"]
-    return [f"{CAUTION[0].upper()}{CAUTION[1:]}:", _table(header, rows)]
+    return [f"{CAUTION[0].upper()}{CAUTION[1:]}:", markdown_table(header, rows)]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; texts may hold what would end a cell or a line."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"

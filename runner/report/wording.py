@@ -6,14 +6,14 @@ import math
 
 from runner.report.board import Leaderboard, Line, Score, TaskColumn
 
-_ARROWS = {"min": "↓", "max": "↑"}
+ARROWS = {"min": "↓", "max": "↑"}
 
 
 def heading(board: Leaderboard) -> list[str]:
     """Return the lines above a board: what was measured, how, and what sorts the lines."""
     metrics: dict[str, list[str]] = {}
     for column in board.tasks:
-        name = f"{column.metric} v{column.metric_version} {_ARROWS[column.direction]}"
+        name = f"{column.metric} v{column.metric_version} {ARROWS[column.direction]}"
         metrics.setdefault(name, []).append(column.task)
     described = [
         name if len(metrics) == 1 else f"{name} ({', '.join(tasks)})"
@@ -44,7 +44,7 @@ def title(board: Leaderboard) -> str:
 
 def task_title(column: TaskColumn) -> list[str]:
     """Return the lines above the column of a task: its name, what was measured, the floor."""
-    arrow = _ARROWS[column.direction]
+    arrow = ARROWS[column.direction]
     lines = [column.task, f"{column.metric} {arrow} · {_count(len(column.seeds), 'seed')}"]
     return lines if column.floor is None else [*lines, f"floor {column.floor:.1e}"]
 

@@ -151,14 +151,15 @@ RECIPE_CHANGES: dict[str, Any] = {
     "clip_grad_norm": None,
     "layers": 1,
     "max_tokens": 8,
+    "dense_head": "published",
     "samples": 50,
     "resolution": 16,
     "precision": "bfloat16",
 }
 CONCERNS = {
     "nft": set(RECIPE_CHANGES),
-    "fno": set(RECIPE_CHANGES) - {"layers", "max_tokens"},
-    "unet": set(RECIPE_CHANGES) - {"layers", "max_tokens"},
+    "fno": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head"},
+    "unet": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head"},
     "identity": {"samples", "resolution", "precision"},
     "mean": {"samples", "resolution", "precision"},
 }

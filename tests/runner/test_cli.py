@@ -31,6 +31,7 @@ from runner.plan import PlannedCell
 from runner.schema import VERSION_KEY
 from runner.storage import Storage
 from xmft.methods import methods
+from xmft.proxies import PROXIES
 from xmft.weights import NAMED
 
 PlanOne = Callable[..., PlannedCell]
@@ -344,6 +345,7 @@ def test_wrong_requests_to_a_ledger(two_cells: Ledger, tmp_path: Path) -> None:
         ("tasks", catalog.names()),
         ("methods", list(methods)),
         ("backbones", list(NAMED)),
+        ("sources", list(PROXIES)),
         ("grids", list(shipped_grids())),
     ],
 )
@@ -358,9 +360,23 @@ def test_list_tells_what_one_wants_to_know() -> None:
     tasks = output_of("list", "tasks")
     assert "beta1.0" in tasks
     assert "nrmse" in tasks
-    assert "alignment_steps=60" in output_of("list", "methods")
+    steps = next(x for x in output_of("list", "methods", "orca").splitlines() if "t_steps" in x)
+    assert steps.split()[:2] == ["alignment_steps", "60"]
     quick = next(line for line in output_of("list", "grids").splitlines() if "quick" in line)
     assert int(quick.split()[1]) == cells_of("quick")
+
+
+def test_list_shows_presets_and_what_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    presets = {"released": {"distortion_weight": 0.25, "predictor": {"threshold": 0.75}}}
+    monkeypatch.setattr(methods["recraft"], "presets", presets)
+    recraft = next(x for x in output_of("list", "methods").splitlines() if "recraft" in x)
+    assert recraft.split()[-1] == "released"
+    words = [line.split() for line in output_of("list", "methods", "recraft").splitlines()]
+    rows = {row[0]: row[1:] for row in words if row}
+    assert rows["option"][:2] == ["default", "released"]
+    assert rows["distortion_weight"][:2] == ["1.0", "0.25"]
+    assert rows["predictor.threshold"][:2] == ["0.4", "0.75"]
+    assert "no options" in output_of("list", "methods", "nft")
 
 
 def test_plan_shows_every_cell_and_writes_nothing(

@@ -14,7 +14,8 @@ from runner.ledger import Ledger
 from runner.plan import make_plan
 from xmft.errors import RequestError
 from xmft.methods import methods
-from xmft.sources import PROXIES
+from xmft.methods.variants import method_of, options_of
+from xmft.proxies import PROXIES
 from xmft.task import Recipe
 from xmft.weights import NAMED
 
@@ -48,7 +49,7 @@ def test_shipped_grids_load_and_name_only_what_exists(name: str) -> None:
     assert grid.description
     assert grid.backbone in NAMED
     assert grid.source in PROXIES
-    assert set(grid.methods) <= set(methods)
+    assert {method.partition(":")[0] for method in grid.methods} <= set(methods)
     assert set(grid.options) <= set(grid.methods)
     assert set(grid.per_task) <= set(grid.tasks)
     for task in grid.tasks:
@@ -56,8 +57,8 @@ def test_shipped_grids_load_and_name_only_what_exists(name: str) -> None:
         written = {**grid.recipe, **grid.per_task.get(task, {})}
         settings = grid.settings_of(task).model_dump(mode="json")
         assert {key: settings[key] for key in written} == written
-    for method, options in grid.options.items():
-        methods[method].Config.model_validate(options)
+    for method in grid.methods:
+        method_of(method).Config.model_validate(options_of(method, grid.options))
     for values in (grid.tasks, grid.methods, grid.seeds):
         assert len(set(values)) == len(values)
 
@@ -293,6 +294,34 @@ def test_set_reaches_options(write: Write) -> None:
         },
         "orca": {"source": {"samples": 100}, "alignment_rate": 0.0001},
     }
+
+
+VARIANTS = MINIMAL.replace("[nft]", "[recraft, 'recraft:released', 'recraft:alone']") + (
+    "options: {recraft: {clusters: 4}, 'recraft:alone': {distortion_weight: 0}}"
+)
+
+
+def test_set_reaches_the_options_of_one_variant(write: Write) -> None:
+    settings = ["recraft:alone.source.samples=100", "recraft:released.alignment_rate=1e-4"]
+    grid = load_grid(write(VARIANTS), settings)
+    assert grid.methods == ["recraft", "recraft:released", "recraft:alone"]
+    assert grid.options == {
+        "recraft": {"clusters": 4},
+        "recraft:alone": {"distortion_weight": 0, "source": {"samples": 100}},
+        "recraft:released": {"alignment_rate": 0.0001},
+    }
+
+
+def test_options_of_a_variant_stay_while_the_grid_is_narrowed_down(write: Write) -> None:
+    grid = load_grid(write(VARIANTS), ["methods=[nft]"])
+    assert set(grid.options) == {"recraft", "recraft:alone"}
+
+
+@pytest.mark.parametrize("content", [VARIANTS, MINIMAL])
+def test_options_of_a_variant_that_nobody_asks_for_are_refused(write: Write, content: str) -> None:
+    text = message(write(content), "recraft:alon.clusters=3")
+    assert "'recraft:alon', which is not among the methods of grid" in text
+    assert ("Did you mean 'recraft:alone'?" in text) == (content is VARIANTS)
 
 
 def test_the_last_set_wins(write: Write) -> None:

@@ -48,6 +48,9 @@ BOUND = (
     "source_gradient_norm",
     "lipschitz_violations",
     "source_accuracy",
+    "source_given_target",
+    "target_violations",
+    "target_fit",
 )
 FLOOR = ("test", "reference", "error_floor")
 SCORED = set(itertools.product(("val", "test"), ("last", "best_val"), METRICS))
@@ -171,6 +174,30 @@ def test_recraft_leaves_the_terms_of_its_bound(
     (row, *_) = rows_of(ledger, item.cell.id)
     assert row["align_s"] > 0
     assert row["fit_s"] > 0
+
+
+def test_a_variant_runs_and_all_of_its_stages_are_in_the_times(
+    plan_one: PlanOne,
+    tiny_content: Callable[..., dict[str, Any]],
+    job_of: JobOf,
+    attempt: Attempt,
+    ledger: Ledger,
+) -> None:
+    quick = {
+        "alignment_steps": 2,
+        "alignment_batch": 8,
+        "label_epochs": 1,
+        "predictor": {"plain_steps": 2},
+    }
+    options = {**tiny_content()["options"], "recraft:released": quick}
+    item = plan_one(methods=["recraft:released"], options=options)
+    outcome = attempt(job_of(item))
+    assert (outcome.status, outcome.error) == ("ok", None)
+    (row, *_) = rows_of(ledger, item.cell.id)
+    assert row["method"] == "recraft:released"
+    assert row["align_s"] + row["fit_s"] + row["eval_s"] == pytest.approx(outcome.busy_s)
+    folder = ledger.local_root / "tensorboard" / "pdebench" / "advection" / "recraft_released"
+    assert [path.name for path in folder.iterdir()] == ["0"]
 
 
 def test_curves_are_written(

@@ -93,6 +93,51 @@ def test_every_combination_is_one_cell(
     assert planned[0].cell.recipe["epochs"] == 2
 
 
+def test_variants_are_methods_with_options_of_their_own(
+    tiny_content: Callable[..., dict[str, Any]],
+    ledger: Ledger,
+    data_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    presets = {"released": {"alignment_steps": 60, "predictor": {"threshold": 0.9}}}
+    monkeypatch.setattr(methods["recraft"], "presets", presets)
+    content = tiny_content(methods=["recraft", "recraft:released", "recraft:alone"])
+    content["options"] = {
+        **content["options"],
+        "recraft:released": {"alignment_steps": 40},
+        "recraft:alone": {"distortion_weight": 0},
+    }
+    plain, released, alone = (i.cell for i in make_plan(Grid(**content), ledger, data_root))
+    assert [c.method for c in (plain, released, alone)] == content["methods"]
+    assert len({c.id for c in (plain, released, alone)}) == 3
+    assert alone.method_config == {**plain.method_config, "distortion_weight": 0}
+    predictor = {**plain.method_config["predictor"], "threshold": 0.9}
+    changed = {"alignment_steps": 40, "predictor": predictor}
+    assert released.method_config == {**plain.method_config, **changed}
+
+
+@pytest.mark.parametrize(
+    ("methods_", "sentence"),
+    [
+        (["recraft:relesed"], "Method 'recraft' has no variant 'relesed'. Did you mean 'released'"),
+        (["recraft:mine"], "needs an entry 'recraft:mine' under options"),
+        (["recraf:released"], "Unknown method 'recraf'"),
+    ],
+)
+def test_unknown_variants_are_refused(
+    tiny_grid: MakeGrid,
+    ledger: Ledger,
+    data_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    methods_: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(methods["recraft"], "presets", {"released": {}})
+    with pytest.raises(RequestError) as caught:
+        make_plan(tiny_grid(methods=methods_), ledger, data_root)
+    assert sentence in str(caught.value)
+
+
 def test_states_come_from_the_ledger(tiny_grid: MakeGrid, ledger: Ledger, data_root: Path) -> None:
     grid = tiny_grid(seeds=[0, 1, 2, 3])
     first = make_plan(grid, ledger, data_root)
@@ -439,13 +484,25 @@ def test_an_unknown_source_of_one_task_is_refused(
         make_plan(grid, ledger, data_root)
 
 
-def test_the_published_grid_says_which_backbone_it_waits_for(
-    ledger: Ledger, data_root: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_published_grid_says_which_backbone_it_lacks(
+    ledger: Ledger, data_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def no_download(*_: object, **__: object) -> None:
-        pytest.fail("a backbone was fetched before the request was found wrong")
-
-    monkeypatch.setattr("xmft.weights._from_hub", no_download)
-    with pytest.raises(RequestError) as caught:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(RequestError, match="Backbone 'roberta-base' could not be fetched"):
         make_plan(load_grid("pdebench"), ledger, data_root)
-    assert str(caught.value).startswith("Backbone 'swin-base' is a vision encoder, and this")
+
+
+def test_a_vision_backbone_has_any_number_of_tokens_and_all_its_layers(
+    tiny_grid: MakeGrid, ledger: Ledger, data_root: Path
+) -> None:
+    grid = tiny_grid(
+        tasks=["pdebench/darcy"], methods=["nft"], backbone="tiny-swin", recipe={"max_tokens": 9999}
+    )
+    assert len(make_plan(grid, ledger, data_root)) == len(grid.seeds)
+    grid = tiny_grid(
+        tasks=["pdebench/darcy"], methods=["nft"], backbone="tiny-swin", recipe={"layers": 1}
+    )
+    message = r"layers=1 \(pdebench/darcy\), but backbone 'tiny-swin' is a Swin"
+    with pytest.raises(RequestError, match=message):
+        make_plan(grid, ledger, data_root)

@@ -1,0 +1,53 @@
+"""Fills a hand-written Markdown document with tables made of a ledger.
+
+`python -m runner.report.study --results DIR --document FILE` puts them between the markers
+`<!-- table: NAME -->` and `<!-- end -->`: `scores` has results, ranks and wins, `bound` the
+measured terms of the bound and what they say about the error, `setting` what was run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from runner.report.compare import Comparison, comparisons
+from runner.report.study.bound import bound_error_table, bound_table, measured_terms
+from runner.report.study.document import fill
+from runner.report.study.scores import ranks_table, scores_table, wins_table
+from runner.report.study.setting import setting_text
+
+__all__ = ["fill", "tables"]
+
+
+def tables(table: pa.Table, *, selection: str = "best_val") -> dict[str, str]:
+    """Return the Markdown of every table by name.
+
+    Data of different origin never share a table; each block has one table for each.
+
+    Args:
+        table: All rows of the ledger; those of the clean protocol count.
+        selection: Rule that chose the epoch, `last` or `best_val`.
+
+    Raises:
+        RequestError: there is nothing to compare.
+    """
+    found = comparisons(table, selection=selection)
+    terms = measured_terms(table)
+    return {
+        "scores": _by_origin(found, scores_table),
+        "ranks": _by_origin(found, ranks_table),
+        "wins": _by_origin(found, wins_table),
+        "bound": _by_origin(found, lambda comparison: bound_table(comparison, terms)),
+        "bound-error": _by_origin(found, lambda comparison: bound_error_table(comparison, terms)),
+        "setting": _by_origin(found, lambda comparison: setting_text(comparison, table)),
+    }
+
+
+def _by_origin(found: Sequence[Comparison], make: Callable[[Comparison], str]) -> str:
+    blocks = []
+    for comparison in found:
+        tasks = len(comparison.columns)
+        title = f"{comparison.origin.capitalize()} data, {tasks} task{'s' if tasks != 1 else ''}"
+        blocks += [f"**{title}**", make(comparison)]
+    return "\n\n".join(blocks)

@@ -1,0 +1,44 @@
+"""`python -m runner.report.study`: rebuild the tables of a document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runner.cli_options import Results, guarded
+from runner.console import say
+from runner.ledger import Ledger
+from runner.report.study import fill, tables
+from runner.schema import SELECTIONS
+from xmft.errors import RequestError
+from xmft.registry import nearest
+
+
+@guarded
+def main(
+    document: Annotated[Path, typer.Option(metavar="FILE", help="Markdown with table markers")],
+    results: Results = "results",
+    selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+) -> None:
+    """Put the tables of a ledger between the markers of a document."""
+    if selection not in SELECTIONS:
+        raise RequestError(f"Unknown selection '{selection}'. {nearest(selection, SELECTIONS)}")
+    try:
+        text = document.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"The document {document} cannot be read ({type(error).__name__}). It has to exist; "
+            "the tables go between its markers."
+        ) from None
+    filled = fill(text, tables(Ledger(results).read(), selection=selection))
+    try:
+        document.write_text(filled, encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"The document {document} cannot be written ({error}).") from None
+    say(f"{document}: the tables are those of {results}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,191 @@
+"""The measured terms of the bound: what stage 1 does to them, and what they say about the error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.stats import spearmanr
+
+from runner.report.compare import Comparison
+from runner.report.markdown import markdown_table
+from runner.report.select import Cell
+
+# Title and name of each term that is shown.
+_TERMS = {
+    "W1": "w1",
+    "W2": "w2",
+    "H(Z'|Z)": "distortion",
+    "H(Z|Z')": "source_given_target",
+    "H(Z)": "source_entropy",
+    "violations, source": "lipschitz_violations",
+    "violations, target": "target_violations",
+    "target fit": "target_fit",
+}
+_FITTED = "training loss"
+# A rank correlation of fewer cells says nothing.
+_LEAST_CELLS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What was measured in one cell.
+
+    Attributes:
+        before: Value by term before the first stage that measures.
+        after: After the last one.
+        fitted: Mean training loss of the last epoch of target fitting; None if unknown.
+    """
+
+    before: dict[str, float]
+    after: dict[str, float]
+    fitted: float | None
+
+
+def measured_terms(table: pa.Table) -> dict[str, Terms]:
+    """Return the terms by cell id, of the latest ok attempt; only of cells that measure any.
+
+    A stage `s` has its terms in rows of metric `s_<term>` with selection `before_s` and `after_s`.
+
+    Args:
+        table: Rows of the ledger.
+    """
+    columns = ["cell_id", "attempt", "selection", "metric", "value", "epoch"]
+    wanted = (pc.field("status") == "ok") & (pc.field("split") == "train")
+    rows = table.filter(wanted).select(columns).to_pylist()
+    latest: dict[str, int] = {}
+    for row in rows:
+        latest[row["cell_id"]] = max(row["attempt"], latest.get(row["cell_id"], 0))
+    before: dict[str, dict[str, float]] = {}
+    after: dict[str, dict[str, float]] = {}
+    fitted: dict[str, float] = {}
+    # By epoch: the first `before` and the last `after` stay.
+    for row in sorted(rows, key=lambda row: row["epoch"]):
+        cell, value = row["cell_id"], row["value"]
+        if row["attempt"] != latest[cell]:
+            continue
+        when, _, stage = row["selection"].partition("_")
+        term = row["metric"].removeprefix(f"{stage}_")
+        if when == "before":
+            before.setdefault(cell, {}).setdefault(term, value)
+        elif when == "after":
+            after.setdefault(cell, {})[term] = value
+        elif row["metric"] == "target_fit":
+            fitted[cell] = value
+    return {
+        cell: Terms(before=before.get(cell, {}), after=after[cell], fitted=fitted.get(cell))
+        for cell in after
+    }
+
+
+def bound_table(comparison: Comparison, terms: Mapping[str, Terms]) -> str:
+    """Return task x entry: each term before and after stage 1, means over seeds.
+
+    Args:
+        comparison: The cells.
+        terms: Measured terms by cell id.
+    """
+    rows = []
+    for column in comparison.columns:
+        for entry in comparison.entries:
+            own = [
+                terms[cell.cell_id]
+                for cell in entry.cells
+                if cell.task == column.task and cell.value is not None and cell.cell_id in terms
+            ]
+            if not own:
+                continue
+            fitted = [found.fitted for found in own if found.fitted is not None]
+            rows.append(
+                [
+                    column.task,
+                    entry.label,
+                    *(_before_after(own, term) for term in _TERMS.values()),
+                    f"{fmean(fitted):.3g}" if fitted else "-",
+                ]
+            )
+    if not rows:
+        return "No cell has measured terms."
+    header = ["task", "entry", *_TERMS, _FITTED]
+    empty = {i for i in range(len(header)) if all(row[i] == "-" for row in rows)}
+    return markdown_table(
+        [text for i, text in enumerate(header) if i not in empty],
+        [[text for i, text in enumerate(row) if i not in empty] for row in rows],
+    )
+
+
+def _before_after(own: Sequence[Terms], term: str) -> str:
+    """Return `0.9 → 0.4`, or one number where nothing changed."""
+    kept = [found for found in own if term in found.before and term in found.after]
+    if not kept:
+        return "-"
+    before = f"{fmean(found.before[term] for found in kept):.3g}"
+    after = f"{fmean(found.after[term] for found in kept):.3g}"
+    return after if before == after else f"{before} → {after}"
+
+
+def bound_error_table(comparison: Comparison, terms: Mapping[str, Terms]) -> str:
+    """Return each term's rank correlation with the test error, within tasks and then averaged.
+
+    Args:
+        comparison: The cells.
+        terms: Measured terms by cell id.
+    """
+
+    def after(term: str) -> Callable[[Terms], float | None]:
+        return lambda found: found.after.get(term)
+
+    def change(term: str) -> Callable[[Terms], float | None]:
+        return lambda found: (
+            found.after[term] - found.before[term]
+            if term in found.before and term in found.after
+            else None
+        )
+
+    rows = [
+        [
+            title,
+            _correlation(comparison, terms, after(term)),
+            _correlation(comparison, terms, change(term)),
+        ]
+        for title, term in _TERMS.items()
+    ]
+    rows.append([_FITTED, _correlation(comparison, terms, lambda found: found.fitted), "-"])
+    return markdown_table(["term", "value after stage 1", "change by stage 1"], rows)
+
+
+def _correlation(
+    comparison: Comparison,
+    terms: Mapping[str, Terms],
+    value_of: Callable[[Terms], float | None],
+) -> str:
+    """Return the mean over tasks of Spearman's coefficient over cells; positive: larger is worse.
+
+    A task takes part where both the term and the error differ among its cells.
+    """
+    coefficients, count = [], 0
+    for column in comparison.columns:
+        sign = -1.0 if column.direction == "max" else 1.0
+        pairs = [
+            (value, sign * cell.value)
+            for cell in _cells(comparison, column.task)
+            if cell.value is not None
+            and cell.cell_id in terms
+            and (value := value_of(terms[cell.cell_id])) is not None
+        ]
+        values, errors = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        if len(pairs) < _LEAST_CELLS or len(set(values)) == 1 or len(set(errors)) == 1:
+            continue
+        coefficients.append(float(spearmanr(values, errors).statistic))
+        count += len(pairs)
+    if not coefficients:
+        return "-"
+    tasks = f"{len(coefficients)} task{'s' if len(coefficients) != 1 else ''}"
+    return f"{fmean(coefficients):+.2f} ({tasks}, {count} cells)"
+
+
+def _cells(comparison: Comparison, task: str) -> list[Cell]:
+    return [cell for entry in comparison.entries for cell in entry.cells if cell.task == task]

@@ -1,0 +1,66 @@
+"""Variants of a method: with one of its presets, or with settings that a grid names itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from xmft.errors import RequestError
+from xmft.methods.method import Method, methods
+from xmft.registry import nearest
+
+# A variant is part of paths and of `--set method:variant.option`.
+_WORD = re.compile(r"\w[\w-]*")
+
+
+def method_of(name: str) -> type[Method]:
+    """Return the method behind `method` or `method:variant`.
+
+    Raises:
+        RequestError: there is no such method; whether there is the variant is not looked at.
+    """
+    return methods[name.partition(":")[0]]
+
+
+def options_of(name: str, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the options of a method or a variant; what is not among them is at its default.
+
+    A variant has the options of its method, changed by the preset of that name and then by what
+    `options` says of the variant itself; nested mappings are merged key by key.
+
+    Args:
+        name: `method` or `method:variant`, where the variant is a preset or has an entry in
+            `options`.
+        options: Options by method or variant.
+
+    Raises:
+        RequestError: there is no such method or no such variant.
+    """
+    base, colon, variant = name.partition(":")
+    method = methods[base]
+    merged = _merged({}, options.get(base, {}))
+    if not colon:
+        return merged
+    if not _WORD.fullmatch(variant):
+        raise RequestError(
+            f"'{name}': the variant behind the colon is one word of letters, digits, _ and -."
+        )
+    if variant not in method.presets and name not in options:
+        raise RequestError(
+            f"Method '{base}' has no variant '{variant}'. {nearest(variant, method.presets)} "
+            f"A variant of your own needs an entry '{name}' under options."
+        )
+    return _merged(_merged(merged, method.presets.get(variant, {})), options.get(name, {}))
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `first` changed by `second`, both left as they are."""
+    merged = dict(first)
+    for key, value in second.items():
+        if isinstance(value, Mapping):
+            below = merged.get(key)
+            merged[key] = _merged(below if isinstance(below, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged

@@ -24,6 +24,9 @@ class Batch:
         targets: `[n, channels, *grid]` or `[n]`.
         classes: Class of each sample, true or clustered, `[n]`; None when the stage has no use
             for classes.
+        indices: Positions of the samples in the training split, on the CPU.
+        step: Optimizer steps of the stage before this one.
+        steps: Optimizer steps of the whole stage.
         gather: Puts the workers' parts `[n, ...]` of a tensor together in the order of the global
             batch, differentiably; for losses of the batch as a whole.
     """
@@ -31,6 +34,9 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     classes: Tensor | None
+    indices: Indices
+    step: int
+    steps: int
     gather: Callable[[Tensor], Tensor]
 
 
@@ -53,7 +59,8 @@ class Stage:
     Attributes:
         name: `alignment` or `fitting`; times are booked under it.
         trains: Parts of the model that learn (`embedder`, `encoder`, `head` of a `CrossModalModel`;
-            in general its direct children); the rest is frozen.
+            in general its direct children); the rest is frozen. Of a part `name:norms`, the
+            LayerNorms alone learn.
         objective: What is minimised.
         batches: Epoch number to its global batches of training indices.
         epochs: How many epochs.
@@ -61,6 +68,8 @@ class Stage:
         classes: Class of every training sample `[N]`, or None.
         validates: Whether the validation split is scored after each epoch.
         measure: Quantities recorded before and after the stage, under `name/key`.
+        schedule: From all steps of the stage to the factor of the rate at each; None: the
+            warm-up and decay of the recipe.
     """
 
     name: str
@@ -72,6 +81,7 @@ class Stage:
     classes: Indices | None = None
     validates: bool = False
     measure: Callable[[Any], dict[str, float]] | None = None
+    schedule: Callable[[int], Callable[[int], float]] | None = None
 
 
 def epoch_steps(steps: int, most: int = 10) -> int:
@@ -131,6 +141,56 @@ def stratified_batches(
                 )
             )
         return rows
+
+    return batches
+
+
+def class_batches(classes: Indices, batch_size: int, seed: int) -> Callable[[int], list[Indices]]:
+    """Batches of one class each, every sample about once per epoch.
+
+    The classes come in a random order, and each is walked in a random order. What is left of a
+    class behind its last full batch is filled up with members of it that come again, or dropped
+    where it is less than half a batch; every class has one batch at least, and every batch is full.
+
+    Args:
+        classes: Class of every sample `[N]`.
+        batch_size: Samples in each batch.
+        seed: Seed of the order.
+    """
+    members = [np.flatnonzero(classes == label) for label in np.unique(classes)]
+
+    def batches(epoch: int) -> list[Indices]:
+        rng = generator("classes", seed, epoch)
+        rows = []
+        for place in rng.permutation(len(members)):
+            group = members[place]
+            walk = _walk(group, rng)
+            count = max(1, (len(group) + batch_size // 2) // batch_size)
+            rows += [np.array([next(walk) for _ in range(batch_size)]) for _ in range(count)]
+        return rows
+
+    return batches
+
+
+def balanced_batches(
+    classes: Indices, per_class: int, steps: int, seed: int
+) -> Callable[[int], list[Indices]]:
+    """Batches with the same number of samples of each class; all of a class that has fewer.
+
+    Args:
+        classes: Class of every sample `[N]`.
+        per_class: Most samples of a class in a batch.
+        steps: Batches in an epoch.
+        seed: Seed of the order.
+    """
+    members = [np.flatnonzero(classes == label) for label in np.unique(classes)]
+
+    def batches(epoch: int) -> list[Indices]:
+        rng = generator("balanced", seed, epoch)
+        return [
+            np.concatenate([rng.permutation(group)[:per_class] for group in members])
+            for _ in range(steps)
+        ]
 
     return batches
 

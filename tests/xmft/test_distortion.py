@@ -34,6 +34,8 @@ def test_a_constant_prediction_leaves_everything_unknown(sharp: bool) -> None:
     result = feature_label_distortion(row.expand(12, 4), labels, weights)
     assert result.target.item() == pytest.approx(1.5 * math.log(2), rel=1e-6)
     assert result.conditional.item() == pytest.approx(result.target.item(), rel=1e-6)
+    # What the public code lowers takes the sharp constant for a bijection.
+    assert (result.source_given_target.item() == 0) == sharp
 
 
 def test_matches_the_joint_table() -> None:

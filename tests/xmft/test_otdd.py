@@ -1,11 +1,17 @@
+from typing import Any
+
 import numpy as np
 import ot
 import pytest
 import scipy.linalg
+import scipy.optimize
 import torch
 
-from xmft.alignment.otdd import SourceClasses, bures, otdd
-from xmft.alignment.wasserstein import wasserstein
+from xmft.alignment.label_distances import bures
+from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
+from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
+from xmft.alignment.source_classes import SourceClasses
+from xmft.alignment.wasserstein import Points, wasserstein
 
 
 def sample(n: int, d: int, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
@@ -194,6 +200,81 @@ def test_autocast_costs_no_digits() -> None:
     expected = otdd(source, y, labels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(otdd(source, y, labels), expected)
+
+
+def grouped(source: SourceClasses) -> list[torch.Tensor]:
+    return [source.features[source.labels == c] + source.center for c in range(len(source.counts))]
+
+
+def test_exact_label_distances_match_assignment_problems(source: SourceClasses) -> None:
+    features, labels = sample(14, 4, 2, shift=0.5), torch.tensor([0] * 8 + [1] * 5 + [2])
+    weights = torch.tensor([0.5, 0.3, 0.2])
+    total = 0.0
+    for k in range(3):
+        group = features[labels == k]
+        term = wasserstein(source.features + source.center, group).square()
+        for part in grouped(source):
+            # As many copies of each side as make the sets equally large.
+            n, m = len(part), len(group)
+            size = np.lcm(n, m)
+            cost = torch.cdist(part.repeat(size // n, 1), group.repeat(size // m, 1)).square()
+            rows, columns = scipy.optimize.linear_sum_assignment(cost.numpy())
+            term += cost[rows, columns].mean() * n / 40
+        total += weights[k] * term
+    value = otdd(source, features, labels, class_weights=weights, inner="exact")
+    torch.testing.assert_close(value, total, rtol=1e-6, atol=0)
+
+
+def test_gradient_through_exact_label_distances_matches_finite_differences(
+    source: SourceClasses,
+) -> None:
+    labels = torch.tensor([0, 1, 0, 1, 1, 0, 1, 2])
+    features = sample(8, 4, 3, shift=0.5).requires_grad_()
+    assert torch.autograd.gradcheck(lambda f: otdd(source, f, labels, inner="exact"), (features,))
+
+
+@pytest.mark.parametrize("inner", ["gaussian", "exact"])
+def test_the_order_of_samples_and_the_names_of_classes_do_not_matter(
+    source: SourceClasses, inner: Any
+) -> None:
+    features, labels = sample(10, 4, 2), torch.arange(10) % 3
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
+    first = otdd(source, features, labels, inner=inner)
+    again = otdd(source, features[order], (5 - labels)[order], inner=inner)
+    torch.testing.assert_close(first, again)
+
+
+def test_one_class_against_itself_costs_nothing_under_exact_labels() -> None:
+    x = sample(9, 3)
+    source = SourceClasses(x, torch.zeros(9, dtype=torch.int64))
+    value = otdd(source, x.flip(0), torch.zeros(9, dtype=torch.int64), inner="exact")
+    assert value.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_entropic_distance_of_one_class_is_two_divergences_of_which_one_has_a_gradient() -> (
+    None
+):
+    x, y = sample(12, 3, 1) / 3, (sample(7, 3, 2, shift=0.5) / 3).requires_grad_()
+    ones = torch.zeros(12, dtype=torch.int64)
+    value = entropic_otdd(EntropicClasses(x, ones), y, ones[:7])
+    transport = sinkhorn_divergence(Blurred(Points(x), epsilon=0.1), y)
+    label_term = sinkhorn_divergence(Blurred(Points(x), epsilon=0.1, scale=1.0), y)
+    torch.testing.assert_close(value, transport + label_term / 2)
+    (gradient,) = torch.autograd.grad(value, y)
+    (expected,) = torch.autograd.grad(transport, y)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_without_blur_the_entropic_distance_is_half_of_the_exact_one(
+    source: SourceClasses,
+) -> None:
+    x = source.features + source.center
+    labels, features = torch.tensor([0] * 6 + [1] * 4 + [2]), sample(11, 4, 3, shift=0.5)
+    weights = torch.tensor([0.2, 0.5, 0.3])
+    exact = otdd(source, features, labels, class_weights=weights, inner="exact")
+    blurred = EntropicClasses(x, source.labels, epsilon=5e-3, rounds=1000)
+    value = entropic_otdd(blurred, features, labels, class_weights=weights)
+    assert value.item() == pytest.approx(exact.item() / 2, rel=1e-2)
 
 
 def test_wrong_arguments_are_refused(source: SourceClasses) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from xmft.schedule import warmup_then_linear
+from xmft.schedule import constant, in_three_parts, warmup_then_linear
 
 
 @pytest.mark.parametrize("warmup, steps", [(0.1, 100), (0.25, 40), (0.0, 7), (0.5, 3), (0.9, 2)])
@@ -27,3 +27,19 @@ def test_one_step_is_taken_at_the_full_rate() -> None:
 
 def test_nothing_is_negative_after_the_end() -> None:
     assert warmup_then_linear(0.1, 10)(12) == 0
+
+
+def test_three_parts_change_after_20_and_40_of_60_steps() -> None:
+    factor = in_three_parts(60)
+    found = [factor(step) for step in range(61)]
+    assert found == pytest.approx([1.0] * 20 + [0.2] * 20 + [0.04] * 21)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_three_parts_of_few_steps_start_at_the_peak_and_never_rise(steps: int) -> None:
+    values = [in_three_parts(steps)(step) for step in range(steps + 1)]
+    assert values[0] == 1 and values == sorted(values, reverse=True) and values[-1] > 0
+
+
+def test_constant_stays() -> None:
+    assert {constant(5)(step) for step in range(6)} == {1.0}

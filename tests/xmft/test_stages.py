@@ -1,9 +1,16 @@
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from xmft.stages import shuffled_batches, stratified_batches
+from xmft.stages import (
+    balanced_batches,
+    class_batches,
+    shuffled_batches,
+    stratified_batches,
+)
 
 
 @pytest.mark.parametrize("count, size", [(45, 8), (16, 8), (5, 8), (1, 1)])
@@ -101,3 +108,39 @@ def test_labels_need_not_be_contiguous() -> None:
     classes = np.array([7, 7, -1, 7, -1, 7, 7, -1])
     (batch,) = stratified_batches(classes, 8, 1, seed=0)(0)
     assert sorted(batch) == list(range(8))
+
+
+def test_class_batches_hold_one_class_each_and_every_sample_about_once() -> None:
+    classes = labelled(20, 17, 8, 2, 1)  # 2, 2, 1, 1 and 1 batches of 9
+    batches = class_batches(classes, 9, seed=0)
+    for epoch in range(3):
+        drawn = batches(epoch)
+        assert all(len(batch) == 9 and len(set(classes[batch])) == 1 for batch in drawn)
+        assert Counter(classes[batch[0]] for batch in drawn) == {0: 2, 1: 2, 2: 1, 3: 1, 4: 1}
+        uses = Counter(np.concatenate(drawn).tolist())
+        assert max(uses[i] for i in np.flatnonzero(classes < 3)) <= 2
+        # 18 of 20 samples; 17 and one again; 8 and one again; 2 and 1 over and over.
+        for label, different in enumerate((18, 17, 8, 2, 1)):
+            assert len([i for i in uses if classes[i] == label]) == different
+
+
+def test_balanced_batches_hold_as_many_of_each_class_as_there_are() -> None:
+    classes = labelled(20, 5, 1)
+    drawn = balanced_batches(classes, 8, 30, seed=0)(0)
+    assert len(drawn) == 30
+    for batch in drawn:
+        assert len(set(batch)) == len(batch)
+        assert np.bincount(classes[batch]).tolist() == [8, 5, 1]
+    assert set(np.concatenate(drawn)) == set(range(26))
+
+
+@pytest.mark.parametrize(
+    "make", [class_batches, lambda c, n, seed: balanced_batches(c, n, 3, seed)]
+)
+def test_batches_by_class_depend_on_seed_and_epoch_alone(make: Callable[..., Any]) -> None:
+    classes = labelled(20, 17, 8)
+    first, again = make(classes, 6, seed=1), make(classes, 6, seed=1)
+    again(0)
+    assert all(np.array_equal(a, b) for a, b in zip(first(1), again(1), strict=True))
+    for other in (first(0), make(classes, 6, seed=2)(1)):
+        assert not all(np.array_equal(a, b) for a, b in zip(first(1), other, strict=True))

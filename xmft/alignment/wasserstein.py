@@ -84,8 +84,68 @@ def transport_cost(
     return (transport_plan(cost, a, b).to(cost) * cost).sum()
 
 
+class Points:
+    """A set of features, prepared once for many distances to it.
+
+    The points are moved by their mean, since far from the origin the expansion of a squared
+    distance would cancel. Gradient flows through to the features, if they have any.
+
+    Attributes:
+        features: `[n, d]`, moved by `-center`.
+        center: Mean of the features `[d]`, without gradient.
+        squares: `|x_i - center|^2`, `[n]`.
+    """
+
+    def __init__(self, features: Float[Tensor, "n d"]) -> None:
+        """Prepare features `[n, d]`.
+
+        Raises:
+            ValueError: they are not a matrix with at least one row.
+        """
+        if features.ndim != 2 or len(features) == 0:
+            raise ValueError(f"Expected features [n, d] with n > 0, found {tuple(features.shape)}.")
+        features = at_least_float32(features)
+        self.center = features.detach().mean(0)
+        self.features = features - self.center
+        self.squares = self.features.square().sum(1)
+
+    @property
+    def spread(self) -> float:
+        """Root mean square distance of the points from their mean."""
+        return self.squares.mean().sqrt().item()
+
+    def moved(self, y: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
+        """Return other features moved like these.
+
+        Raises:
+            ValueError: they are not a matrix of as many columns.
+        """
+        if y.ndim != 2 or y.shape[1] != self.features.shape[1]:
+            raise ValueError(
+                f"Expected features [n, d] and [m, d], found {tuple(self.features.shape)} and "
+                f"{tuple(y.shape)}."
+            )
+        return at_least_float32(y) - self.center
+
+    def squared_distances(self, y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+        """Return |x_i - y_j|^2 as `[n, m]` to other features `[m, d]`, by one matrix product."""
+        y = self.moved(y)
+        squares = self.squares[:, None] + y.square().sum(1)
+        with torch.autocast(y.device.type, enabled=False):
+            return torch.addmm(squares, self.features, y.T, alpha=-2).clamp_min(0)
+
+
+def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Return |x_i - y_j|^2 as `[n, m]`, by one matrix product."""
+    return Points(x).squared_distances(y)
+
+
 def wasserstein(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, p: int = 2
+    x: Float[Tensor, "n d"] | Points,
+    y: Float[Tensor, "m d"],
+    *,
+    p: int = 2,
+    squared: Float[Tensor, "n m"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return W_p between the uniform measures on two batches of features.
 
@@ -94,9 +154,10 @@ def wasserstein(
     Where x and y coincide the gradient is 0, a subgradient.
 
     Args:
-        x: Features `[n, d]`.
+        x: Features `[n, d]`, or the same prepared.
         y: Features `[m, d]`.
         p: Order, at least 1.
+        squared: Squared distances between x and y `[n, m]`, if they are known already.
 
     Returns:
         The distance (the p-th root is taken), a scalar of float32 or better; autocast is ignored.
@@ -110,18 +171,17 @@ def wasserstein(
     """
     if p < 1:
         raise ValueError(f"The order p of a Wasserstein distance is at least 1, found {p}.")
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"Expected features [n, d] and [m, d], found {tuple(x.shape)} and {tuple(y.shape)}."
-        )
-    x, y = at_least_float32(x), at_least_float32(y)
+    points = x if isinstance(x, Points) else Points(x)
+    moved = points.moved(y)
     with torch.no_grad():
-        plan = transport_plan(squared_distances(x, y).pow(p / 2))
-        i, j = (index.to(x.device) for index in plan.nonzero(as_tuple=True))
-        weights = plan[plan > 0].to(x)
+        if squared is None:
+            squared = points.squared_distances(y)
+        plan = transport_plan(squared if p == 2 else squared.pow(p / 2))
+        i, j = (index.to(moved.device) for index in plan.nonzero(as_tuple=True))
+        weights = plan[plan > 0].to(moved)
     # A vertex of the transport polytope has at most n + m - 1 entries, so differences of the paired
     # samples are cheaper than the whole cost matrix, and free of cancellation.
-    gaps = torch.linalg.vector_norm(x[i] - y[j], dim=1)
+    gaps = torch.linalg.vector_norm(points.features[i] - moved[j], dim=1)
     total = (weights * gaps.pow(p)).sum()
     if p == 1:
         return total
@@ -130,17 +190,28 @@ def wasserstein(
     return torch.where(positive, torch.where(positive, total, 1.0).pow(1 / p), total)
 
 
-def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-    """Return |x_i - y_j|^2 as `[n, m]`, by one matrix product.
+def moved_cost(
+    x: Float[Tensor, "n d"],
+    squares: Float[Tensor, " n"],
+    y: Float[Tensor, "m d"],
+    squared: Float[Tensor, "n m"],
+) -> Float[Tensor, ""]:
+    """Return W2^2 between a constant set and a moving one.
 
-    Both sides are moved by the mean of `x` first: far from the origin the expansion of the square
-    would cancel.
+    With the barycentre z_j of the mass that is sent to sample j,
+    sum_ij P_ij |x_i - y_j|^2 = mean_i |x_i|^2 - mean_j |z_j|^2 + mean_j |y_j - z_j|^2,
+    where only the last term has a gradient, and it is as small as `m x d`.
+
+    Args:
+        x: Constant features `[n, d]`.
+        squares: Their `|x_i|^2`, `[n]`.
+        y: Moving features `[m, d]`.
+        squared: Squared distances `[n, m]`, without gradient.
     """
-    center = x.detach().mean(0)
-    x, y = x - center, y - center
-    squares = x.square().sum(1)[:, None] + y.square().sum(1)
     with torch.autocast(x.device.type, enabled=False):
-        return torch.addmm(squares, x, y.T, alpha=-2).clamp_min(0)
+        barycentres = len(y) * (transport_plan(squared).to(x).T @ x)
+    hidden = squares.mean() - barycentres.square().sum(1).mean()
+    return hidden + (y - barycentres).square().sum(1).mean()
 
 
 def at_least_float32(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

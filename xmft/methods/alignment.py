@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from xmft.alignment.bound import Bound
 from xmft.methods.method import Context, MethodConfig
+from xmft.metrics import losses
 from xmft.model import CrossModalModel
+from xmft.schedule import in_three_parts
+from xmft.source_predictor import PredictorConfig
 from xmft.sources import SourceConfig
 from xmft.stages import Indices, Objective, Stage, epoch_steps, stratified_batches
+from xmft.task import Recipe
+
+# The published codes raise the rate of the task where it is at most this.
+_RAISED_UP_TO = 1e-3
 
 
 class AlignmentConfig(MethodConfig):
@@ -19,14 +28,53 @@ class AlignmentConfig(MethodConfig):
 
     alignment_steps: int = Field(60, ge=1, description="optimizer steps of stage 1")
     alignment_batch: int = Field(128, ge=4, description="target samples in a step (global)")
-    alignment_rate: float = Field(1e-3, gt=0, description="learning rate of stage 1")
+    alignment_rate: float | None = Field(
+        None,
+        gt=0,
+        description="learning rate of stage 1; null: the published rule, ten times the rate of "
+        "fitting, or that rate itself where it is above 1e-3",
+    )
+    alignment_schedule: Literal["linear", "thirds"] = Field(
+        "linear", description="warm-up and decay of the recipe, or the published 1, 1/5, 1/25"
+    )
     clusters: int = Field(10, ge=2, description="classes made of dense targets")
     source: SourceConfig = SourceConfig()
+
+    def embedder_rate(self, recipe: Recipe) -> float:
+        """Return the peak rate of stage 1."""
+        if self.alignment_rate is not None:
+            return self.alignment_rate
+        raised = recipe.learning_rate <= _RAISED_UP_TO
+        return recipe.learning_rate * (10 if raised else 1)
 
 
 def class_shares(classes: Indices, device: torch.device) -> Tensor:
     """Return the share of each class in the training split, `[classes]`."""
     return torch.bincount(torch.from_numpy(classes)).to(device) / len(classes)
+
+
+def bound_of(
+    context: Context, config: AlignmentConfig, predictor: PredictorConfig, classes: Indices
+) -> Bound:
+    """Return the terms of the bound for a cell.
+
+    Args:
+        context: The cell.
+        config: Says how much of the source is used.
+        predictor: How the source predictor is trained.
+        classes: Class of every training sample.
+    """
+    source = context.source(config.source)
+    return Bound(
+        features=source.features(context.device),
+        predictor=source.predictor(predictor, context.device),
+        threshold=predictor.threshold,
+        train=context.data.train,
+        classes=classes,
+        shares=class_shares(classes, context.device),
+        loss=losses[context.data.task.loss],
+        device=context.device,
+    )
 
 
 def alignment_stage(
@@ -35,8 +83,9 @@ def alignment_stage(
     classes: Indices,
     objective: Objective,
     measure: Callable[[CrossModalModel], dict[str, float]] | None = None,
+    batches: Callable[[int], list[Indices]] | None = None,
 ) -> Stage:
-    """Return stage 1: the embedder alone, on stratified batches.
+    """Return stage 1: the embedder alone.
 
     Args:
         context: The cell.
@@ -44,15 +93,20 @@ def alignment_stage(
         classes: Class of every training sample.
         objective: Alignment loss of a global batch.
         measure: Quantities recorded before and after.
+        batches: Epoch number to its `epoch_steps(config.alignment_steps)` global batches; None:
+            stratified ones.
     """
     steps = epoch_steps(config.alignment_steps)
+    if batches is None:
+        batches = stratified_batches(classes, config.alignment_batch, steps, context.seed)
     return Stage(
         name="alignment",
         trains=("embedder",),
         objective=objective,
-        batches=stratified_batches(classes, config.alignment_batch, steps, context.seed),
+        batches=batches,
         epochs=config.alignment_steps // steps,
-        learning_rate=config.alignment_rate,
+        learning_rate=config.embedder_rate(context.recipe),
         classes=classes,
         measure=measure,
+        schedule=in_three_parts if config.alignment_schedule == "thirds" else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from xmft.backbones import Backbone
+from xmft.errors import DataError
 from xmft.metrics import losses
 from xmft.model import CrossModalModel
 from xmft.pseudo_labels import pseudo_labels
@@ -42,6 +44,7 @@ class Context:
         seed: Seed of the cell.
         device: Where the model lives.
         cache: Folder for artefacts shared between cells.
+        data_root: Folder below which the official files of a source proxy are looked for.
     """
 
     data: TaskData
@@ -51,6 +54,7 @@ class Context:
     seed: int
     device: torch.device
     cache: Path
+    data_root: Path = Path()
 
     @property
     def required_backbone(self) -> Backbone:
@@ -65,16 +69,23 @@ class Context:
 
     def source(self, config: SourceConfig) -> Source:
         """Return the source proxy's artefacts under this backbone."""
-        return Source(self.proxy, self.required_backbone, config, self.cache)
+        return Source(self.proxy, self.required_backbone, config, self.cache, self.data_root)
 
     def target_classes(self, clusters: int) -> Indices:
-        """Return the class of each training sample: its label, or a cluster of dense targets.
+        """Return the class of each training sample, `[N]` from 0.
 
-        Clusters are kept on disk, so that all cells and workers train on the same ones.
+        It is the label for classification, and a cluster of the targets for fields and for several
+        labels. Clusters are kept on disk, so that all cells and workers train on the same ones.
+
+        Args:
+            clusters: Number of clusters.
+
+        Raises:
+            DataError: a label is none of the task's classes, or targets cannot be clustered.
         """
-        targets = np.asarray(self.data.train.targets)
         if self.data.task.kind == "classification":
-            return targets.astype(np.int64)
+            return _labels(self.data)
+        targets = np.asarray(self.data.train.targets)
         path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
@@ -86,6 +97,27 @@ class Context:
                 temporary.replace(path)
             labels: Indices = np.load(path)
         return labels
+
+
+def _labels(data: TaskData) -> Indices:
+    """Return the labels of the training split.
+
+    Raises:
+        DataError: they are not integers from 0 to the number of classes.
+    """
+    task, labels = data.task, np.asarray(data.train.targets)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{task.name}: found labels of type {labels.dtype} and shape {labels.shape}, expected "
+            f"one integer for each sample. Check {data.source}."
+        )
+    lowest, highest = int(labels.min()), int(labels.max())
+    if task.classes is None or lowest < 0 or highest >= task.classes:
+        raise DataError(
+            f"{task.name}: found labels from {lowest} to {highest}, but the task has "
+            f"{task.classes} classes, counted from 0. Check {data.source}."
+        )
+    return labels.astype(np.int64)
 
 
 class Method(ABC):
@@ -101,6 +133,8 @@ class Method(ABC):
         kinds: Kinds of task it is for.
         ignores: Fields of the recipe that are of no concern to it; they are left out of the cell
             id, and are at their defaults when a cell is trained.
+        presets: Named settings of `Config` that differ from its defaults: `released` does what the
+            public code does, `paper` what the paper says where its code does something else.
     """
 
     name: ClassVar[str]
@@ -111,6 +145,7 @@ class Method(ABC):
     uses_backbone: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
     ignores: ClassVar[frozenset[str]] = frozenset()
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     class Config(MethodConfig):
         """No options."""

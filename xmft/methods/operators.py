@@ -20,7 +20,7 @@ class Operator(Method):
 
     uses_backbone = False
     kinds = ("dense",)
-    ignores = frozenset({"layers", "max_tokens"})
+    ignores = frozenset({"layers", "max_tokens", "dense_head"})
 
     @abstractmethod
     def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:

@@ -2,45 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 from torch import Tensor
 
-from xmft.alignment.otdd import SourceClasses, otdd
+from xmft.alignment.discrepancy import mean_distance, mmd
+from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
+from xmft.alignment.source_classes import SourceClasses
+from xmft.alignment.wasserstein import Points
 from xmft.methods.alignment import AlignmentConfig, alignment_stage, class_shares
 from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.model import CrossModalModel
-from xmft.stages import Batch, Stage
+from xmft.seeding import generator
+from xmft.sources import SourceFeatures
+from xmft.stages import Batch, Stage, balanced_batches, epoch_steps
+
+# From pooled features and classes of a global batch, and its step.
+_Distance = Callable[[Tensor, Tensor, int], Tensor]
 
 
 @methods.register("orca")
 class Orca(Method):
     """Train the embedder to bring the target near the source in OTDD, then fine-tune everything.
 
-    Differences from the public code, all of them on purpose: stratified mini-batches with an
-    optimizer step each instead of one step per epoch; exact transport instead of an absolute
-    entropic blur; the label distance carries gradient; k-means labels of dense targets are
-    seeded and taken on standardised principal components.
+    The default differs from the public code on purpose: stratified mini-batches; exact transport
+    instead of an absolute entropic blur; Gaussian label distances that carry gradient. Instead of
+    OTDD, `mmd` compares each batch with as many source samples drawn for it, and `l2` is the mean
+    distance over all pairs; both disregard classes.
+
+    Preset `released` copies the loss of the public code (debiased Sinkhorn with blur 0.1 inside
+    and outside, both terms halved, no gradient through label distances), its visit of every class
+    before each of 60 optimizer steps with up to 128 samples of it, its rate and its steps. It
+    does not copy the unseeded clusters of raw targets (they are seeded and taken on standardised
+    principal components here) or the augmentation of source images.
     """
 
     name = "orca"
-    version = 1
+    version = 2
     title = "align token features with the source by class-weighted OTDD, then fine-tune"
     uses_source = True
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "released": {
+            "alignment_steps": 60,
+            "per_class": 128,
+            "alignment_rate": None,
+            "alignment_schedule": "thirds",
+            "distance": "entropic-otdd",
+            "clusters": 10,
+        }
+    }
 
     class Config(AlignmentConfig):
         """Options of ORCA."""
 
+        distance: Literal["otdd", "entropic-otdd", "mmd", "l2"] = Field(
+            "otdd", description="what is lowered in stage 1"
+        )
+        inner: Literal["gaussian", "exact"] = Field(
+            "gaussian", description="label distances of otdd, between Gaussians or samples"
+        )
+        per_class: int | None = Field(
+            None,
+            ge=1,
+            description="samples of each class in a step, instead of alignment_batch in all",
+        )
+
     def stages(self, context: Context) -> list[Stage]:
-        """Return alignment of the embedder by OTDD, then target fitting."""
+        """Return alignment of the embedder, then target fitting."""
         config = self.config
         classes = context.target_classes(config.clusters)
         features = context.source(config.source).features(context.device)
-        source = SourceClasses(features.pooled, features.labels)
         shares = class_shares(classes, context.device)
+        distance = _distance(config, features, shares, context.seed)
 
         def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
             assert batch.classes is not None  # this stage has classes
             pooled = batch.gather(model.embed(batch.inputs).mean(dim=1))
-            labels = batch.gather(batch.classes)
-            return {"loss": otdd(source, pooled, labels, class_weights=shares)}
+            return {"loss": distance(pooled, batch.gather(batch.classes), batch.step)}
 
-        return [alignment_stage(context, config, classes, objective), fitting_stage(context)]
+        batches = None
+        if config.per_class is not None:
+            steps = epoch_steps(config.alignment_steps)
+            batches = balanced_batches(classes, config.per_class, steps, context.seed)
+        alignment = alignment_stage(context, config, classes, objective, batches=batches)
+        return [alignment, fitting_stage(context)]
+
+
+def _distance(
+    config: Orca.Config, features: SourceFeatures, shares: Tensor, seed: int
+) -> _Distance:
+    if config.distance == "otdd":
+        source = SourceClasses(features.pooled, features.labels)
+        return lambda pooled, labels, step: otdd(
+            source, pooled, labels, class_weights=shares, inner=config.inner
+        )
+    if config.distance == "entropic-otdd":
+        blurred = EntropicClasses(features.pooled, features.labels)
+        return lambda pooled, labels, step: entropic_otdd(
+            blurred, pooled, labels, class_weights=shares
+        )
+    if config.distance == "l2":
+        points = Points(features.pooled)
+        return lambda pooled, labels, step: mean_distance(points, pooled)
+
+    def against_some(pooled: Tensor, labels: Tensor, step: int) -> Tensor:
+        drawn = generator("mmd", seed, step).permutation(len(features.pooled))[: len(pooled)]
+        return mmd(features.pooled[drawn], pooled)
+
+    return against_some

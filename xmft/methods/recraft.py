@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
-from xmft.alignment.distortion import Distortion, feature_label_distortion
+from xmft.alignment.bound import Bound
+from xmft.alignment.distortion import feature_label_distortion
+from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.wasserstein import wasserstein
-from xmft.methods.alignment import AlignmentConfig, alignment_stage, class_shares
+from xmft.methods.alignment import AlignmentConfig, alignment_stage, bound_of
 from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.model import CrossModalModel
-from xmft.source_predictor import PredictorConfig, SourcePredictor
-from xmft.sources import SourceFeatures
-from xmft.stages import Batch, Indices, Stage, stratified_batches
+from xmft.schedule import constant
+from xmft.source_predictor import PredictorConfig
+from xmft.stages import (
+    Batch,
+    Indices,
+    Objective,
+    Stage,
+    class_batches,
+    epoch_steps,
+    stratified_batches,
+)
 
-# The bound's terms are measured on this many training samples, the same before and after.
-_PROBE = 256
+# Blur of the public code, absolute in the units of the cost 1/2 |x - y|^2.
+_EPSILON = 0.1
 
 
 @methods.register("recraft")
@@ -36,108 +47,168 @@ class Recraft(Method):
 
         H(Z'|Z) = sum_k w_k H(p_k) - H(sum_k w_k p_k) + H(Z'),   p_k = mean of p_s over class k.
 
-    The released code drops the middle term, which a constant predictor minimises, runs the two
-    parts one after the other and lets the predictor's head learn; none of that is repeated.
-    Stage 2 trains the embedder too, as the released code does; the paper's figure freezes it.
     The spread is the root mean square distance of the source features from their mean, so that
-    the two parts are of one size whatever the backbone.
+    the two parts are of one size whatever the backbone. The terms of the bound are recorded before
+    and after.
 
-    The terms of the bound are recorded before and after stage 1.
+    Preset `paper` follows the paper's figure: W1, which a Lipschitz bound needs, p_s with bounded
+    gradients, and phi frozen while the target is fitted.
+
+    Preset `released` does what the public code does for sequences. Alignment comes first, by the
+    debiased Sinkhorn divergence S_0.1 of the cost 1/2 |x - y|^2 on batches drawn without classes,
+    with the rate in three parts. Distortion follows at a rate of its own, by the first sum of
+    H(Z'|Z) alone (which a constant predictor minimises), on batches of one class; p_s is trained
+    without bound, and its head learns along. All of the model learns in fitting. Not repeated:
+    cross entropy on probabilities, dropout inside a frozen encoder, p_s applied to single tokens of
+    dense targets, and weights of the loss that Adam does not see.
     """
 
     name = "recraft"
-    version = 1
+    version = 2
     title = "align features and lower feature-label distortion jointly, then fit the target"
     uses_source = True
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "schedule": "joint",
+            "divergence": "wasserstein",
+            "order": 1,
+            "distortion": "conditional",
+            "distortion_weight": 1.0,
+            "freeze_embedder": True,
+            "predictor": {"threshold": 0.4, "penalty_weight": 100.0},
+        },
+        "released": {
+            "schedule": "sequential",
+            "alignment_steps": 60,
+            "alignment_batch": 132,
+            "alignment_rate": None,
+            "alignment_schedule": "thirds",
+            "divergence": "sinkhorn",
+            "distortion": "source_given_target",
+            "label_epochs": 4,
+            "label_batch": 28,
+            "label_rate": 1e-4,
+            "freeze_embedder": False,
+            "clusters": 10,
+            # 30 epochs of 4500 samples.
+            "predictor": {
+                "plain_steps": 4200,
+                "bounded_steps": 0,
+                "batch_size": 32,
+                "learning_rate": 1e-4,
+                "weight_decay": 0.05,
+            },
+        },
+    }
 
     class Config(AlignmentConfig):
         """Options of RECRAFT."""
 
-        distortion_weight: float = Field(1.0, ge=0, description="weight of H(Z'|Z)")
+        schedule: Literal["joint", "sequential"] = Field(
+            "joint", description="both parts in one loss, or alignment and then distortion"
+        )
+        divergence: Literal["wasserstein", "sinkhorn"] = Field(
+            "wasserstein", description="exact transport, or entropic and debiased"
+        )
         order: int = Field(2, ge=1, le=2, description="order p of the Wasserstein distance")
+        distortion: Literal["conditional", "source_given_target"] = Field(
+            "conditional", description="H(Z'|Z), or H(Z|Z') alone"
+        )
+        distortion_weight: float = Field(1.0, ge=0, description="weight of it in a joint loss")
+        label_epochs: int = Field(4, ge=1, description="epochs of distortion on its own")
+        label_batch: int = Field(28, ge=2, description="samples in a step of it, of one class")
+        label_rate: float = Field(1e-4, gt=0, description="learning rate of it")
+        freeze_embedder: bool = Field(False, description="fit encoder and head alone")
         predictor: PredictorConfig = PredictorConfig()
 
+    def model(self, context: Context) -> nn.Module:
+        """Return the model; with the head of p_s as a part where that learns along."""
+        model = super().model(context)
+        config = self.config
+        if config.schedule == "sequential":
+            source = context.source(config.source)
+            predictor = source.predictor(config.predictor, context.device)
+            head = nn.Linear(*predictor.weight.T.shape)
+            head.load_state_dict({"weight": predictor.weight, "bias": predictor.bias})
+            model.add_module("source_head", head)
+        return model
+
     def stages(self, context: Context) -> list[Stage]:
-        """Return joint alignment of the embedder, then target fitting."""
+        """Return stage 1, in one part or two, then target fitting."""
         config = self.config
         classes = context.target_classes(config.clusters)
-        source = context.source(config.source)
-        features = source.features(context.device)
-        bound = _Bound(
-            features=features,
-            predictor=source.predictor(config.predictor, context.device),
-            shares=class_shares(classes, context.device),
-        )
-        probe = _probe(classes, context)
-        most_entropy = math.log(max(len(bound.shares), 2))
-        centred = features.pooled - features.pooled.mean(dim=0)
-        spread = centred.square().sum(dim=1).mean().sqrt()
-
-        def measure(model: CrossModalModel) -> dict[str, float]:
-            return bound.measure(model, *probe)
-
-        def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
-            assert batch.classes is not None  # this stage has classes
-            tokens = model.embed(batch.inputs)
-            pooled = batch.gather(tokens.mean(dim=1))
-            distance = wasserstein(features.pooled, pooled, p=config.order)
-            loss = distance / spread
-            losses = {"distance": distance}
-            if config.distortion_weight > 0:
-                probabilities = batch.gather(bound.probabilities(model, tokens))
-                distortion = feature_label_distortion(
-                    probabilities, batch.gather(batch.classes), bound.shares
-                )
-                loss = loss + config.distortion_weight * distortion.conditional / most_entropy
-                losses["distortion"] = distortion.conditional
-            return {"loss": loss, **losses}
-
-        stage = alignment_stage(context, config, classes, objective, measure)
-        return [stage, fitting_stage(context)]
+        bound = bound_of(context, config, config.predictor, classes)
+        stage = partial(alignment_stage, context, config, classes, measure=bound.measure)
+        distance = _distance(config, bound)
+        if config.schedule == "joint":
+            first = [stage(_joint(config, bound, distance))]
+        else:
+            steps = epoch_steps(config.alignment_steps)
+            anything = np.zeros_like(classes)
+            batches = stratified_batches(anything, config.alignment_batch, steps, context.seed)
+            first = [
+                stage(_alignment_alone(distance), batches=batches),
+                _distortion_stage(context, config, bound, classes),
+            ]
+        trains = ("encoder", "head") if config.freeze_embedder else ("embedder", "encoder", "head")
+        return [*first, fitting_stage(context, trains=trains)]
 
 
-class _Bound:
-    """The terms of the bound that can be measured, for one source and one task."""
-
-    def __init__(
-        self, *, features: SourceFeatures, predictor: SourcePredictor, shares: Tensor
-    ) -> None:
-        self.features = features
-        self.predictor = predictor
-        self.shares = shares
-
-    def probabilities(self, model: CrossModalModel, tokens: Tensor) -> Tensor:
-        """Return p_s(z|u) `[n, source classes]` for tokens `[n, t, d]`, p_s frozen.
-
-        Stage 1 leaves the encoder as pretrained, so the model's own encoder is g.
-        """
-        pooled = model.encoder(tokens).mean(dim=1)
-        logits = functional.linear(pooled, self.predictor.weight, self.predictor.bias)
-        return logits.softmax(dim=1)
-
-    def measure(self, model: CrossModalModel, inputs: Tensor, classes: Tensor) -> dict[str, float]:
-        """Return W1, W2, H(Z'|Z), H(Z'), the marginal H(Z) and the predictor's gradient bound."""
-        with torch.no_grad():
-            tokens = model.embed(inputs)
-            pooled = tokens.mean(dim=1)
-            distortion: Distortion = feature_label_distortion(
-                self.probabilities(model, tokens), classes, self.shares
-            )
-            return {
-                "w1": wasserstein(self.features.pooled, pooled, p=1).item(),
-                "w2": wasserstein(self.features.pooled, pooled, p=2).item(),
-                "distortion": distortion.conditional.item(),
-                "target_entropy": distortion.target.item(),
-                "source_entropy": distortion.marginal.item(),
-                "source_gradient_norm": self.predictor.gradient_norm,
-                "lipschitz_violations": self.predictor.violations,
-                "source_accuracy": self.predictor.accuracy,
-            }
+def _distance(config: Recraft.Config, bound: Bound) -> Callable[[Tensor], Tensor]:
+    """Return the distance of pooled target features from the source, relative to its spread."""
+    points, spread = bound.points, bound.points.spread
+    if config.divergence == "wasserstein":
+        return lambda pooled: wasserstein(points, pooled, p=config.order) / spread
+    source = Blurred(points, epsilon=_EPSILON)
+    return lambda pooled: sinkhorn_divergence(source, pooled) / spread**2
 
 
-def _probe(classes: Indices, context: Context) -> tuple[Tensor, Tensor]:
-    """Pick a stratified part of the training split, the same for every method and seed."""
-    size = min(_PROBE, len(classes))
-    indices = np.sort(stratified_batches(classes, size, 1, seed=0)(0)[0])
-    inputs = torch.from_numpy(np.array(context.data.train.inputs[indices]))
-    return inputs.to(context.device), torch.from_numpy(classes[indices]).to(context.device)
+def _distortion(config: Recraft.Config, bound: Bound, logits: Tensor, batch: Batch) -> Tensor:
+    """Return the distortion under logits of p_s, relative to the entropy of equal classes."""
+    assert batch.classes is not None  # stages before fitting have classes
+    probabilities = batch.gather(logits.softmax(dim=1))
+    terms = feature_label_distortion(probabilities, batch.gather(batch.classes), bound.shares)
+    part: Tensor = getattr(terms, config.distortion)
+    return part / math.log(max(len(bound.shares), 2))
+
+
+def _joint(config: Recraft.Config, bound: Bound, distance: Callable[[Tensor], Tensor]) -> Objective:
+    def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
+        tokens = model.embed(batch.inputs)
+        losses = {"distance": distance(batch.gather(tokens.mean(dim=1)))}
+        loss = losses["distance"]
+        if config.distortion_weight > 0:
+            logits = bound.logits(model.encoder(tokens))
+            losses["distortion"] = _distortion(config, bound, logits, batch)
+            loss = loss + config.distortion_weight * losses["distortion"]
+        return {"loss": loss, **losses}
+
+    return objective
+
+
+def _alignment_alone(distance: Callable[[Tensor], Tensor]) -> Objective:
+    def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": distance(batch.gather(model.embed(batch.inputs).mean(dim=1)))}
+
+    return objective
+
+
+def _distortion_stage(
+    context: Context, config: Recraft.Config, bound: Bound, classes: Indices
+) -> Stage:
+    def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
+        encoded = model.encoder(model.embed(batch.inputs))
+        logits: Tensor = model.get_submodule("source_head")(encoded.mean(dim=1))
+        return {"loss": _distortion(config, bound, logits, batch)}
+
+    return Stage(
+        name="distortion",
+        trains=("embedder", "source_head"),
+        objective=objective,
+        batches=class_batches(classes, config.label_batch, context.seed),
+        epochs=config.label_epochs,
+        learning_rate=config.label_rate,
+        classes=classes,
+        measure=bound.measure,
+        schedule=constant,
+    )

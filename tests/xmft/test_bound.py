@@ -1,0 +1,107 @@
+import math
+
+import numpy as np
+import ot
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xmft.alignment.bound import Bound
+from xmft.metrics import losses
+from xmft.source_predictor import SourcePredictor
+from xmft.sources import SourceFeatures
+from xmft.task import Split
+
+
+class Pieces(nn.Module):
+    """A model of two tokens whose encoder is linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Linear(4, 5)
+        self.classes = nn.Linear(5, 3)
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        return inputs.reshape(len(inputs), 2, 4)
+
+    def head(self, encoded: Tensor) -> Tensor:
+        logits: Tensor = self.classes(encoded.mean(dim=1))
+        return logits
+
+    def physical(self, output: Tensor) -> Tensor:
+        return output
+
+
+def made(count: int, threshold: float = 0.4) -> tuple[Bound, Pieces, Split, SourceFeatures]:
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    train = Split(inputs=rng.standard_normal((count, 1, 8)).astype(np.float32), targets=labels)
+    source = torch.from_numpy(rng.standard_normal((40, 4)).astype(np.float32))
+    features = SourceFeatures(pooled=source, labels=torch.arange(40) % 6, classes=6)
+    weight = torch.from_numpy(rng.standard_normal((6, 5)).astype(np.float32))
+    bound = Bound(
+        features=features,
+        predictor=SourcePredictor(
+            weight=weight,
+            bias=torch.zeros(6),
+            accuracy=0.5,
+            gradient_norm=0.1,
+            violations=0.25,
+        ),
+        threshold=threshold,
+        train=train,
+        classes=labels,
+        shares=torch.ones(3) / 3,
+        loss=losses["cross_entropy"],
+        device=torch.device("cpu"),
+    )
+    return bound, Pieces(), train, features
+
+
+def test_terms_match_their_definitions() -> None:
+    bound, model, train, features = made(30)
+    found = bound.measure(model)  # type: ignore[arg-type]
+    inputs, labels = torch.from_numpy(train.inputs), torch.from_numpy(train.targets)
+    with torch.no_grad():
+        tokens = model.embed(inputs)
+        gaps = torch.cdist(features.pooled, tokens.mean(dim=1)).double().numpy()
+        encoded = model.encoder(tokens)
+        loss = functional.cross_entropy(model.head(encoded), labels)
+        probabilities = bound.logits(encoded).softmax(dim=1).double().numpy()
+    assert found["w1"] == pytest.approx(ot.emd2([], [], gaps), rel=1e-5)
+    assert found["w2"] == pytest.approx(math.sqrt(ot.emd2([], [], gaps**2)), rel=1e-5)
+    assert found["target_fit"] == pytest.approx(loss.item(), rel=1e-5)
+    joint = np.stack([probabilities[train.targets == k].mean(axis=0) / 3 for k in range(3)])
+
+    def entropy(p: np.ndarray) -> float:
+        return float(-(p * np.log(p)).sum())
+
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    assert found["source_entropy"] == pytest.approx(entropy(columns), rel=1e-5)
+    assert found["target_entropy"] == pytest.approx(entropy(rows), rel=1e-5)
+    assert found["distortion"] == pytest.approx(entropy(joint) - entropy(columns), rel=1e-4)
+    assert found["source_given_target"] == pytest.approx(entropy(joint) - entropy(rows), rel=1e-4)
+    assert found["lipschitz_violations"] == 0.25
+    assert found["source_accuracy"] == 0.5 and found["source_gradient_norm"] == 0.1
+
+
+def test_target_violations_count_gradients_over_the_threshold() -> None:
+    model, (bound, _, train, _) = Pieces(), made(80)
+    norms = []
+    for sample in torch.from_numpy(train.inputs[::8]):
+        u = model.embed(sample[None]).requires_grad_()
+        logits = bound.logits(model.encoder(u))
+        functional.cross_entropy(logits, logits.argmax(dim=1)).backward()
+        norms.append(u.grad.norm().item())
+    middle = float(np.median(norms))
+    for threshold, share in ((1e-6, 1.0), (middle, 0.5), (1e6, 0.0)):
+        found = made(80, threshold)[0].measure(model)  # type: ignore[arg-type]
+        assert found["target_violations"] == share
+
+
+def test_the_probe_is_the_same_each_time_and_bounded() -> None:
+    found = [made(600)[0].measure(Pieces()) for _ in range(2)]  # type: ignore[arg-type]
+    assert found[0] == found[1]
+    assert found[0]["w2"] != made(30)[0].measure(Pieces())["w2"]  # type: ignore[arg-type]

@@ -1,0 +1,140 @@
+"""The terms of the bound on the target error, as far as they can be measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from xmft.alignment.distortion import feature_label_distortion
+from xmft.alignment.lipschitz import gradient_norms, violation_share
+from xmft.alignment.wasserstein import Points, wasserstein
+from xmft.metrics import PerSample
+from xmft.model import CrossModalModel
+from xmft.source_predictor import SourcePredictor
+from xmft.sources import SourceFeatures
+from xmft.stages import Indices, stratified_batches
+from xmft.task import Split
+
+# The terms are measured on this many training samples, the same for every method and seed.
+_PROBE = 256
+# A gradient costs twice a forward pass, so it is taken of every so many-th sample.
+_GRADIENT_EVERY = 8
+_FORWARD_BATCH = 64
+
+
+class Bound:
+    """Source, source predictor and a probe of the target: what the terms of the bound are made of.
+
+    The bound of RECRAFT (arXiv 2601.18231) is a sum of the distance between source and target
+    features times the Lipschitz constant of the source loss, the feature-label distortion, and
+    the target loss. Stage 1 of a method leaves the encoder as pretrained, so that of the model is
+    the g of the source predictor p_s(z|u) = softmax(W mean_t g(u) + b).
+
+    Attributes:
+        points: Pooled features of the source.
+        predictor: The frozen p_s.
+        shares: Share of each target class in the training split, `[classes]`.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: SourceFeatures,
+        predictor: SourcePredictor,
+        threshold: float,
+        train: Split,
+        classes: Indices,
+        shares: Tensor,
+        loss: PerSample,
+        device: torch.device,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            features: Of the source.
+            predictor: Source predictor.
+            threshold: Lipschitz threshold on its gradient norms.
+            train: Training split of the target.
+            classes: Class of each of its samples, true or clustered.
+            shares: Share of each class in the training split, `[classes]`.
+            loss: The task's loss.
+            device: Where the model lives.
+        """
+        self.points = Points(features.pooled)
+        self.predictor = predictor
+        self.shares = shares
+        self._threshold = threshold
+        self._loss = loss
+        size = min(_PROBE, len(classes))
+        probe = np.sort(stratified_batches(classes, size, 1, seed=0)(0)[0])
+        with_gradient = np.arange(size) % _GRADIENT_EVERY == 0
+        probe = np.concatenate([probe[with_gradient], probe[~with_gradient]])
+        first = int(with_gradient.sum())
+        rest = torch.arange(size - first).split(_FORWARD_BATCH)
+        self._sizes = [first, *(len(part) for part in rest if len(part))]
+        self._inputs = torch.from_numpy(np.array(train.inputs[probe])).to(device)
+        self._targets = torch.from_numpy(np.array(train.targets[probe])).to(device)
+        self._classes = torch.from_numpy(classes[probe]).to(device)
+
+    def logits(self, encoded: Float[Tensor, "n t d"]) -> Float[Tensor, "n source"]:
+        """Return the logits of p_s(z|u) for encoded tokens g(u)."""
+        return functional.linear(encoded.mean(dim=1), self.predictor.weight, self.predictor.bias)
+
+    def measure(self, model: CrossModalModel) -> dict[str, float]:
+        """Return the terms, in nats where they are entropies.
+
+        * `w1`, `w2`: exact Wasserstein distances between token means of source and target.
+        * `distortion` H(Z'|Z), `source_given_target` H(Z|Z'), `source_entropy` H(Z) and
+          `target_entropy` H(Z') of the labels Z that p_s sees and the target's classes Z'.
+        * `source_accuracy`, `source_gradient_norm`, `lipschitz_violations`: of p_s on held-out
+          source samples; the last is the share of them over the threshold.
+        * `target_violations`: the same share among target samples, each with the label that p_s
+          holds for the likeliest.
+        * `target_fit`: mean loss of the task with the head as it is.
+        """
+        pooled: list[Tensor] = []
+        logits: list[Tensor] = []
+        losses: list[Tensor] = []
+        norms: list[Tensor] = []
+        parts = zip(self._inputs.split(self._sizes), self._targets.split(self._sizes), strict=True)
+        with torch.no_grad():
+            for inputs, targets in parts:
+                tokens = model.embed(inputs)
+                if norms:
+                    encoded = model.encoder(tokens)
+                else:
+                    first, encoded = self._gradient_norms(model, tokens)
+                    norms.append(first)
+                pooled.append(tokens.mean(dim=1))
+                logits.append(self.logits(encoded))
+                losses.append(self._loss(model.physical(model.head(encoded)), targets))
+        target = torch.cat(pooled)
+        squared = self.points.squared_distances(target)
+        probabilities = torch.cat(logits).softmax(dim=1)
+        terms = feature_label_distortion(probabilities, self._classes, self.shares)
+        return {
+            "w1": wasserstein(self.points, target, p=1, squared=squared).item(),
+            "w2": wasserstein(self.points, target, p=2, squared=squared).item(),
+            "distortion": terms.conditional.item(),
+            "source_given_target": terms.source_given_target.item(),
+            "source_entropy": terms.marginal.item(),
+            "target_entropy": terms.target.item(),
+            "source_accuracy": self.predictor.accuracy,
+            "source_gradient_norm": self.predictor.gradient_norm,
+            "lipschitz_violations": self.predictor.violations,
+            "target_violations": violation_share(norms[0], self._threshold),
+            "target_fit": torch.cat(losses).mean().item(),
+        }
+
+    def _gradient_norms(self, model: CrossModalModel, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the norms of the gradient of p_s's loss, and the encoded tokens."""
+        kept: list[Tensor] = []
+
+        def likeliest(u: Tensor) -> Tensor:
+            kept.append(model.encoder(u))
+            return -self.logits(kept[0]).log_softmax(dim=1).amax(dim=1)
+
+        return gradient_norms(likeliest, tokens), kept[0].detach()

@@ -9,6 +9,7 @@ help:
 	@echo "make test        set up, run the tests"
 	@echo "make lint        set up, ruff and mypy"
 	@echo "make bench       set up, timings against straightforward versions"
+	@echo "make gpu         set up, speed of fitting on this machine's GPU"
 	@echo "make study       set up, run the study of the methods, rebuild docs/study-methods.md; hours"
 	@echo "make clean       remove the virtual environment (results and data stay)"
 
@@ -34,13 +35,18 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.performance.alignment
+	$(BIN)/python -m benchmarks.performance.stage_one
 	$(BIN)/python -m benchmarks.performance.training_loop
+	$(BIN)/python -m benchmarks.performance.cells
 	$(BIN)/python -m benchmarks.performance.solvers
 
 study: .venv/installed
 	$(BIN)/xmft run study-methods --results results/study-methods
 	$(BIN)/python -m runner.report.study --results results/study-methods \
 	  --document docs/study-methods.md
+
+gpu: .venv/installed
+	$(BIN)/python -m benchmarks.performance.gpu
 
 clean:
 	rm -rf .venv

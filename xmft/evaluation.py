@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from xmft.metrics import Metric, PerSample, Reduction
+from xmft.precision import forward_pass
 from xmft.session import Session
 from xmft.stages import Indices
-from xmft.task import Split
+from xmft.task import Precision, Split, TaskData
 
-# Splits up to this size are read once and stay on the device; larger ones are read by batch.
+# Memory for splits that are read once and stay; others are read by batch.
 _RESIDENT_BYTES = 512 * 2**20
+_RESIDENT_SHARE = 1 / 4
 _BATCH = 256
 
 
-class Samples:
-    """Batches of a split on a device."""
+def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """Return `array` on `device`; the CPU does not wait until it is there."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        # From pageable memory the copy would first wait for all that the GPU has yet to do.
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
-    def __init__(self, split: Split, device: torch.device) -> None:
-        """Read the split if it is small enough to stay on `device`."""
+
+class Samples:
+    """Batches of a split on a device.
+
+    Attributes:
+        resident_bytes: What the split takes of the device's memory; 0: it is read by batch.
+    """
+
+    def __init__(self, split: Split, device: torch.device, *, limit: int = _RESIDENT_BYTES) -> None:
+        """Read the split if it takes at most `limit` bytes; then it stays on `device`."""
         self._split = split
         self._device = device
         self._resident: tuple[Tensor, Tensor] | None = None
-        if split.inputs.nbytes + split.targets.nbytes <= _RESIDENT_BYTES:
+        self.resident_bytes = 0
+        size = split.inputs.nbytes + split.targets.nbytes
+        if size <= limit:
             self._resident = self._read(np.arange(len(split)))
+            self.resident_bytes = size
 
     def __len__(self) -> int:
         return len(self._split)
@@ -36,14 +56,35 @@ class Samples:
         """Return inputs and targets of the samples `indices`."""
         if self._resident is None:
             return self._read(indices)
-        rows = torch.from_numpy(indices).to(self._device)
+        rows = to_device(indices, self._device)
         return self._resident[0][rows], self._resident[1][rows]
 
     def _read(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        # np.array copies: the file is mapped read-only, and torch wants to own its memory.
-        inputs = torch.from_numpy(np.array(self._split.inputs[indices]))
-        targets = torch.from_numpy(np.array(self._split.targets[indices]))
-        return inputs.to(self._device), targets.to(self._device)
+        # Indexing by numbers copies: nothing of a mapped file is shared.
+        inputs, targets = self._split.inputs[indices], self._split.targets[indices]
+        return to_device(inputs, self._device), to_device(targets, self._device)
+
+
+def samples_of(
+    data: TaskData, device: torch.device, *, limit: int | None = None
+) -> dict[str, Samples]:
+    """Return the samples of `train`, `val` and `test`, in `device`'s memory as far as they fit.
+
+    Args:
+        data: The task's splits.
+        device: Where the model lives.
+        limit: Most bytes that may stay there in all; None: on a GPU a quarter of what is free, in
+            main memory 512 MiB.
+    """
+    if limit is None:
+        limit = _RESIDENT_BYTES
+        if device.type == "cuda":
+            limit = int(_RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0])
+    samples = {}
+    for name in ("train", "val", "test"):
+        samples[name] = Samples(getattr(data, name), device, limit=limit)
+        limit -= samples[name].resident_bytes
+    return samples
 
 
 def evaluate(
@@ -52,7 +93,7 @@ def evaluate(
     metrics: Sequence[Metric],
     session: Session,
     *,
-    precision: str = "float32",
+    precision: Precision = "float32",
 ) -> dict[str, float]:
     """Return the score of every metric over all `samples`.
 
@@ -68,9 +109,7 @@ def evaluate(
     with torch.inference_mode():
         for rows in batches:
             inputs, targets = samples.take(rows)
-            with torch.autocast(
-                session.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
-            ):
+            with forward_pass(session.device, precision):
                 predictions = model(inputs).float()
             for total in totals.values():
                 total.add(predictions, targets, counted=len(mine) > 0)

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from xmft.errors import DivergedError, RequestError
-from xmft.evaluation import Samples, evaluate
+from xmft.evaluation import evaluate, samples_of
 from xmft.examples import Examples, Fields, examples_of
+from xmft.freezing import freeze_all_but, set_modes
 from xmft.gradients import Gradient, StageObjective
 from xmft.metrics import metrics
+from xmft.optimizers import make_optimizer
+from xmft.precision import forward_pass
 from xmft.records import Best, FitResult, History, Score
 from xmft.schedule import warmup_then_linear
 from xmft.seeding import seed_everything
@@ -78,10 +81,7 @@ class _Run:
         self.recipe = recipe
         self.session = session
         self.seed = seed
-        self.samples = {
-            split: Samples(getattr(data, split), session.device)
-            for split in ("train", "val", "test")
-        }
+        self.samples = samples_of(data, session.device)
         self.gradient = Gradient(
             session, self.samples["train"], precision=recipe.precision, micro_batch=micro_batch
         )
@@ -124,26 +124,25 @@ class _Run:
         if done == 0:
             self._measure(stage, "before")
         start = time.perf_counter()
-        for name, part in self.model.named_children():
-            part.requires_grad_(name in stage.trains)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained,
-            lr=stage.learning_rate,
-            betas=self.recipe.betas,
-            weight_decay=self.recipe.weight_decay,
-        )
+        trained = freeze_all_but(self.model, stage.trains)
+        optimizer = make_optimizer(trained, self.recipe, stage.learning_rate)
         batches = stage.batches(0)
         self._check_division(stage, len(batches[0]))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, warmup_then_linear(self.recipe.warmup, len(batches) * stage.epochs)
+        steps = len(batches) * stage.epochs
+        factor = (
+            stage.schedule(steps)
+            if stage.schedule
+            else warmup_then_linear(self.recipe.warmup, steps)
         )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         if done:
             assert saved is not None
             optimizer.load_state_dict(saved["optimizer"])
             schedule.load_state_dict(saved["schedule"])
         # Wrapped after freezing: a data-parallel wrapper looks at requires_grad only once.
-        objective = self.session.wrap(StageObjective(self.model, stage))
+        objective = self.session.wrap(
+            StageObjective(self.model, stage, compiled=self.recipe.compile)
+        )
         self.history.book(stage.name, start)
         for epoch in range(done, stage.epochs):
             self._train_epoch(stage, objective, trained, optimizer, schedule, epoch)
@@ -173,17 +172,16 @@ class _Run:
     ) -> None:
         start = time.perf_counter()
         seed_everything("epoch", self.seed, stage.name, epoch)
-        self.model.train()
-        for name, part in self.model.named_children():
-            # Frozen means eval mode too: drop-path or dropout of a frozen part would be noise.
-            part.train(name in stage.trains)
+        set_modes(self.model, stage.trains)
         batches = stage.batches(epoch)
+        done, steps = epoch * len(batches), stage.epochs * len(batches)
         total: dict[str, Tensor] = {}
-        for step, indices in enumerate(batches):
-            if step % _REPORT_EVERY == 0:
-                self._report(stage, epoch * len(batches) + step, stage.epochs * len(batches), {})
+        for step, indices in enumerate(batches, start=done):
+            if (step - done) % _REPORT_EVERY == 0:
+                self._report(stage, step, steps, {})
             optimizer.zero_grad(set_to_none=True)
-            for key, value in self.gradient.accumulate(stage, objective, indices).items():
+            losses = self.gradient.accumulate(stage, objective, indices, step=step, steps=steps)
+            for key, value in losses.items():
                 total[key] = total[key] + value if key in total else value
             if self.recipe.clip_grad_norm is not None:
                 nn.utils.clip_grad_norm_(trained, self.recipe.clip_grad_norm)
@@ -195,7 +193,7 @@ class _Run:
         for key, mean in means.items():
             self._point("train", f"{stage.name}/{key}", mean)
         self.history.book(stage.name, start)
-        self._report(stage, (epoch + 1) * len(batches), stage.epochs * len(batches), means)
+        self._report(stage, done + len(batches), steps, means)
 
     def _measure(self, stage: Stage, when: str) -> None:
         if stage.measure is None:
@@ -249,9 +247,9 @@ class _Run:
         ]
 
     def _predict(self, inputs: Fields) -> Fields:
-        device, reduced = self.session.device, self.recipe.precision == "bfloat16"
+        device = self.session.device
         self.model.eval()
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=reduced):
+        with torch.inference_mode(), forward_pass(device, self.recipe.precision):
             output: Tensor = self.model(torch.from_numpy(inputs).to(device))
         return output.float().cpu().numpy()
 

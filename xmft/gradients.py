@@ -8,17 +8,33 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from xmft.evaluation import Samples
+from xmft.evaluation import Samples, to_device
+from xmft.precision import forward_pass
 from xmft.session import Session
 from xmft.stages import Batch, Indices, Stage
+from xmft.task import Precision
+
+# Of torch.compile.
+_BACKEND = "inductor"
 
 
 class StageObjective(nn.Module):
     """Binds a stage's objective to the model, so that a wrapper sees one forward pass."""
 
-    def __init__(self, model: nn.Module, stage: Stage) -> None:
+    def __init__(self, model: nn.Module, stage: Stage, *, compiled: bool = False) -> None:
+        """Bind.
+
+        Args:
+            model: What the stage trains; left as it is.
+            stage: The stage.
+            compiled: Whether the model's forward pass is compiled. Its parts are not where the
+                objective calls them one by one, as alignment does for few steps. What cannot be
+                compiled as a whole is an error, for falling back would hide it. The first size
+                of a batch gets kernels of its own, all others share theirs.
+        """
         super().__init__()
-        self.model = model
+        # The wrapper has the model's attributes and parameters.
+        self.model = torch.compile(model, fullgraph=True, backend=_BACKEND) if compiled else model
         self._stage = stage
 
     def forward(self, batch: Batch) -> Mapping[str, Tensor]:
@@ -30,14 +46,14 @@ class Gradient:
     """Accumulates the gradient of a global batch over this worker's parts of it."""
 
     def __init__(
-        self, session: Session, samples: Samples, *, precision: str, micro_batch: int | None
+        self, session: Session, samples: Samples, *, precision: Precision, micro_batch: int | None
     ) -> None:
         """Prepare.
 
         Args:
             session: The workers.
             samples: Training samples.
-            precision: `float32` or `bfloat16` (autocast of the forward pass).
+            precision: Of the forward pass.
             micro_batch: Most samples in one forward pass; None: the whole share of the worker.
                 Stages whose loss belongs to the batch as a whole take it whole all the same.
         """
@@ -46,8 +62,12 @@ class Gradient:
         self.precision = precision
         self.micro_batch = micro_batch
 
-    def accumulate(self, stage: Stage, objective: nn.Module, indices: Indices) -> dict[str, Tensor]:
+    def accumulate(
+        self, stage: Stage, objective: nn.Module, indices: Indices, *, step: int, steps: int
+    ) -> dict[str, Tensor]:
         """Add up the gradient of the global batch `indices`; return this worker's losses.
+
+        `step` of `steps` is the place of the batch in the stage.
 
         Per-sample losses are weighted so that, after the average over workers, every sample of
         the global batch counts the same, also in a last batch that does not divide.
@@ -65,7 +85,8 @@ class Gradient:
             # every worker must do so equally often, however many parts it has.
             last = number + 1 == len(parts)
             with nullcontext() if last else self.session.no_sync(objective):
-                values = self._weighted(objective, stage, part, indices)
+                batch = self._batch(stage, part if len(part) else indices[:1], step, steps)
+                values = self._weighted(objective, batch, len(part), len(indices))
                 values["loss"].backward()
             for key, value in values.items():
                 share = value.detach().double() / self.session.world_size
@@ -73,23 +94,33 @@ class Gradient:
         return total
 
     def _weighted(
-        self, objective: nn.Module, stage: Stage, part: Indices, whole: Indices
+        self, objective: nn.Module, batch: Batch, counted: int, whole: int
     ) -> dict[str, Tensor]:
-        """Return the losses of `part` as scalars, per-sample ones weighted for the mean."""
-        batch = self._batch(stage, part if len(part) else whole[:1])
-        with torch.autocast(
-            self.session.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.precision == "bfloat16",
-        ):
+        """Return the losses of `batch` as scalars, per-sample ones weighted for the mean.
+
+        Args:
+            objective: The stage's objective.
+            batch: A part of the global batch.
+            counted: Its samples; 0 for an empty part (more workers than samples), which takes part
+                with weight 0.
+            whole: Samples in the global batch.
+        """
+        with forward_pass(self.session.device, self.precision):
             values = objective(batch)
-        # An empty part (more workers than samples) still takes part, with weight 0.
-        weight = self.session.world_size / len(whole) if len(part) else 0.0
+        weight = self.session.world_size / whole if counted else 0.0
         return {key: value.sum() * weight if value.ndim else value for key, value in values.items()}
 
-    def _batch(self, stage: Stage, indices: Indices) -> Batch:
+    def _batch(self, stage: Stage, indices: Indices, step: int, steps: int) -> Batch:
         inputs, targets = self.samples.take(indices)
         classes = None
         if stage.classes is not None:
-            classes = torch.from_numpy(stage.classes[indices]).to(self.session.device)
-        return Batch(inputs=inputs, targets=targets, classes=classes, gather=self.session.gather)
+            classes = to_device(stage.classes[indices], self.session.device)
+        return Batch(
+            inputs=inputs,
+            targets=targets,
+            classes=classes,
+            indices=indices,
+            step=step,
+            steps=steps,
+            gather=self.session.gather,
+        )

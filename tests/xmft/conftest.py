@@ -16,22 +16,35 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from xmft.backbones import load_backbone
 from xmft.fit import fit
-from xmft.methods import Context, methods
+from xmft.methods import Context
+from xmft.methods.variants import method_of, options_of
 from xmft.records import FitResult
 from xmft.seeding import seed_everything
 from xmft.session import Session
 from xmft.stages import Stage
-from xmft.task import Recipe, Split, Task, TaskData
+from xmft.task import Kind, Recipe, Split, Task, TaskData
 
 # Small values for every option that costs time.
 SOURCE = {"samples": 64, "tokens": 8}
 ALIGNMENT = {"alignment_steps": 20, "alignment_batch": 12, "clusters": 3, "source": SOURCE}
 CONFIGS: dict[str, dict[str, Any]] = {
-    "orca": ALIGNMENT,
+    "orca": {**ALIGNMENT, "predictor": {"plain_steps": 10, "bounded_steps": 1}},
     "recraft": {
         **ALIGNMENT,
         "predictor": {"plain_steps": 10, "bounded_steps": 1},
     },
+    "orca:released": {"alignment_steps": 20, "per_class": 4, "clusters": 3},
+    "recraft:paper": {"predictor": {"plain_steps": 10, "bounded_steps": 1}},
+    "recraft:released": {
+        "alignment_steps": 20,
+        "alignment_batch": 12,
+        "label_epochs": 2,
+        "label_batch": 6,
+        "clusters": 3,
+        "predictor": {"plain_steps": 10},
+    },
+    "pare": {"source": SOURCE},
+    "mona": {**ALIGNMENT, "predictor": {"plain_steps": 10, "bounded_steps": 1}},
     "fno": {"modes": 4, "width": 8, "depth": 2},
     "unet": {"features": 8, "levels": 2},
 }
@@ -46,16 +59,28 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def _data(kind: str, arrays: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> TaskData:
-    dense = kind == "dense"
+# Loss and metrics of each kind of task.
+LOSS = {
+    "dense": "nrmse",
+    "classification": "cross_entropy",
+    "multilabel": "binary_cross_entropy",
+}
+METRICS = {
+    "dense": ("nrmse", "nrmse_pdebench", "rmse"),
+    "classification": ("error_pct",),
+    "multilabel": ("label_error_pct",),
+}
+
+
+def _data(kind: Kind, arrays: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> TaskData:
     task = Task(
         name=f"toy/{kind}",
         version=1,
         title=f"a {kind} toy",
-        kind="dense" if dense else "classification",
-        loss="nrmse" if dense else "cross_entropy",
-        metrics=("nrmse", "nrmse_pdebench", "rmse") if dense else ("error_pct",),
-        classes=None if dense else 3,
+        kind=kind,
+        loss=LOSS[kind],
+        metrics=METRICS[kind],
+        classes=None if kind == "dense" else 3,
     )
     train, val, test = (
         Split(inputs=inputs, targets=targets) for inputs, targets in map(arrays, (45, 11, 14))
@@ -100,6 +125,19 @@ def class_data() -> TaskData:
     return _data("classification", arrays)
 
 
+@pytest.fixture(scope="session")
+def multilabel_data() -> TaskData:
+    """Three channels of noise; each label lifts one of them."""
+    rng = np.random.default_rng(2)
+
+    def arrays(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.arange(count)[:, None] >> np.arange(3) & 1
+        inputs = labels[:, :, None] + 0.1 * rng.standard_normal((count, 3, 32))
+        return inputs.astype(np.float32), labels.astype(np.float32)
+
+    return _data("multilabel", arrays)
+
+
 @pytest.fixture
 def recipe() -> Recipe:
     """Three epochs of batches that do not divide the 45 samples."""
@@ -118,8 +156,8 @@ Built = tuple[Any, list[Stage]]
 def build_cell(
     cache: Path, method: str, data: TaskData, recipe: Recipe, *, seed: int = 0, **options: Any
 ) -> Built:
-    """Build a model and the stages of a method, as the runner does."""
-    kind = methods[method]
+    """Build a model and the stages of a method or `method:preset`, as the runner does."""
+    kind = method_of(method)
     backbone = None
     if kind.uses_backbone:
         backbone = load_backbone("tiny-sequence", pretrained=kind.pretrained, seed=seed)
@@ -132,7 +170,7 @@ def build_cell(
         device=torch.device("cpu"),
         cache=cache,
     )
-    config = kind.Config.model_validate({**CONFIGS.get(method, {}), **options})
+    config = kind.Config.model_validate({**options_of(method, CONFIGS), **options})
     seed_everything("model", seed)
     model = kind(config).model(context)
     return model, kind(config).stages(context)

@@ -13,8 +13,8 @@ from conftest import build_cell
 
 from runner import sessions
 from runner.cell import Cell
-from xmft import sources
 from xmft.fit import fit
+from xmft.proxies import stdlib_docs
 
 CELL = Cell(
     task="toy/dense",
@@ -44,7 +44,7 @@ def main(rank: int, workers: int, folder: Path) -> None:
     )
     jobs, passages = pickle.loads((folder / "jobs.pickle").read_bytes())
     # What is slow to start and beside the point: parsing the library's sources, and TensorBoard.
-    sources.stdlib_passages = lambda limit: passages
+    stdlib_docs.stdlib_passages = lambda limit: passages
     sessions.EventLog = lambda *_: None
     for number, (method, micro_batch, data, recipe) in enumerate(jobs):
         model, stages = build_cell(folder / "cache", method, data, recipe)

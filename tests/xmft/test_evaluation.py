@@ -4,6 +4,7 @@ import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from xmft import evaluation
-from xmft.evaluation import Samples, evaluate
+from xmft.evaluation import Samples, evaluate, samples_of
 from xmft.metrics import error_spectrum, metrics
 from xmft.session import Session
 from xmft.task import Split, TaskData
 
+CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
-DENSE = tuple(name for name in metrics if name != "error_pct")
+DENSE = tuple(name for name in metrics if not name.endswith("error_pct"))
 BANDS = ("frmse_low", "frmse_mid", "frmse_high")
 
 
@@ -34,8 +36,9 @@ class Itself(nn.Module):
         return x
 
 
-def scores(split: Split, session: Session) -> dict[str, float]:
-    samples = Samples(split, torch.device("cpu"))
+def scores(split: Split, session: Session, *, limit: int = 2**20) -> dict[str, float]:
+    samples = Samples(split, CPU, limit=limit)
+    assert (samples.resident_bytes == 0) == (limit == 0)
     return evaluate(Itself(), samples, [metrics[name] for name in DENSE], session)
 
 
@@ -48,10 +51,9 @@ def test_scores_are_those_of_the_split_whatever_the_batches(
     split = split_of(45, 2, *grid)
     arrays = [torch.from_numpy(array.copy()) for array in (split.inputs, split.targets)]
     monkeypatch.setattr(evaluation, "_BATCH", batch)
-    if not resident:
-        monkeypatch.setattr(evaluation, "_RESIDENT_BYTES", 0)
     expected = {name: metrics[name].score(*arrays) for name in DENSE}
-    assert scores(split, Session()) == pytest.approx(expected, rel=1e-7)
+    found = scores(split, Session(), limit=2**20 if resident else 0)
+    assert found == pytest.approx(expected, rel=1e-7)
 
 
 class Worker(Session):
@@ -107,7 +109,7 @@ def test_shared_statistics_are_computed_once() -> None:
         calls.append(len(prediction))
         return error_spectrum(prediction, target)
 
-    samples = Samples(split_of(5, 1, 32), torch.device("cpu"))
+    samples = Samples(split_of(5, 1, 32), CPU)
     bands = [replace(metrics[name], per_sample=counted) for name in BANDS]
     found = evaluate(Itself(), samples, bands, Session())
     assert calls == [5] and list(found) == list(BANDS)
@@ -118,7 +120,7 @@ def test_error_pct_of_a_split(class_data: TaskData) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.tensor([0.0, 1.0, 0.0]).expand(len(x), 3)
 
-    samples = Samples(class_data.test, torch.device("cpu"))
+    samples = Samples(class_data.test, CPU)
     found = evaluate(Constant(), samples, [metrics["error_pct"]], Session())
     wrong = np.mean(class_data.test.targets != 1) * 100
     assert found == {"error_pct": pytest.approx(wrong)}
@@ -133,7 +135,44 @@ def test_read_only_arrays_are_accepted(dense_data: TaskData) -> None:
     inputs, targets = dense_data.val.inputs.copy(), dense_data.val.targets.copy()
     inputs.setflags(write=False)
     targets.setflags(write=False)
-    samples = [Samples(Split(inputs=inputs, targets=targets), torch.device("cpu"))]
-    samples.append(Samples(dense_data.val, torch.device("cpu")))
+    samples = [Samples(Split(inputs=inputs, targets=targets), CPU)]
+    samples.append(Samples(dense_data.val, CPU))
     found = [evaluate(FirstChannel(), one, [metrics["nrmse"]], Session()) for one in samples]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("room", "resident"),
+    [
+        (0, set()),
+        (10, {"train", "val", "test"}),
+        (7, {"train", "val"}),
+        (6, {"train"}),
+        (5, {"val", "test"}),
+    ],
+)
+def test_splits_stay_in_memory_as_far_as_they_fit(
+    room: int, resident: set[str], dense_data: TaskData
+) -> None:
+    sizes = {"train": 6, "val": 1, "test": 3} if room != 6 else {"train": 6, "val": 1, "test": 1}
+    splits = {name: split_of(count, 1, 32) for name, count in sizes.items()}
+    data = replace(dense_data, **splits)
+    samples = samples_of(data, CPU, limit=room * 2 * 32 * 4)
+    assert {name for name, one in samples.items() if one.resident_bytes} == resident
+    assert sum(one.resident_bytes for one in samples.values()) <= room * 2 * 32 * 4
+    for name, split in splits.items():
+        rows = np.arange(len(split))[::-1].copy()
+        inputs, targets = samples[name].take(rows)
+        assert np.array_equal(inputs.numpy(), split.inputs[rows])
+        assert np.array_equal(targets.numpy(), split.targets[rows])
+
+
+def test_a_batch_shares_nothing_with_a_mapped_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "fields.npy", np.zeros((4, 1, 8), np.float32))
+    fields = np.load(tmp_path / "fields.npy", mmap_mode="r")
+    split = Split(inputs=fields, targets=fields)
+    for limit in (0, 2**20):
+        inputs, targets = Samples(split, CPU, limit=limit).take(np.array([2, 1]))
+        inputs += 1  # a mapping that may not be written to would end the process
+        targets += 1
+    assert not fields.any()

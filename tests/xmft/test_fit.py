@@ -77,8 +77,8 @@ def curve(result: FitResult, name: str, split: str = "train") -> list[float]:
 @pytest.mark.parametrize(
     "method, dies_after",
     [
-        *((m, k) for m in ("nft", "fno", "unet") for k in (1, 3)),
-        *((m, k) for m in ("orca", "recraft") for k in (1, 2, 3, 5)),
+        *((m, k) for m in ("nft", "fno", "unet", "pare") for k in (1, 3)),
+        *((m, k) for m in ("orca", "recraft", "mona") for k in (1, 2, 3, 5)),
     ],
 )
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(
@@ -98,8 +98,31 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     assert_same(snapshot(resumed_model), snapshot(model))
     # Forced at the end of a stage.
     fitting = [False, False, True]
-    aligned = method in ("orca", "recraft")
+    aligned = method in ("orca", "recraft", "mona")
     assert keeper.forced == ([False, True, *fitting] if aligned else fitting)
+
+
+@pytest.mark.parametrize(
+    "method, dies_after",
+    [
+        *(("orca:released", k) for k in (1, 4)),
+        *(("recraft:paper", k) for k in (1, 4)),
+        *(("recraft:released", k) for k in (1, 3, 5)),
+    ],
+)
+def test_presets_go_on_as_if_nothing_had_happened(
+    method: str, dies_after: int, dense_data: TaskData, recipe: Recipe, train: Train
+) -> None:
+    model, result = train(method, dense_data, recipe)
+    keeper = Keeper(dies_after=dies_after)
+    with pytest.raises(Interrupted):
+        train(method, dense_data, recipe, session=keeper)
+    torch.rand(7)
+    resumed_model, resumed = train(method, dense_data, recipe, session=keeper)
+    assert resumed.resumed_epochs == dies_after
+    assert (resumed.scores, resumed.curves) == (result.scores, result.curves)
+    assert resumed.measurements == result.measurements
+    assert_same(snapshot(resumed_model), snapshot(model))
 
 
 def test_a_run_that_dies_twice_still_ends_the_same(

@@ -15,8 +15,8 @@ import torch
 
 from xmft.metrics import metrics
 from xmft.model import CrossModalModel
+from xmft.proxies.stdlib_docs import stdlib_passages
 from xmft.records import FitResult
-from xmft.stdlib_docs import stdlib_passages
 from xmft.task import Recipe, TaskData
 
 WORKERS = 2
@@ -26,10 +26,13 @@ JOBS = {
     "nft": ("nft", None),
     "fno": ("fno", None),
     "recraft": ("recraft", None),
+    "released": ("recraft:released", None),
+    "pare": ("pare", None),
+    "mona": ("mona", None),
     "accumulated": ("nft", 2),
 }
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
-METRICS = tuple(name for name in metrics if name != "error_pct")
+METRICS = tuple(name for name in metrics if not name.endswith("error_pct"))
 
 pytestmark = pytest.mark.slow
 
@@ -98,10 +101,12 @@ def test_two_workers_train_as_one(
     together = [value for *_, value in first["curves"]]
     assert together == pytest.approx([p.value for p in result.curves], rel=1e-4)
     together = [value for *_, value in first["scores"]]
-    assert together == pytest.approx([s.value for s in result.scores], rel=1e-4)
+    assert together == pytest.approx(
+        [s.value for s in result.scores], rel=1e-4, abs=1e-5 if job == "released" else 1e-6
+    )
     assert first["measurements"] == pytest.approx(result.measurements, rel=1e-4)
     parameters = dict(model.named_parameters())
-    if job == "recraft":
+    if job in ("recraft", "released"):
         # Adam magnifies the rounding of gradients near zero, and a transport plan jumps: in one
         # process, another order within the batches moves single entries by 4e-4 in stage 1 alone.
         ours = torch.cat([value.detach().flatten() for value in parameters.values()])

@@ -12,10 +12,11 @@ from xmft.alignment.discrepancy import mean_distance, mmd
 from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
 from xmft.alignment.source_classes import SourceClasses
 from xmft.alignment.wasserstein import Points
-from xmft.methods.alignment import AlignmentConfig, alignment_stage, class_shares
+from xmft.methods.alignment import AlignmentConfig, alignment_stage, bound_of, class_shares
 from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.model import CrossModalModel
 from xmft.seeding import generator
+from xmft.source_predictor import PredictorConfig
 from xmft.sources import SourceFeatures
 from xmft.stages import Batch, Stage, balanced_batches, epoch_steps
 
@@ -68,6 +69,7 @@ class Orca(Method):
             ge=1,
             description="samples of each class in a step, instead of alignment_batch in all",
         )
+        predictor: PredictorConfig = PredictorConfig()
 
     def stages(self, context: Context) -> list[Stage]:
         """Return alignment of the embedder, then target fitting."""
@@ -86,7 +88,9 @@ class Orca(Method):
         if config.per_class is not None:
             steps = epoch_steps(config.alignment_steps)
             batches = balanced_batches(classes, config.per_class, steps, context.seed)
-        alignment = alignment_stage(context, config, classes, objective, batches=batches)
+        # ORCA knows no source predictor; the terms of the bound that RECRAFT gives need one.
+        measure = bound_of(context, config, config.predictor, classes).measure
+        alignment = alignment_stage(context, config, classes, objective, measure, batches)
         return [alignment, fitting_stage(context)]
 
 

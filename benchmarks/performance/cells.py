@@ -1,0 +1,203 @@
+"""Time of a cell's second start against its first: what the cache saves.
+
+    python -m benchmarks.performance.cells [--rounds 3] [--method recraft]
+
+A cell of the small grid (generated advection data, minilm cut to two layers), one epoch long, runs
+in a process of its own with an empty cache, then in another one with what the first has left
+there: data generated and prepared, source samples and features, source predictor, clusters of the
+targets. Both include Python's start and imports. The weights of minilm are read by both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from benchmarks import catalog
+from xmft.backbones import load_backbone
+from xmft.fit import fit
+from xmft.methods import Context, methods
+from xmft.seeding import seed_everything
+from xmft.session import Session
+from xmft.stages import Stage
+from xmft.task import Recipe, TaskData
+
+TASK, BACKBONE, SOURCE = "pdebench/advection", "minilm", "stdlib-docs"
+_GRID = "pdebench-small.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellTimes:
+    """Seconds of one cell.
+
+    Attributes:
+        data: Opening the data, and generating and preparing them if need be.
+        model: Reading the backbone and building the model.
+        source: The method's preparation: source artefacts and classes.
+        stages: By stage name, and under `eval`.
+    """
+
+    data: float
+    model: float
+    source: float
+    stages: dict[str, float]
+
+    @property
+    def before_fitting(self) -> float:
+        """Stage 1 with its preparation and what it measures."""
+        scored = {"fitting", "eval"}
+        return self.source + sum(s for name, s in self.stages.items() if name not in scored)
+
+
+def small_grid() -> tuple[Recipe, dict[str, dict[str, Any]]]:
+    """Return recipe and options of the small grid, by method."""
+    grid = yaml.safe_load((resources.files("benchmarks.grids") / _GRID).read_text())
+    return Recipe.model_validate(grid["recipe"]), grid["options"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltCell:
+    """A cell before its first step, and the seconds that led there."""
+
+    data: TaskData
+    model: nn.Module
+    stages: list[Stage]
+    data_s: float
+    model_s: float
+    source_s: float
+
+
+def build_cell(method: str, options: dict[str, Any], recipe: Recipe) -> BuiltCell:
+    """Load the data and build model and stages, as the runner does.
+
+    Args:
+        method: Its name.
+        options: Its options where they are not the defaults.
+        recipe: The recipe.
+    """
+    kind = methods[method]
+    clock = _Clock()
+    data = catalog.load(TASK, data_root=catalog.cache_root() / "data", recipe=recipe)
+    data_s = clock.lap()
+    backbone = load_backbone(BACKBONE, layers=recipe.layers, pretrained=kind.pretrained)
+    context = Context(
+        data=data,
+        recipe=recipe,
+        backbone=backbone,
+        proxy=SOURCE,
+        seed=0,
+        device=torch.device("cpu"),
+        cache=catalog.cache_root(),
+    )
+    seed_everything("model", 0)
+    chosen = kind(kind.Config.model_validate(options))
+    model = chosen.model(context)
+    model_s = clock.lap()
+    stages = chosen.stages(context)
+    return BuiltCell(
+        data=data, model=model, stages=stages, data_s=data_s, model_s=model_s, source_s=clock.lap()
+    )
+
+
+def run_cell(method: str, options: dict[str, Any], recipe: Recipe) -> CellTimes:
+    """Train a cell from data to scores in this process; the arguments are those of `build_cell`."""
+    cell = build_cell(method, options, recipe)
+    result = fit(cell.model, cell.stages, cell.data, recipe, Session(), seed=0)
+    return CellTimes(
+        data=cell.data_s, model=cell.model_s, source=cell.source_s, stages=result.seconds
+    )
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since the last call."""
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        return seconds
+
+
+def machine() -> str:
+    """Say where figures come from."""
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, 1 thread, "
+        f"torch {torch.__version__}"
+    )
+
+
+def _start(method: str, cache: Path) -> tuple[float, CellTimes]:
+    """Run the cell in a process of its own; return its wall time and what it says itself."""
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.performance.cells", "--method", method, "--one"],
+        env={**os.environ, "XMFT_CACHE": str(cache), "XMFT_DATA": str(cache / "data")},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    wall = time.perf_counter() - begin
+    return wall, CellTimes(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _compare(method: str, rounds: int) -> None:
+    starts: dict[str, list[tuple[float, CellTimes]]] = {"first": [], "second": []}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            for found in starts.values():
+                found.append(_start(method, Path(folder)))
+    print(f"{machine()}, {TASK}, {method}, 1 epoch, {rounds} rounds, medians")
+    for name, found in starts.items():
+        wall = statistics.median(seconds for seconds, _ in found)
+        parts = {
+            "data": statistics.median(times.data for _, times in found),
+            "source and classes": statistics.median(times.source for _, times in found),
+            "stages and scores": statistics.median(sum(t.stages.values()) for _, t in found),
+        }
+        shown = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in parts.items())
+        print(f"{name} start: {wall:.2f} s ({shown})")
+    ratios = [b / a for (a, _), (b, _) in zip(starts["first"], starts["second"], strict=True)]
+    saved = [
+        (b.data + b.source) / (a.data + a.source)
+        for (_, a), (_, b) in zip(starts["first"], starts["second"], strict=True)
+    ]
+    print(
+        f"ratio second / first: {statistics.median(ratios):.2f} of the process, "
+        f"{statistics.median(saved):.3f} of data, source and classes"
+    )
+
+
+def main() -> None:
+    """Print the medians and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--method", default="recraft")
+    parser.add_argument("--one", action="store_true", help="run one cell and print its times")
+    options = parser.parse_args()
+    if not options.one:
+        _compare(options.method, options.rounds)
+        return
+    torch.set_num_threads(1)
+    recipe, by_method = small_grid()
+    recipe = recipe.model_copy(update={"epochs": 1})
+    print(json.dumps(asdict(run_cell(options.method, by_method.get(options.method, {}), recipe))))
+
+
+if __name__ == "__main__":
+    main()

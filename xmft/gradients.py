@@ -28,7 +28,7 @@ class StageObjective(nn.Module):
             model: What the stage trains; left as it is.
             stage: The stage.
             compiled: Whether the model's forward pass is compiled. Its parts are not where the
-                objective calls them one by one, as alignment does for few steps. What cannot be
+                objective calls them one by one, as alignment and PaRe do. What cannot be
                 compiled as a whole is an error, for falling back would hide it. The first size
                 of a batch gets kernels of its own, all others share theirs.
         """

@@ -145,8 +145,10 @@ RECIPE_CHANGES: dict[str, Any] = {
     "epochs": 3,
     "batch_size": 4,
     "learning_rate": 1e-2,
+    "optimizer": "sgd",
     "weight_decay": 0.5,
     "betas": [0.5, 0.5],
+    "momentum": 0.99,
     "warmup": 0.5,
     "clip_grad_norm": None,
     "layers": 1,
@@ -155,10 +157,11 @@ RECIPE_CHANGES: dict[str, Any] = {
     "samples": 50,
     "resolution": 16,
     "precision": "bfloat16",
+    "compile": True,
 }
 CONCERNS = {
     "nft": set(RECIPE_CHANGES),
-    "fno": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head"},
+    "fno": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head", "compile"},
     "unet": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head"},
     "identity": {"samples", "resolution", "precision"},
     "mean": {"samples", "resolution", "precision"},

@@ -44,6 +44,8 @@ class FNO(Operator):
     name = "fno"
     version = 1
     title = "neural operator in Fourier space (FNO) from random weights, for dense tasks"
+    # The code of neuraloperator cannot be compiled as a whole.
+    ignores = Operator.ignores | {"compile"}
 
     class Config(MethodConfig):
         """Options of the FNO; PDEBench trains 16 modes and width 64 on diffusion-sorption."""

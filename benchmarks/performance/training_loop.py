@@ -6,7 +6,8 @@ Both train the same model (minilm cut to 2 layers) from the same weights on the 
 generated advection data, on one thread: AdamW, clipped gradients, a rate per step, the validation
 split scored by three metrics after each epoch, the best parameters kept, validation and test split
 scored by all metrics with the last and, if they are others, with the best parameters. The plain
-loop has no stages, workers, checkpoints, progress, curves or predictions to look at.
+loop has no stages, workers, checkpoints, progress, curves or predictions to look at, and AdamW as
+torch makes it by default, which is not fused.
 That both end with the same scores is checked. The target is a ratio of 1.05 or less.
 
 Each pair of runs is one ratio, taken within seconds and in alternating order, so that a machine

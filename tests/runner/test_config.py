@@ -472,5 +472,5 @@ def test_the_published_grid_has_the_published_setting() -> None:
 def test_the_small_grid_has_the_same_problems() -> None:
     small, published = load_grid("pdebench-small"), load_grid("pdebench")
     assert [task.partition(":")[0] for task in small.tasks] == published.tasks
-    assert small.methods == published.methods
+    assert set(small.methods) <= set(published.methods)
     assert {small.settings_of(task).backbone for task in small.tasks} == {"minilm"}

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test lint bench study clean
+.PHONY: help quickstart test lint bench gpu study clean
 
 help:
 	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
@@ -40,8 +40,9 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks.performance.cells
 	$(BIN)/python -m benchmarks.performance.solvers
 
+# Exit code 1: some cells failed, those without data among them; the document is made of the others.
 study: .venv/installed
-	$(BIN)/xmft run study-methods --results results/study-methods
+	$(BIN)/xmft run study-methods --results results/study-methods || test $$? -eq 1
 	$(BIN)/python -m runner.report.study --results results/study-methods \
 	  --document docs/study-methods.md
 

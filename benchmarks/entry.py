@@ -43,6 +43,7 @@ class Entry(ABC):
     Attributes:
         task: What has to be learned.
         resolution: Points per axis unless the recipe says otherwise; None: the data fix it.
+        axes: Number of grid axes of the inputs, 1 for a series.
         files: Official names of the files that are needed, all of them.
         generatable: The samples can be computed where no file is there.
         protocols: Under which the task can be run.
@@ -50,6 +51,7 @@ class Entry(ABC):
 
     task: Task
     resolution: int | None
+    axes: int
     files: tuple[str, ...]
     generatable: bool = False
     protocols: tuple[Protocol, ...] = ("clean",)

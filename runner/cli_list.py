@@ -47,9 +47,10 @@ def list_methods(
 ) -> None:
     """List the methods and their presets, or the options of one."""
     from xmft.methods import methods
+    from xmft.methods.variants import method_of
 
     if name is not None:
-        _list_options(methods[name])
+        _list_options(method_of(name))
         return
     table = plain_table("method", "what it does", "presets")
     for method in methods.values():

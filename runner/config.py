@@ -27,10 +27,6 @@ class TaskSettings(Recipe):
     source: str
 
 
-# What `--set` gives to all tasks, also to those that `per_task` had something else for.
-_CARRIER = ("backbone", "source")
-
-
 class Grid(BaseModel):
     """Every combination of task, method and seed under one protocol.
 
@@ -106,7 +102,8 @@ def load_grid(name: str, settings: Sequence[str] = ()) -> Grid:
     if not isinstance(content, dict):
         raise RequestError(f"Grid {path} must be a mapping with the keys tasks and methods.")
     written = [name for key in ("tasks", "methods") for name in _names(content.get(key))]
-    for setting in settings:
+    # Sources come last: which of them to replace depends on the backbones that are left.
+    for setting in sorted(settings, key=lambda setting: setting.startswith("source=")):
         _apply(content, setting)
     # A key without a value means nothing to say, not null.
     given = {key: value for key, value in content.items() if value is not None}
@@ -135,9 +132,11 @@ def _apply(content: dict[str, Any], setting: str) -> None:
     if not separator or not key:
         raise RequestError(f"--set takes key=value, found '{setting}'.")
     value = _parse(text)
-    if key in Grid.model_fields:
+    if key == "source":
+        _set_source(content, value)
+    elif key in Grid.model_fields:
         content[key] = value
-        if key in _CARRIER:
+        if key == "backbone":
             _forget(content, key)
     elif key in Recipe.model_fields or key.startswith("recipe."):
         field = key.removeprefix("recipe.")
@@ -155,6 +154,30 @@ def _apply(content: dict[str, Any], setting: str) -> None:
             f"Unknown setting '{key}'. {nearest(key, known)} "
             "Options of a method are written method.option."
         )
+
+
+def _set_source(content: dict[str, Any], name: Any) -> None:
+    """Replace the sources of the grid and of `per_task`."""
+    per_task = _mapping(content, "per_task")
+    tasks = [_mapping(per_task, task) for task in per_task]
+    if content.get("source") is None:
+        content["source"] = Grid.model_fields["source"].default
+    holders = [content, *(task for task in tasks if "source" in task)]
+    # With one backbone for all tasks there is one source for all of them. Where tasks have
+    # backbones of their own, text and vision stand side by side and only sources like it give way.
+    several = any("backbone" in task for task in tasks)
+    alike = [h for h in holders if several and _modality(h["source"]) == _modality(name)]
+    for holder in alike or holders:
+        holder["source"] = name
+
+
+def _modality(source: Any) -> str | None:
+    """Return the modality of a source proxy, None if there is none of that name."""
+    # Not at the top: proxies need torch, which takes seconds to import.
+    from xmft.proxies import PROXIES
+
+    known = isinstance(source, str) and source in PROXIES
+    return PROXIES[source].modality if known else None
 
 
 def _forget(content: dict[str, Any], field: str) -> None:

@@ -55,8 +55,9 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> T
         data_root=Path(job.data_root),
     )
     seed_everything("model", cell.seed)
-    model = method.model(context).to(session.device)
+    # Some methods need the source as soon as they make their model.
     start = time.perf_counter()
+    model = method.model(context).to(session.device)
     stages = method.stages(context)
     prepare_s = time.perf_counter() - start
     with closing(session):

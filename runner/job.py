@@ -41,7 +41,7 @@ class Trained:
     """A finished training with the facts that only the process that trained knows.
 
     Attributes:
-        prepare_s: Seconds spent on the source's artefacts and on classes, before the first stage.
+        prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
         floor: Relative L2 error that a perfect solver would score on the data, None if unknown.
     """
 

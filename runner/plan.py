@@ -167,11 +167,17 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
             _check_size(task, of_task)
             if aligns:
                 modality = backbone_size(of_task.backbone).modality
-                check_modality(of_task.source, modality, of_task.backbone)
+                check_modality(of_task.source, modality, of_task.backbone, task=task)
 
 
 def _check_size(task: str, settings: TaskSettings) -> None:
     size = backbone_size(settings.backbone)
+    if size.modality == "vision" and catalog.get(task).axes == 1:
+        raise RequestError(
+            f"Backbone '{settings.backbone}' reads images, but the inputs of task '{task}' have "
+            "one axis. Choose a text encoder for this task, such as minilm or roberta-base, with "
+            "--set backbone=NAME or per_task."
+        )
     if settings.layers is not None and size.modality == "vision":
         raise RequestError(
             f"layers={settings.layers} ({task}), but backbone '{settings.backbone}' is a Swin, "

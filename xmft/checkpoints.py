@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,20 @@ from xmft.weights import TINY_SEQUENCE, TINY_SWIN, Modality, locate_weights
 Tokenize = Callable[[list[str]], list[list[int]]]
 
 _TINY_VOCABULARY = 1000
+# Architectures that count positions from padding_idx + 1, with a table that has rows before it.
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
 # How many names of missing tensors a message shows.
 _SHOWN = 3
 
@@ -46,8 +61,10 @@ def backbone_size(name: str) -> BackboneSize:
     config = _configuration(name)
     if config.model_type == "swin":
         return BackboneSize(modality="vision", layers=sum(config.depths), positions=None)
-    # RoBERTa counts positions from padding_idx + 1.
-    skipped = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    # An ESM may have rotary positions, and then no table.
+    has_table = getattr(config, "position_embedding_type", "absolute") == "absolute"
+    padded = has_table and config.model_type in _POSITIONS_AFTER_PADDING
+    skipped = config.pad_token_id + 1 if padded else 0
     return BackboneSize(
         modality="text",
         layers=config.num_hidden_layers,
@@ -80,7 +97,16 @@ def read_encoder(name: str) -> Any:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        SafetensorError,
+        # A pytorch_model.bin that is empty, or a pointer of git-lfs.
+        EOFError,
+        pickle.UnpicklingError,
+    ) as error:
         raise _unreadable(name, folder, error) from error
     _check_complete(report, name, folder)
     return body
@@ -134,6 +160,7 @@ def _configuration(name: str) -> Any:
     Raises:
         RequestError: there is none, or it is of an architecture that cannot be used.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
     from transformers.utils import logging
 
@@ -144,7 +171,7 @@ def _configuration(name: str) -> Any:
         return _tiny(name)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise _unreadable(name, folder, error) from error
     reads_text = hasattr(config, "vocab_size") and hasattr(config, "max_position_embeddings")
     if config.model_type != "swin" and not (reads_text and hasattr(config, "num_hidden_layers")):
@@ -176,7 +203,9 @@ def _check_complete(report: dict[str, Any], name: str, folder: Path) -> None:
 
 
 def _unreadable(name: str, folder: Path, error: Exception) -> RequestError:
-    reason = str(error).strip().splitlines()[0]
+    # A wrong field of a configuration is named in the first line, and its value in the second.
+    reason = " ".join(map(str.strip, str(error).strip().splitlines()[:2]))
+    reason = reason or type(error).__name__
     return RequestError(f"Backbone '{name}' could not be loaded from {folder}: {reason}")
 
 

@@ -20,6 +20,8 @@ from xmft.task import Precision, Split, TaskData
 _RESIDENT_BYTES = 512 * 2**20
 _RESIDENT_SHARE = 1 / 4
 _BATCH = 256
+# Samples copied at once.
+_BLOCK = 1024
 
 
 def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
@@ -29,6 +31,17 @@ def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
         # From pageable memory the copy would first wait for all that the GPU has yet to do.
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def _uploaded(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """Copy a whole array, which may be a mapped file, without a second copy in main memory."""
+    kind = torch.from_numpy(np.empty(0, array.dtype)).dtype
+    whole = torch.empty(array.shape, dtype=kind, device=device)
+    for start in range(0, len(array), _BLOCK):
+        # A copy, because torch does not take arrays that must not be written to.
+        block = np.array(array[start : start + _BLOCK])
+        whole[start : start + _BLOCK] = torch.from_numpy(block)
+    return whole
 
 
 class Samples:
@@ -46,7 +59,7 @@ class Samples:
         self.resident_bytes = 0
         size = split.inputs.nbytes + split.targets.nbytes
         if size <= limit:
-            self._resident = self._read(np.arange(len(split)))
+            self._resident = _uploaded(split.inputs, device), _uploaded(split.targets, device)
             self.resident_bytes = size
 
     def __len__(self) -> int:

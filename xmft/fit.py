@@ -105,6 +105,8 @@ class _Run:
             self.last_epoch = saved["last_epoch"]
             self.model.load_state_dict(saved["model"])
         resumed, earlier = self.last_epoch, sum(self.history.seconds.values())
+        for stage in self.stages[first_stage:]:
+            self._check_division(stage)
         for index in range(first_stage, len(self.stages)):
             self._train_stage(index, saved if index == first_stage else None)
         scores = self._final_scores()
@@ -121,13 +123,13 @@ class _Run:
     def _train_stage(self, index: int, saved: dict[str, Any] | None) -> None:
         stage = self.stages[index]
         done = saved["epoch"] if saved else 0
+        # Before measuring: gradients in features need nothing kept for those of frozen weights.
+        trained = freeze_all_but(self.model, stage.trains)
         if done == 0:
             self._measure(stage, "before")
         start = time.perf_counter()
-        trained = freeze_all_but(self.model, stage.trains)
         optimizer = make_optimizer(trained, self.recipe, stage.learning_rate)
         batches = stage.batches(0)
-        self._check_division(stage, len(batches[0]))
         steps = len(batches) * stage.epochs
         factor = (
             stage.schedule(steps)
@@ -153,12 +155,13 @@ class _Run:
             position = (index + 1, 0) if finished else (index, epoch + 1)
             self._save(position, optimizer, schedule, force=finished)
 
-    def _check_division(self, stage: Stage, batch: int) -> None:
+    def _check_division(self, stage: Stage) -> None:
         workers = self.session.world_size
-        if stage.classes is not None and batch % workers:
+        if stage.classes is not None and (batch := len(stage.batches(0)[0])) % workers:
             raise RequestError(
                 f"A batch of {batch} samples in stage '{stage.name}' cannot be shared evenly by "
-                f"{workers} workers. Choose alignment_batch as a multiple of {workers}."
+                f"{workers} workers. Choose the option that sets it (alignment_batch, label_batch "
+                f"or per_class) so that it is a multiple of {workers}."
             )
 
     def _train_epoch(

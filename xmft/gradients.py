@@ -33,6 +33,10 @@ class StageObjective(nn.Module):
                 of a batch gets kernels of its own, all others share theirs.
         """
         super().__init__()
+        if compiled:
+            # What was compiled is counted by code object, so that the models of some earlier cells
+            # of this process would use up the limit.
+            torch.compiler.reset()
         # The wrapper has the model's attributes and parameters.
         self.model = torch.compile(model, fullgraph=True, backend=_BACKEND) if compiled else model
         self._stage = stage

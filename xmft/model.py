@@ -129,19 +129,22 @@ def _classes(data: TaskData) -> int:
     task = data.task
     if task.classes is None:
         raise DataError(f"{task.name}: a {task.kind} task must say how many classes.")
+    shape: tuple[int, ...]
+    allowed: tuple[int, ...] | range
+    if task.kind == "multilabel":
+        shape, types, allowed = (task.classes,), "f", (0, 1)
+        wanted = f"0 or 1, in floating point, for each of {task.classes} labels"
+    else:
+        shape, types, allowed = (), "iu", range(task.classes)
+        wanted = f"one integer from 0 to {task.classes - 1} for each sample"
     for name, split in (("training", data.train), ("validation", data.val), ("test", data.test)):
-        low, high = split.targets.min(), split.targets.max()
-        if task.kind == "multilabel":
-            if split.targets.shape[1:] != (task.classes,) or low < 0 or high > 1:
-                raise DataError(
-                    f"{task.name}: {name} targets have the shape {split.targets.shape} and values "
-                    f"from {low:g} to {high:g}, but must be 0 or 1 for each of {task.classes} "
-                    "labels. Check the task's data files."
-                )
-        elif low < 0 or high >= task.classes:
+        labels = np.asarray(split.targets)
+        wrong = labels[~np.isin(labels, allowed)]
+        if labels.shape[1:] != shape or labels.dtype.kind not in types or wrong.size:
+            one = f", such as {wrong[0]}," if wrong.size else ""
             raise DataError(
-                f"{task.name}: {name} labels run from {low} to {high}, but the task has the "
-                f"classes 0 to {task.classes - 1}. Check the task's data files."
+                f"{task.name}: found {name} labels of type {labels.dtype} and shape "
+                f"{labels.shape}{one} but expected {wanted}. Check {data.source}."
             )
     return task.classes
 

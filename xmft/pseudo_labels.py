@@ -14,6 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from xmft.errors import DataError
 
+# Raised when the same targets start to give other labels: kept ones are then made anew.
+VERSION = 1
 _FIT_SAMPLES = 2000  # bounds time and memory: targets can be large fields in a mapped file
 _CHUNK = 1000
 

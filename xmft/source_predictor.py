@@ -11,15 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xmft.alignment.lipschitz import gradient_norms, lipschitz_penalty, violation_share
+from xmft.alignment.lipschitz import (
+    gradient_norms,
+    lipschitz_penalty,
+    samples_at_once,
+    violation_share,
+)
 from xmft.backbones import Backbone
 from xmft.proxies import SourceSamples
 from xmft.seeding import generator, seed_everything
 
 _FORWARD_BATCH = 64
-# Gradients go through samples of this many feature values at once: 5 images of swin-base, 85
-# sequences of 32 tokens of roberta-base. Their second derivatives keep every activation.
-_GRADIENT_VALUES = 2**21
 # Gradient norms are measured on this many held-out samples.
 _PROBE = 256
 
@@ -85,7 +87,7 @@ def train_predictor(
         device: Where to train.
     """
     seed_everything("source predictor")
-    mode = backbone.encoder.training
+    mode, home = backbone.encoder.training, next(backbone.encoder.parameters()).device
     encoder = backbone.encoder.to(device).eval()
     trainable = [p for p in encoder.parameters() if p.requires_grad]
     for parameter in trainable:
@@ -93,7 +95,7 @@ def train_predictor(
     try:
         return _Training(backbone, encoder, samples, config, device).run()
     finally:
-        encoder.train(mode)
+        encoder.train(mode).to(home)
         for parameter in trainable:
             parameter.requires_grad_(True)
 
@@ -179,8 +181,7 @@ class _Training:
         self.optimizer.step()
 
     def _parts(self, rows: Tensor) -> Sequence[Tensor]:
-        values = self._tokens(rows[:1]).numel()
-        return rows.split(max(1, _GRADIENT_VALUES // values))
+        return rows.split(samples_at_once(self._tokens(rows[:1])))
 
     def _batches(self, phase: str, steps: int) -> Iterator[Tensor]:
         """Yield batches epoch by epoch, every one full."""

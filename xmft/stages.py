@@ -57,7 +57,7 @@ class Stage:
     """One phase of training.
 
     Attributes:
-        name: `alignment` or `fitting`; times are booked under it.
+        name: `alignment`, `distortion` or `fitting`; times are booked under it.
         trains: Parts of the model that learn (`embedder`, `encoder`, `head` of a `CrossModalModel`;
             in general its direct children); the rest is frozen. Of a part `name:norms`, the
             LayerNorms alone learn.

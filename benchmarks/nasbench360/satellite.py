@@ -124,7 +124,7 @@ def entries() -> list[SatelliteEntry]:
         metrics=("error_pct",),
         classes=CLASSES,
     )
-    return [SatelliteEntry(task=task, resolution=None, files=(TRAIN_FILE, TEST_FILE))]
+    return [SatelliteEntry(task=task, resolution=None, axes=1, files=(TRAIN_FILE, TEST_FILE))]
 
 
 def standardise(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:

@@ -276,6 +276,7 @@ def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
     return PdeEntry(
         task=task,
         resolution=problem.resolution,
+        axes=len(problem.axes),
         files=(problem.file.format(**values),),
         generatable=problem.label.format(**values) not in problem.downloaded,
         protocols=("clean", "released"),

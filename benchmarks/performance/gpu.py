@@ -277,6 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "make gpu measures fitting on a GPU, and torch sees none here; "
             "--device cpu --small runs the same code in small."
         )
+    # On by default for convolutions, which would favour the fp32 figures of a Swin.
+    torch.backends.cudnn.allow_tf32 = False
     sizes = Sizes(
         batch=options.batch, tokens=options.tokens, steps=options.steps, turns=options.turns
     )

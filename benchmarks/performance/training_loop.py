@@ -61,6 +61,7 @@ def plain_loop(model: CrossModalModel, stage: Stage, data: TaskData, recipe: Rec
         lr=recipe.learning_rate,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
+        fused=True,
     )
     steps = len(stage.batches(0)) * recipe.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -81,4 +81,4 @@ def test_share_of_stage_one() -> None:
 def test_cells_are_those_of_the_small_grid() -> None:
     recipe, options = small_grid()
     assert (recipe.epochs, recipe.layers, recipe.max_tokens) == (12, 2, 16)
-    assert options["recraft"]["alignment_steps"] == options["orca"]["alignment_steps"]
+    assert options["recraft"]["alignment_batch"] == options["orca"]["alignment_batch"]

@@ -377,6 +377,8 @@ def test_list_shows_presets_and_what_they_change(monkeypatch: pytest.MonkeyPatch
     assert rows["distortion_weight"][:2] == ["1.0", "0.25"]
     assert rows["predictor.threshold"][:2] == ["0.4", "0.75"]
     assert "no options" in output_of("list", "methods", "nft")
+    variant = output_of("list", "methods", "recraft:released")
+    assert variant == output_of("list", "methods", "recraft")
 
 
 def test_plan_shows_every_cell_and_writes_nothing(

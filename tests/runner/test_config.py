@@ -443,6 +443,39 @@ def test_set_gives_all_tasks_the_same_backbone(write: Write, key: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ([], ("stdlib-docs", "cifar10")),
+        # Text and vision side by side: each gives way to its like.
+        (["source=conll2003"], ("conll2003", "cifar10")),
+        (["source=procedural-images"], ("stdlib-docs", "procedural-images")),
+        (["source=conll2003", "source=procedural-images"], ("conll2003", "procedural-images")),
+        # One backbone for all, one source for all; in either order.
+        (["backbone=minilm", "source=conll2003"], ("conll2003", "conll2003")),
+        (["source=conll2003", "backbone=minilm"], ("conll2003", "conll2003")),
+        (["source=procedural-images", "backbone=swin-base"], ("procedural-images",) * 2),
+        # Without a source nothing is guessed; the plan names the task whose source does not fit.
+        (["backbone=minilm"], ("stdlib-docs", "cifar10")),
+    ],
+)
+def test_set_source_replaces_what_is_like_it(
+    write: Write, settings: list[str], expected: tuple[str, str]
+) -> None:
+    grid = load_grid(write(PER_TASK), settings)
+    assert tuple(grid.settings_of(task).source for task in grid.tasks) == expected
+
+
+def test_the_published_grid_with_one_encoder_for_all(ledger: Ledger, data_root: Path) -> None:
+    changes = ["methods=[nft, recraft]", "max_tokens=64", "backbone=tiny-sequence"]
+    with pytest.raises(RequestError, match=r"'cifar10' of task 'pdebench/darcy' is for vision"):
+        make_plan(load_grid("pdebench", changes), ledger, data_root)
+    planned = make_plan(load_grid("pdebench", [*changes, "source=stdlib-docs"]), ledger, data_root)
+    sources = {item.cell.source.partition("@")[0] for item in planned if item.cell.source}
+    assert sources == {"stdlib-docs"}
+    assert {item.cell.backbone for item in planned} == {"tiny-sequence"}
+
+
+@pytest.mark.parametrize(
     ("wrong", "parts"),
     [
         ("per_task: {pdebench/advection: {backbon: x}}", ["'backbon'", "mean 'backbone'"]),

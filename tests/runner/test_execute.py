@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,6 +175,27 @@ def test_recraft_leaves_the_terms_of_its_bound(
     (row, *_) = rows_of(ledger, item.cell.id)
     assert row["align_s"] > 0
     assert row["fit_s"] > 0
+
+
+def test_what_the_model_takes_is_part_of_stage_one(
+    plan_one: PlanOne,
+    job_of: JobOf,
+    attempt: Attempt,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make = methods["nft"].model
+
+    def slow(self: Any, context: Any) -> Any:
+        time.sleep(0.5)  # as a source predictor would take
+        return make(self, context)
+
+    monkeypatch.setattr(methods["nft"], "model", slow)
+    item = plan_one()
+    outcome = attempt(job_of(item))
+    (row, *_) = rows_of(ledger, item.cell.id)
+    assert row["align_s"] >= 0.5
+    assert outcome.busy_s >= 0.5
 
 
 def test_a_variant_runs_and_all_of_its_stages_are_in_the_times(

@@ -506,3 +506,28 @@ def test_a_vision_backbone_has_any_number_of_tokens_and_all_its_layers(
     message = r"layers=1 \(pdebench/darcy\), but backbone 'tiny-swin' is a Swin"
     with pytest.raises(RequestError, match=message):
         make_plan(grid, ledger, data_root)
+
+
+def test_a_vision_backbone_on_a_task_of_one_axis_is_refused(
+    tiny_grid: MakeGrid, ledger: Ledger, data_root: Path
+) -> None:
+    changes = {"backbone": "tiny-swin", "source": "procedural-images"}
+    for task in ("pdebench/advection", "nasbench360/satellite"):
+        grid = tiny_grid(tasks=["pdebench/darcy", task], methods=["nft"], **changes)
+        with pytest.raises(RequestError) as caught:
+            make_plan(grid, ledger, data_root)
+        for part in ("'tiny-swin' reads images", f"task '{task}' have one axis", "minilm"):
+            assert part in str(caught.value)
+    # Nothing is wrong where the task has a text encoder of its own, or nobody asks for one.
+    own = {"pdebench/advection": {"backbone": "tiny-sequence"}}
+    tasks = ["pdebench/darcy", "pdebench/advection"]
+    assert make_plan(
+        tiny_grid(tasks=tasks, methods=["nft"], per_task=own, **changes), ledger, data_root
+    )
+    assert make_plan(tiny_grid(tasks=tasks, methods=["unet"], **changes), ledger, data_root)
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_the_number_of_axes_is_that_of_the_name(name: str) -> None:
+    two = ("darcy", "shallow_water", "_2d")
+    assert catalog.get(name).axes == (2 if name.endswith(two) else 1)

@@ -66,7 +66,8 @@ def test_source_and_backbone_must_be_of_one_modality(
 ) -> None:
     changes = {"tasks": ["pdebench/darcy"], "source": source, "backbone": backbone}
     with pytest.raises(
-        RequestError, match=rf"'{source}' is for .* Set source to one of: {fitting}"
+        RequestError,
+        match=rf"'{source}' of task 'pdebench/darcy' is for .* Set source to one of: {fitting}",
     ):
         make_plan(tiny_grid(methods=["recraft"], **changes), ledger, data_root)
     assert make_plan(tiny_grid(methods=["nft"], **changes), ledger, data_root)

@@ -33,6 +33,7 @@ def attempt(
     align_s: float = 2.0,
     last: float = 99.0,
     recipe: dict[str, Any] | None = None,
+    predictor: dict[str, Any] | None = None,
 ) -> Attempt:
     """A cell as the runner writes it down; `terms` maps `selection/metric/epoch` to a value."""
     config = {
@@ -40,7 +41,7 @@ def attempt(
         "task_version": 1,
         "method": method,
         "method_version": 1,
-        "method_config": {"preset": method},
+        "method_config": {"preset": method} | ({"predictor": predictor} if predictor else {}),
         "recipe": {"epochs": 20, "samples": 100} | (recipe or {}),
         "backbone": "minilm",
         "weights": "w0",
@@ -298,6 +299,35 @@ def test_correlations_with_the_error_by_hand() -> None:
     assert rows["W1"]["value after stage 1"] == "-"
 
 
+def test_what_means_something_else_in_another_cell_is_not_correlated() -> None:
+    def terms(number: float) -> dict[str, float]:
+        return {
+            f"after_alignment/alignment_{term}/6": number
+            for term in ("w2", "distortion", "target_fit")
+        }
+
+    usual, own = {"plain_steps": 10}, {"plain_steps": 20}
+    # In recraft all terms grow with the error. In the others they fall.
+    cells = [
+        attempt("recraft", "s/a", n, 0.1 + 0.1 * n, terms=terms(n), predictor=usual)
+        for n in range(4)
+    ]
+    cells += [
+        attempt(method, "s/a", n, 0.1 + 0.1 * n, terms=terms(-n), predictor=predictor)
+        for method, predictor in (("recraft:released", own), ("mona", usual))
+        for n in range(3)
+    ]
+    rows = {row["term"]: row for row in rows_of(tables(ledger(*cells))["bound-error"])}
+    counted = {name: row["value after stage 1"].split()[-2] for name, row in rows.items()}
+    assert (counted["W2"], counted["H(Z'|Z)"], counted["target fit"]) == ("10", "7", "7")
+    only = [cell for cell in cells if cell.method != "mona"]
+    rows = {row["term"]: row for row in rows_of(tables(ledger(*only))["bound-error"])}
+    assert rows["H(Z'|Z)"]["value after stage 1"] == "+1.00 (1 task, 4 cells)"
+    only = [cell for cell in cells if cell.method != "recraft:released"]
+    rows = {row["term"]: row for row in rows_of(tables(ledger(*only))["bound-error"])}
+    assert rows["target fit"]["value after stage 1"] == "+1.00 (1 task, 4 cells)"
+
+
 def test_where_higher_is_better_the_error_is_the_other_way_round() -> None:
     cells = [
         attempt("recraft", "s/a", n, 0.1 * (n + 1), terms=measured(9.0, n), direction="max")
@@ -314,6 +344,8 @@ def test_the_setting_says_what_was_run_and_where_nothing() -> None:
     assert "code: 0123456789ab" in text and "torch 2" in text
     assert "from 2025-03-04 to 2025-03-04" in text
     assert "secret-host" not in text
+    for method in ("nft", "recraft", "recraft:released"):
+        assert f'* options of {method}: `{{"preset": "{method}"}}`' in text
 
 
 def test_what_differs_between_tasks_is_a_table() -> None:

@@ -11,6 +11,10 @@ from transformers import (
     BertConfig,
     BertModel,
     BertTokenizerFast,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
     RobertaConfig,
     RobertaModel,
 )
@@ -25,6 +29,14 @@ SMALL = {
     "num_hidden_layers": 3,
     "num_attention_heads": 2,
     "intermediate_size": 24,
+    "max_position_embeddings": 30,
+}
+DISTILBERT = {
+    "vocab_size": 40,
+    "dim": 16,
+    "n_layers": 3,
+    "n_heads": 2,
+    "hidden_dim": 24,
     "max_position_embeddings": 30,
 }
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "wave", "shock", "##s"]
@@ -157,6 +169,39 @@ def test_roberta_counts_positions_from_after_the_padding(
         torch.testing.assert_close(
             backbone.encoder(backbone.embed_source(ids)), model(input_ids=ids).last_hidden_state
         )
+
+
+def test_an_encoder_may_hand_over_its_embedding_by_order(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = DistilBertModel(DistilBertConfig(**DISTILBERT)).eval()
+    model.save_pretrained(tmp_path / "distilbert")
+    backbone = text_backbone(tmp_path / "distilbert", layers=3)
+    ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            backbone.encoder.eval()(backbone.embed_source(ids)),
+            model(input_ids=ids).last_hidden_state,
+        )
+
+
+def test_an_encoder_may_be_wider_than_its_embedding(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = ElectraModel(ElectraConfig(**SMALL, embedding_size=8)).eval()
+    model.save_pretrained(tmp_path / "electra")
+    backbone = text_backbone(tmp_path / "electra")
+    assert (backbone.width, backbone.encoded_width) == (8, 16)
+    ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            backbone.encoder.eval()(backbone.embed_source(ids)),
+            model(input_ids=ids).last_hidden_state,
+        )
+    embedder = backbone.target_embedder((2, 12), max_tokens=4)
+    encoded = backbone.encoder(embedder(torch.randn(3, 2, 12)))
+    assert encoded.shape == (3, 4, 16)
+    for kind in ("learned", "published"):
+        head = backbone.dense_head(embedder, (1, 12), kind=kind)
+        assert head(encoded).shape == (3, 1, 12)
 
 
 @pytest.mark.parametrize("kept", [1, 2, 3])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xmft.alignment import lipschitz
 from xmft.alignment.bound import Bound
 from xmft.metrics import losses
 from xmft.source_predictor import SourcePredictor
@@ -99,6 +100,21 @@ def test_target_violations_count_gradients_over_the_threshold() -> None:
     for threshold, share in ((1e-6, 1.0), (middle, 0.5), (1e6, 0.0)):
         found = made(80, threshold)[0].measure(model)  # type: ignore[arg-type]
         assert found["target_violations"] == share
+
+
+def test_gradients_are_taken_of_as_many_samples_as_memory_is_set_aside_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bound, model, *_ = made(80)
+    expected = bound.measure(model)  # type: ignore[arg-type]
+    sizes: list[int] = []
+    model.encoder.register_forward_pre_hook(
+        lambda _, inputs: sizes.append(len(inputs[0])) if inputs[0].requires_grad else None
+    )
+    monkeypatch.setattr(lipschitz, "_GRADIENT_VALUES", 3 * 2 * 4 + 1)
+    found = bound.measure(model)  # type: ignore[arg-type]
+    assert sizes == [3, 3, 3, 1]
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_probe_is_the_same_each_time_and_bounded() -> None:

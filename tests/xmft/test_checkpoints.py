@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,10 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    AlbertConfig,
+    AlbertModel,
+    AutoConfig,
+    AutoModel,
     BertConfig,
     BertModel,
     GPT2Config,
@@ -116,6 +121,65 @@ def test_broken_weights_are_refused(bert: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     message = refused(lambda: load_backbone(str(bert)))
     assert str(bert) in message and "could not be loaded" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "EOFError|out of input"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n", "load"),
+    ],
+    ids=["empty", "git-lfs"],
+)
+def test_pickled_weights_that_are_none_are_refused(content: bytes, reason: str, bert: Path) -> None:
+    (bert / "model.safetensors").unlink()
+    (bert / "pytorch_model.bin").write_bytes(content)
+    message = refused(lambda: load_backbone(str(bert)))
+    assert re.search(rf"could not be loaded from {bert}: .*({reason})", message)
+
+
+@pytest.mark.parametrize("load", [backbone_size, load_backbone])
+def test_a_configuration_of_wrong_type_is_refused(load: Callable[[str], Any], bert: Path) -> None:
+    reconfigure(bert, hidden_size="a")
+    message = refused(lambda: load(str(bert)))
+    assert str(bert) in message and "hidden_size" in message and "'a'" in message
+
+
+def test_a_decoder_is_refused(bert: Path) -> None:
+    # BERT then attends causally.
+    reconfigure(bert, is_decoder=True)
+    assert "neither a sequence encoder" in refused(lambda: load_backbone(str(bert)))
+
+
+def test_an_encoder_whose_layers_are_one_is_refused(tmp_path: Path) -> None:
+    AlbertModel(AlbertConfig(**SMALL, embedding_size=8)).save_pretrained(tmp_path / "albert")
+    message = refused(lambda: load_backbone(str(tmp_path / "albert")))
+    assert "albert' has no list of 3 encoder layers" in message
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        ("bert", {}),
+        ("camembert", {}),
+        ("data2vec-text", {}),
+        ("esm", {"position_embedding_type": "absolute"}),
+        ("esm", {"position_embedding_type": "rotary"}),
+        ("mpnet", {}),
+        ("roberta-prelayernorm", {}),
+        ("xlm-roberta", {}),
+        ("xlm-roberta-xl", {}),
+        ("xmod", {}),
+    ],
+)
+def test_positions_are_known_without_the_weights(
+    architecture: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    config = AutoConfig.for_model(architecture, **SMALL, pad_token_id=1, **options)
+    AutoModel.from_config(config).save_pretrained(tmp_path / "one")
+    backbone = load_backbone(str(tmp_path / "one"))
+    assert isinstance(backbone, TextBackbone)
+    assert backbone_size(str(tmp_path / "one")).positions == len(backbone.positions)
 
 
 def test_weights_of_another_model_are_refused(bert: Path, swin: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from xmft.errors import DataError
 from xmft.methods import Context
+from xmft.pseudo_labels import VERSION
 from xmft.records import FitResult
 from xmft.stages import stratified_batches
 from xmft.task import Recipe, Split, TaskData
@@ -53,6 +54,16 @@ def test_other_targets_are_clustered_once(
     assert np.array_equal(context(data, tmp_path).target_classes(4), first)
 
 
+def test_clusters_of_an_older_algorithm_are_made_anew(
+    dense_data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context(dense_data, tmp_path).target_classes(4)
+    others = np.arange(45) % 4
+    monkeypatch.setattr("xmft.methods.method.pseudo_labels", lambda *_, **__: others)
+    monkeypatch.setattr("xmft.methods.method.VERSION", VERSION + 1)
+    assert np.array_equal(context(dense_data, tmp_path).target_classes(4), others)
+
+
 def test_equal_sets_of_labels_are_one_class(multilabel_data: TaskData, tmp_path: Path) -> None:
     """There are eight sets of three labels, so eight clusters are the sets."""
     classes = context(multilabel_data, tmp_path).target_classes(8)
@@ -60,22 +71,6 @@ def test_equal_sets_of_labels_are_one_class(multilabel_data: TaskData, tmp_path:
     assert len(set(zip(classes.tolist(), sets.tolist(), strict=True))) == 8
     with pytest.raises(DataError, match=r"8 distinct samples.*option 'clusters'"):
         context(multilabel_data, tmp_path).target_classes(9)
-
-
-@pytest.mark.parametrize(
-    ("targets", "wanted"),
-    [
-        (np.arange(45) % 4, "labels from 0 to 3, but the task has 3 classes"),
-        (np.arange(45) % 3 - 1, "labels from -1 to 1"),
-        (np.arange(45) % 3 + 0.5, r"labels of type float64 and shape \(45,\)"),
-        (np.zeros((45, 3), np.int64), r"labels of type int64 and shape \(45, 3\)"),
-    ],
-)
-def test_labels_that_are_none_are_refused(
-    targets: Any, wanted: str, class_data: TaskData, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match=rf"toy/classification: found {wanted}"):
-        context(relabelled(class_data, targets), tmp_path).target_classes(2)
 
 
 @pytest.mark.parametrize("method", ["orca", "recraft"])

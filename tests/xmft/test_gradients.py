@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -132,3 +133,25 @@ def test_what_cannot_be_compiled_is_an_error(
     model.encoder = Asks()
     with pytest.raises(TorchDynamoException, match="data-dependent"):
         fit(model, stages, dense_data, recipe, Session(), seed=0)
+
+
+def test_more_models_compile_in_one_process_than_torch_keeps(
+    build: Build, recipe: Recipe, dense_data: TaskData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradients, "_BACKEND", "eager")
+    inputs, targets = (torch.from_numpy(x) for x in vars(dense_data.train).values())
+    for tokens in (1, 2, 4, 8, 16, 32):
+        sized = recipe.model_copy(update={"max_tokens": tokens})
+        model, (fitting,) = build("nft", dense_data, sized)
+        objective = gradients.StageObjective(model, fitting, compiled=True)
+        for size in (8, 5):
+            batch = Batch(
+                inputs=inputs[:size],
+                targets=targets[:size],
+                classes=None,
+                indices=np.arange(size),
+                step=0,
+                steps=1,
+                gather=lambda x: x,
+            )
+            assert torch.isfinite(objective(batch)["loss"]).all()

@@ -133,35 +133,58 @@ def test_a_classification_task_needs_a_number_of_classes(
         make(nameless, recipe)
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
+LABELS = np.arange(45) % 3
+
+
+@pytest.mark.parametrize(
+    ("split", "named"), [("train", "training"), ("val", "validation"), ("test", "test")]
+)
 @pytest.mark.parametrize("label", [-1, 3])
 def test_labels_out_of_range_are_refused(
-    label: int, split: str, class_data: TaskData, recipe: Recipe
+    label: int, split: str, named: str, class_data: TaskData, recipe: Recipe
 ) -> None:
     good: Split = getattr(class_data, split)
     targets = good.targets.copy()
     targets[4] = label
     wrong = {split: Split(inputs=good.inputs, targets=targets)}
-    found = f"from {min(label, 0)} to {max(label, 2)}, but the task has the classes 0 to 2"
+    found = rf"found {named} labels of .*such as {label}, but expected one integer from 0 to 2"
     with pytest.raises(DataError, match=found):
         make(replace(class_data, **wrong), recipe)
 
 
-@pytest.mark.parametrize("wrong", [[[0.0, 2.0, 1.0]], [[-1.0, 0.0, 1.0]], [[0.0, 1.0]], [1.0]])
-def test_several_labels_are_zeros_and_ones(
-    wrong: list[Any], class_data: TaskData, recipe: Recipe
+@pytest.mark.parametrize(
+    ("targets", "found"),
+    [
+        (LABELS.astype(np.float32), r"float32 and shape \(45,\) but"),
+        (LABELS + 0.5, r"float64 and shape \(45,\), such as 0.5,"),
+        (np.eye(3, dtype=np.int64)[LABELS], r"int64 and shape \(45, 3\) but"),
+    ],
+)
+def test_labels_are_one_integer_each(
+    targets: Any, found: str, class_data: TaskData, recipe: Recipe
 ) -> None:
-    task = replace(class_data.task, kind="multilabel")
+    data = with_train(class_data, class_data.train.inputs, targets)
+    with pytest.raises(
+        DataError, match=f"toy/classification: found training labels of type {found}"
+    ):
+        make(data, recipe)
 
-    def of(targets: list[Any]) -> TaskData:
-        inputs = class_data.train.inputs[:4]
-        split = Split(inputs=inputs, targets=np.tile(np.array(targets, dtype=np.float32).T, 4).T)
-        return replace(class_data, task=task, train=split, val=split, test=split)
 
-    data = of([[0.0, 1.0, 1.0]])
-    assert make(data, recipe)(torch.from_numpy(data.train.inputs)).shape == (4, 3)
-    with pytest.raises(DataError, match=r"training targets have the shape .* for each of 3 labels"):
-        make(of(wrong), recipe)
+@pytest.mark.parametrize(
+    "wrong", [[0.0, 2.0, 1.0], [-1.0, 0.0, 1.0], [0.0, 0.5, 1.0], [0.0, np.nan, 1.0], [0.0, 1.0]]
+)
+def test_several_labels_are_zeros_and_ones(
+    wrong: list[float], multilabel_data: TaskData, recipe: Recipe
+) -> None:
+    inputs = multilabel_data.train.inputs
+    assert make(multilabel_data, recipe)(torch.from_numpy(inputs)).shape == (45, 3)
+    for targets in (
+        np.tile(np.array(wrong, dtype=np.float32), (45, 1)),
+        multilabel_data.train.targets.astype(np.int64),
+        multilabel_data.train.targets[:, 0],
+    ):
+        with pytest.raises(DataError, match="expected 0 or 1, in floating point, for each of 3"):
+            make(with_train(multilabel_data, inputs, targets), recipe)
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from xmft.errors import DivergedError
 from xmft.methods import methods
 from xmft.methods.alignment import AlignmentConfig
 from xmft.records import FitResult
@@ -94,6 +95,25 @@ def test_released_visits_every_class_in_every_step(
     assert all(np.bincount(stage.classes[b]).tolist() == [4, 4, 4] for b in batches)
     assert stage.schedule is not None
     assert [stage.schedule(60)(s) for s in (0, 19, 20, 40)] == pytest.approx([1, 1, 0.2, 0.04])
+
+
+def test_released_takes_the_class_samples_that_the_public_code_draws() -> None:
+    """It draws batches of 4 sequences until there are more than 128 of the class."""
+    drawn = 0
+    while drawn <= 128:
+        drawn += 4
+    assert methods["orca"].presets["released"]["per_class"] == drawn
+
+
+@pytest.mark.parametrize("name", ["orca:released", "recraft:released"])
+def test_released_that_diverges_says_so(
+    name: str, class_data: TaskData, recipe: Recipe, build: Build
+) -> None:
+    model, (stage, *_) = build(name, class_data, recipe)
+    with torch.no_grad():
+        next(model.embedder.parameters()).fill_(torch.nan)
+    with pytest.raises(DivergedError, match="learning rate of the alignment stage"):
+        stage.objective(model, batch_of(class_data, stage, np.arange(12)))
 
 
 @pytest.mark.parametrize(("rate", "found"), [(1e-4, 1e-3), (1e-3, 1e-2), (2e-3, 2e-3), (0.1, 0.1)])

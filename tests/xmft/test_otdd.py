@@ -7,7 +7,7 @@ import scipy.linalg
 import scipy.optimize
 import torch
 
-from xmft.alignment.label_distances import bures
+from xmft.alignment.label_distances import gaussian_distances
 from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
 from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.source_classes import SourceClasses
@@ -19,16 +19,18 @@ def sample(n: int, d: int, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
     return torch.randn(n, d, generator=generator, dtype=torch.float64) + shift
 
 
-def gaussian(seed: int, d: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
-    factor = sample(d + 2, d, seed)
-    return sample(1, d, seed + 100)[0], factor.T @ factor / d
-
-
-def bures_numpy(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
+def bures(
+    mean1: torch.Tensor, cov1: torch.Tensor, mean2: torch.Tensor, cov2: torch.Tensor
+) -> torch.Tensor:
+    """|m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^(1/2) C2 C1^(1/2))^(1/2)."""
     # The eigenvalues of C1 C2 are those of C1^(1/2) C2 C1^(1/2); `sqrtm` refuses singular matrices.
-    values = scipy.linalg.eigvals(cov1 @ cov2).real.clip(0)
-    overlap = np.sqrt(values).sum()
-    return float(np.sum((mean1 - mean2) ** 2) + np.trace(cov1 + cov2) - 2 * overlap)
+    overlap = torch.linalg.eigvals(cov1 @ cov2).real.clamp_min(0).sqrt().sum()
+    return (mean1 - mean2).square().sum() + (cov1 + cov2).trace() - 2 * overlap
+
+
+def covariance(source: SourceClasses, index: int) -> torch.Tensor:
+    factor = source.deviations.split(source.counts)[index]
+    return factor.T @ factor + source.ridge[index] * torch.eye(factor.shape[1]).to(factor)
 
 
 def by_hand(
@@ -40,11 +42,10 @@ def by_hand(
     for k in present:
         group = y[labels.numpy() == k]
         cov = np.cov(group.T) if len(group) > 1 else np.zeros((y.shape[1],) * 2)
+        target = torch.from_numpy(group.mean(0)), torch.from_numpy(cov)
         label_cost = np.array(
             [
-                bures_numpy(
-                    source.means[c].numpy(), source.covariance(c).numpy(), group.mean(0), cov
-                )
+                bures(source.means[c], covariance(source, c), *target)
                 for c in range(len(source.counts))
             ]
         )
@@ -60,35 +61,31 @@ def source() -> SourceClasses:
     return SourceClasses(sample(40, 4, 1) + labels[:, None] * 0.3, labels)
 
 
-def test_bures_matches_the_matrix_root() -> None:
-    (m1, c1), (m2, c2) = gaussian(1), gaussian(2)
-    root = scipy.linalg.sqrtm(c1.numpy())
-    overlap = np.trace(scipy.linalg.sqrtm(root @ c2.numpy() @ root).real)
-    truth = (m1 - m2).square().sum().item() + c1.trace().item() + c2.trace().item() - 2 * overlap
-    assert bures(m1, c1, m2, c2).item() == pytest.approx(truth, rel=1e-6)
+def test_gaussian_distances_match_the_matrix_root(source: SourceClasses) -> None:
+    """The closed form of Dowson and Landau (1982), root by root."""
+    groups = [sample(9, 4, 2), sample(6, 4, 3, shift=1.0)]
+    found = gaussian_distances(source, groups)
+    for k, group in enumerate(groups):
+        second = np.cov(group.T)
+        for c in range(len(source.counts)):
+            first = covariance(source, c).numpy()
+            root = scipy.linalg.sqrtm(first)
+            overlap = np.trace(scipy.linalg.sqrtm(root @ second @ root).real)
+            gap = (source.means[c] - group.mean(0)).square().sum().item()
+            truth = gap + np.trace(first) + np.trace(second) - 2 * overlap
+            assert found[k, c].item() == pytest.approx(truth, rel=1e-6)
 
 
-def test_bures_of_diagonal_covariances_is_the_distance_of_deviations() -> None:
-    (m1, _), (m2, _) = gaussian(1), gaussian(2)
-    s1, s2 = torch.tensor([1.0, 2, 0, 4]).double(), torch.tensor([2.0, 2, 3, 0]).double()
-    truth = (m1 - m2).square().sum() + (s1 - s2).square().sum()
-    value = bures(m1, s1.square().diag(), m2, s2.square().diag())
-    assert value.item() == pytest.approx(truth.item(), abs=1e-5)
-
-
-def test_bures_is_symmetric_and_zero_for_equal_gaussians() -> None:
-    (m1, c1), (m2, c2) = gaussian(3), gaussian(4)
-    torch.testing.assert_close(bures(m1, c1, m2, c2), bures(m2, c2, m1, c1))
-    assert bures(m1, c1, m1, c1).item() == pytest.approx(0, abs=1e-5)
-
-
-def test_bures_gradient_matches_finite_differences() -> None:
-    (m1, f1), (m2, f2) = gaussian(5), gaussian(6)
-    inputs = tuple(t.requires_grad_() for t in (m1, f1, m2, f2))
-    # Covariances enter through a factor: finite differences must stay symmetric.
-    assert torch.autograd.gradcheck(
-        lambda a, f, b, g: bures(a, f @ f.T, b, g @ g.T), inputs, atol=1e-4, rtol=1e-3
-    )
+def test_gaussian_distances_of_one_channel_are_those_of_means_and_deviations() -> None:
+    x, labels = sample(30, 1, 1), torch.arange(30) % 2
+    source = SourceClasses(x, labels)
+    group = 2 * x[labels == 1] + 3
+    found = gaussian_distances(source, [source.moved(group), source.moved(x[labels == 1])])
+    gaps = [(group.mean() - x[labels == c].mean()) ** 2 for c in (0, 1)]
+    spreads = [(group.std() - x[labels == c].std()) ** 2 for c in (0, 1)]
+    expected = torch.stack(gaps) + torch.stack(spreads)
+    torch.testing.assert_close(found[0], expected, rtol=1e-6, atol=0)
+    assert found[1, 1].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_shrunk_covariances_match_scikit_learn(source: SourceClasses) -> None:
@@ -97,7 +94,7 @@ def test_shrunk_covariances_match_scikit_learn(source: SourceClasses) -> None:
     for index, count in enumerate(source.counts):
         group = source.features[source.labels == index].numpy()
         truth = ledoit_wolf(group)[0] * count / (count - 1)
-        np.testing.assert_allclose(source.covariance(index), truth, rtol=1e-10)
+        np.testing.assert_allclose(covariance(source, index), truth, rtol=1e-10)
         assert source.traces[index].item() == pytest.approx(np.trace(truth))
 
 
@@ -146,7 +143,7 @@ def test_one_class_is_squared_wasserstein_plus_the_label_distance() -> None:
     source = SourceClasses(x, torch.zeros(30, dtype=torch.int64))
     plain = wasserstein(x, y).square()
     centred = y - source.center
-    label_term = bures(source.means[0], source.covariance(0), centred.mean(0), centred.T.cov())
+    label_term = bures(source.means[0], covariance(source, 0), centred.mean(0), centred.T.cov())
     value = otdd(source, y, torch.zeros(9, dtype=torch.int64))
     torch.testing.assert_close(value, plain + label_term)
     (gradient,) = torch.autograd.grad(value, y)
@@ -175,7 +172,7 @@ def test_source_labels_and_order_do_not_matter(source: SourceClasses) -> None:
 
 def test_source_classes_with_one_sample_have_no_covariance() -> None:
     source = SourceClasses(sample(5, 3), torch.tensor([0, 0, 0, 0, 1]))
-    assert torch.equal(source.covariance(1), torch.zeros(3, 3, dtype=torch.float64))
+    assert torch.equal(covariance(source, 1), torch.zeros(3, 3, dtype=torch.float64))
     features = sample(4, 3, 1).requires_grad_()
     otdd(source, features, torch.tensor([0, 0, 1, 1])).backward()
     assert torch.isfinite(features.grad).all()
@@ -272,7 +269,10 @@ def test_without_blur_the_entropic_distance_is_half_of_the_exact_one(
     labels, features = torch.tensor([0] * 6 + [1] * 4 + [2]), sample(11, 4, 3, shift=0.5)
     weights = torch.tensor([0.2, 0.5, 0.3])
     exact = otdd(source, features, labels, class_weights=weights, inner="exact")
-    blurred = EntropicClasses(x, source.labels, epsilon=5e-3, rounds=1000)
+    blurred = EntropicClasses(x, source.labels)
+    almost = {"epsilon": 5e-3, "rounds": 1000}
+    blurred.whole = Blurred(Points(x), **almost)
+    blurred.classes = [Blurred(Points(group), scale=1.0, **almost) for group in grouped(source)]
     value = entropic_otdd(blurred, features, labels, class_weights=weights)
     assert value.item() == pytest.approx(exact.item() / 2, rel=1e-2)
 

@@ -9,12 +9,14 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from xmft.backbones import load_backbone
 from xmft.fit import fit
 from xmft.methods import Context, methods
 from xmft.records import FitResult
 from xmft.session import Session
+from xmft.source_tokens import SourceTokens
 from xmft.sources import Source, SourceConfig
 from xmft.stages import Batch, Stage
 from xmft.task import Recipe, Split, TaskData
@@ -219,6 +221,32 @@ def test_the_source_embedding_stays_as_pretrained(
     fit_in(context)
     for value, old in zip(embedder.parameters(), before, strict=True):
         assert torch.equal(value, old) and not value.requires_grad and value.grad is None
+
+
+class Copies(TorchDispatchMode):
+    """Notes how many values each copy to another device or type has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._to_copy.default:
+            self.sizes.append(args[0].numel())
+        return func(*args, **(kwargs or {}))
+
+
+def test_source_samples_are_copied_to_the_device_once(source: Source) -> None:
+    samples, backbone = source.samples(), load_backbone("tiny-sequence")
+    rows = np.array([5, 0, 5])
+    on_cpu = SourceTokens(backbone, samples, torch.device("cpu"))
+    tokens, labels = on_cpu.take(rows)
+    torch.testing.assert_close(tokens, backbone.embed_source(samples.inputs[rows]))
+    assert torch.equal(labels, samples.labels[rows]) and len(on_cpu) == len(samples.labels)
+    elsewhere = SourceTokens(backbone, samples, torch.device("meta"))
+    with Copies() as copies:
+        tokens, labels = elsewhere.take(rows)
+    assert tokens.is_meta and labels.is_meta and copies.sizes == [len(rows)]
 
 
 def test_images_exchange_patches(plane_data: TaskData, recipe: Recipe, cache: Path) -> None:

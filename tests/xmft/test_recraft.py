@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from xmft.errors import RequestError
 from xmft.fit import fit
 from xmft.records import FitResult
 from xmft.session import Session
@@ -75,6 +76,19 @@ def test_released_starts_from_the_source_predictor_and_the_weights_of_the_defaul
     for part in ("embedder", "encoder", "head"):
         assert same(snapshot(released.get_submodule(part)), snapshot(plain.get_submodule(part)))
     assert not hasattr(plain, "source_head")
+
+
+def test_workers_that_cannot_share_a_later_stage_are_refused_before_the_first(
+    class_data: TaskData, recipe: Recipe, build: Build
+) -> None:
+    """Three workers can share 12 samples of alignment, but not 28 of distortion."""
+    model, stages = build("recraft:released", class_data, recipe, label_batch=28)
+    embedder = snapshot(model.embedder)
+    session = Session()
+    session.world_size = 3
+    with pytest.raises(RequestError, match=r"28 samples in stage 'distortion'.*label_batch"):
+        fit(model, stages, class_data, recipe, session, seed=0)
+    assert same(snapshot(model.embedder), embedder)
 
 
 def test_the_released_distortion_falls(class_data: TaskData, recipe: Recipe, train: Train) -> None:

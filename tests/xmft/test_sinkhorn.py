@@ -5,6 +5,7 @@ import torch
 
 from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.wasserstein import Points, wasserstein
+from xmft.errors import DivergedError
 
 # At the optimum but for rounding.
 ROUNDS = 2000
@@ -88,6 +89,17 @@ def test_single_samples(n: int, m: int) -> None:
     cost = by_pot(x, y, 1.0) - (by_pot(x, x, 1.0) + by_pot(y, y, 1.0)) / 2
     value = sinkhorn_divergence(Blurred(Points(x), epsilon=1.0, rounds=ROUNDS), y)
     assert value.item() == pytest.approx(cost, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_values_that_are_not_finite_are_reported(value: float) -> None:
+    x, y = sample(5, 2), sample(3, 2, 1)
+    source = Blurred(Points(x), epsilon=0.5)
+    y[1, 0] = value
+    with pytest.raises(DivergedError, match="not finite"):
+        sinkhorn_divergence(source, y)
+    with pytest.raises(DivergedError, match="not finite"):
+        Blurred(Points(y), epsilon=0.5)
 
 
 def test_float32_and_autocast_agree_with_float64() -> None:

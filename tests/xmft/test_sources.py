@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xmft import source_predictor, sources
+from xmft import sources
+from xmft.alignment import lipschitz
 from xmft.alignment.otdd import SourceClasses, otdd
 from xmft.backbones import Backbone, load_backbone
 from xmft.errors import DataError, RequestError
@@ -264,7 +265,7 @@ def test_gradients_in_parts_are_those_of_the_batch(
     config = PredictorConfig(plain_steps=2, bounded_steps=3, threshold=0.01)
     whole = train_predictor(backbone, samples, config, CPU)
     # Sequences of 6 x 32 values: five at a time, so that the last part is a short one.
-    monkeypatch.setattr(source_predictor, "_GRADIENT_VALUES", 5 * 6 * 32)
+    monkeypatch.setattr(lipschitz, "_GRADIENT_VALUES", 5 * 6 * 32)
     parts = train_predictor(backbone, samples, config, CPU)
     torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-4, atol=1e-6)
     assert parts.gradient_norm == pytest.approx(whole.gradient_norm, rel=1e-4)

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 
-from xmft.alignment.wasserstein import squared_distances, transport_cost, wasserstein
+from xmft.alignment.wasserstein import squared_distances, transport_plan, wasserstein
 from xmft.errors import DivergedError
 
 
@@ -80,22 +80,18 @@ def test_first_order_is_below_second() -> None:
     assert wasserstein(x, y, p=1) <= wasserstein(x, y, p=2)
 
 
-def test_transport_cost_matches_linear_programming_with_given_masses() -> None:
-    rng = np.random.default_rng(0)
-    cost, a, b = rng.random((4, 5)), rng.random(4), rng.random(5)
-    a, b = a / a.sum(), b / b.sum()
+def test_the_plan_matches_linear_programming() -> None:
+    cost = np.random.default_rng(0).random((4, 5))
+    a, b = np.full(4, 1 / 4), np.full(5, 1 / 5)
     rows = np.kron(np.eye(4), np.ones(5))
     columns = np.kron(np.ones(4), np.eye(5))
     truth = scipy.optimize.linprog(
         cost.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([a, b])
     )
-    matrix = torch.from_numpy(cost).requires_grad_()
-    value = transport_cost(matrix, torch.from_numpy(a), torch.from_numpy(b))
-    value.backward()
-    assert value.item() == pytest.approx(truth.fun, rel=1e-9)
-    np.testing.assert_allclose(matrix.grad.sum(0), b, atol=1e-12)
-    np.testing.assert_allclose(matrix.grad.sum(1), a, atol=1e-12)
-    assert torch.autograd.gradcheck(transport_cost, (matrix,))
+    plan = transport_plan(torch.from_numpy(cost)).numpy()
+    assert (plan * cost).sum() == pytest.approx(truth.fun, rel=1e-9)
+    np.testing.assert_allclose(plan.sum(0), b, atol=1e-12)
+    np.testing.assert_allclose(plan.sum(1), a, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
@@ -123,8 +119,3 @@ def test_values_that_are_not_finite_are_reported() -> None:
 def test_wrong_arguments_are_refused(x: torch.Tensor, y: torch.Tensor, p: int) -> None:
     with pytest.raises(ValueError, match=r"Expected|non-empty|order"):
         wasserstein(x, y, p=p)
-
-
-def test_wrong_masses_are_refused() -> None:
-    with pytest.raises(ValueError, match="shape"):
-        transport_cost(torch.zeros(3, 2), a=torch.ones(2))

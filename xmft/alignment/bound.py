@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xmft.alignment.distortion import feature_label_distortion
-from xmft.alignment.lipschitz import gradient_norms, violation_share
+from xmft.alignment.lipschitz import gradient_norms, samples_at_once, violation_share
 from xmft.alignment.wasserstein import Points, wasserstein
 from xmft.metrics import PerSample
 from xmft.model import CrossModalModel
@@ -134,7 +134,9 @@ class Bound:
         kept: list[Tensor] = []
 
         def likeliest(u: Tensor) -> Tensor:
-            kept.append(model.encoder(u))
-            return -self.logits(kept[0]).log_softmax(dim=1).amax(dim=1)
+            encoded = model.encoder(u)
+            kept.append(encoded.detach())
+            return -self.logits(encoded).log_softmax(dim=1).amax(dim=1)
 
-        return gradient_norms(likeliest, tokens), kept[0].detach()
+        norms = [gradient_norms(likeliest, part) for part in tokens.split(samples_at_once(tokens))]
+        return torch.cat(norms), torch.cat(kept)

@@ -26,43 +26,6 @@ def _sum_of_roots(matrices: Float[Tensor, "*b n n"]) -> Float[Tensor, "*b"]:
     return ((values + floor).sqrt() - floor.sqrt()).sum(-1)
 
 
-def _symmetric_root(matrix: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-
-
-def bures(
-    mean1: Float[Tensor, " d"],
-    cov1: Float[Tensor, "d d"],
-    mean2: Float[Tensor, " d"],
-    cov2: Float[Tensor, "d d"],
-) -> Float[Tensor, ""]:
-    """Return the squared 2-Wasserstein distance between two Gaussians, differentiable in all four.
-
-    |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^(1/2) C2 C1^(1/2))^(1/2)   (Dowson and Landau, 1982)
-
-    Costs two to four eigen-decompositions of `d x d` matrices in float64 on the CPU; `otdd` uses
-    the low rank of small batches instead.
-
-    Args:
-        mean1: `[d]`.
-        cov1: `[d, d]`, symmetric positive semi-definite.
-        mean2: `[d]`.
-        cov2: `[d, d]`, symmetric positive semi-definite.
-    """
-    first, second = cov1.cpu().double(), cov2.cpu().double()
-    # The trace is the same with the roles swapped. Each form is differentiated only in the
-    # covariance that stands in the middle: no derivative of a matrix root is needed.
-    root = _symmetric_root(first.detach())
-    overlap = _sum_of_roots(root @ second @ root)
-    if cov1.requires_grad:
-        root = _symmetric_root(second.detach())
-        swapped = _sum_of_roots(root @ first @ root)
-        overlap = overlap + swapped - swapped.detach()
-    spread = first.trace() + second.trace() - 2 * overlap
-    return (mean1 - mean2).square().sum() + spread.to(mean1)
-
-
 def gaussian_distances(
     source: SourceClasses, groups: Sequence[Float[Tensor, "_ d"]]
 ) -> Float[Tensor, "k c"]:

@@ -13,6 +13,9 @@ from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.source_classes import SourceClasses, check_labels
 from xmft.alignment.wasserstein import Points, at_least_float32, moved_cost
 
+# Blur of the public code, absolute in the units of the cost.
+_EPSILON = 0.1
+
 
 def otdd(
     source: SourceClasses,
@@ -72,28 +75,18 @@ class EntropicClasses:
         shares: Share of each class `[c]`.
     """
 
-    def __init__(
-        self,
-        features: Float[Tensor, "n d"],
-        labels: Int64[Tensor, " n"],
-        *,
-        epsilon: float = 0.1,
-        rounds: int = 1,
-    ) -> None:
-        """Prepare source features `[n, d]` with labels `[n]` under an absolute blur.
-
-        See `Blurred` for epsilon and rounds.
+    def __init__(self, features: Float[Tensor, "n d"], labels: Int64[Tensor, " n"]) -> None:
+        """Prepare source features `[n, d]` with labels `[n]` under the blur of the public code.
 
         Raises:
             ValueError: the shapes do not fit, or there is no sample.
+            DivergedError: the features hold NaN or infinite values.
         """
         check_labels(features, labels)
         features, labels = at_least_float32(features.detach()), labels.to(features.device)
         groups = [features[labels == label] for label in labels.unique()]
-        self.whole = Blurred(Points(features), epsilon=epsilon, rounds=rounds)
-        self.classes = [
-            Blurred(Points(group), epsilon=epsilon, scale=1.0, rounds=rounds) for group in groups
-        ]
+        self.whole = Blurred(Points(features), epsilon=_EPSILON)
+        self.classes = [Blurred(Points(group), epsilon=_EPSILON, scale=1.0) for group in groups]
         self.shares = features.new_tensor([len(group) for group in groups]) / len(features)
 
 
@@ -109,7 +102,7 @@ def entropic_otdd(
     sum_k w_k (S(source, F_k) + 1/2 sum_c share_c W_ck), with the debiased divergence S of the cost
     1/2 |x - x'|^2, and W_ck that of |x - x'|^2 between source class c and F_k, without gradient.
     What the label distances within the source add to its self term is left out: it is constant.
-    Half of `otdd` with exact label distances as epsilon goes to 0.
+    Half of `otdd` with exact label distances as the blur goes to 0.
 
     Args:
         source: The prepared source.
@@ -120,6 +113,7 @@ def entropic_otdd(
 
     Raises:
         ValueError: the shapes do not fit, or a label has no weight.
+        DivergedError: the features hold NaN or infinite values.
     """
     weights, groups = _by_class(at_least_float32(features), labels, class_weights)
     terms = []

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xmft.alignment.wasserstein import Points
+from xmft.alignment.wasserstein import NOT_FINITE, Points
+from xmft.errors import DivergedError
 
 # The blur falls by this factor from the largest cost down to its final value.
 _ANNEALING = 4.0
@@ -33,7 +34,11 @@ class Blurred:
     def __init__(
         self, points: Points, *, epsilon: float, scale: float = 0.5, rounds: int = 1
     ) -> None:
-        """Prepare; finds the transport of the features onto themselves."""
+        """Prepare; finds the transport of the features onto themselves.
+
+        Raises:
+            DivergedError: the features hold NaN or infinite values.
+        """
         self.points = points
         self.epsilon = epsilon
         self.scale = scale
@@ -43,8 +48,15 @@ class Blurred:
         self.self_cost = 2 * _softmin(cost, h, epsilon).mean()
 
     def blurs(self, cost: Tensor) -> list[float]:
-        """Return the blur of each round for a cost."""
-        falling = math.ceil(math.log(max(cost.max().item() / self.epsilon, 1), _ANNEALING))
+        """Return the blur of each round for a cost.
+
+        Raises:
+            DivergedError: the cost holds NaN or infinite values.
+        """
+        largest = cost.max().item()
+        if not math.isfinite(largest):
+            raise DivergedError(NOT_FINITE)
+        falling = math.ceil(math.log(max(largest / self.epsilon, 1), _ANNEALING))
         return [self.epsilon * _ANNEALING**power for power in range(falling, 0, -1)] + [
             self.epsilon
         ] * self.rounds
@@ -70,6 +82,7 @@ def sinkhorn_divergence(source: Blurred, features: Float[Tensor, "n d"]) -> Floa
 
     Raises:
         ValueError: the shapes do not fit.
+        DivergedError: the features hold NaN or infinite values.
 
     Source: Feydy et al., Interpolating between Optimal Transport and MMD using Sinkhorn
     Divergences (AISTATS 2019).

@@ -54,11 +54,6 @@ class SourceClasses(Points):
         spread = torch.stack([d.square().sum() for d in self.deviations.split(self.counts)])
         self.traces = spread + self.features.shape[1] * self.ridge
 
-    def covariance(self, index: int) -> Float[Tensor, "d d"]:
-        """Return the covariance `[d, d]` of one class; for inspection."""
-        factor = self.deviations.split(self.counts)[index]
-        return factor.T @ factor + self.ridge[index] * torch.eye(factor.shape[1]).to(factor)
-
 
 def check_labels(features: Tensor, labels: Tensor) -> None:
     """Make sure that these are features `[n, d]` and labels `[n]` of at least one sample.

@@ -36,8 +36,12 @@ class SequenceEncoder(nn.Module):
 class _PassThrough(nn.Module):
     """Stands where the body's own embedding was: the target embedder has done its work."""
 
-    def forward(self, inputs_embeds: Tensor, **_: Any) -> Tensor:
-        return inputs_embeds
+    def forward(
+        self, *args: Tensor | None, inputs_embeds: Tensor | None = None, **_: Any
+    ) -> Tensor:
+        # Most architectures name what they hand over; DistilBERT goes by the order.
+        given = (each for each in (inputs_embeds, *args) if each is not None)
+        return next(each for each in given if each.is_floating_point())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +60,11 @@ class TextBackbone(Backbone):
 
     @property
     def encoded_width(self) -> int:
-        """Size of a token feature that leaves the encoder: that of one that enters it."""
-        return self.width
+        """Size of a token feature that leaves the encoder.
+
+        ELECTRA's small encoders are wider than what enters them.
+        """
+        return int(self._body.config.hidden_size)
 
     @property
     def layers(self) -> int:
@@ -92,7 +99,7 @@ class TextBackbone(Backbone):
         """Return a head in which every token writes the patch that it stands for."""
         if kind == "published":
             return UnitMeansHead(embedder.side, shape)
-        return PatchHead(self.width, embedder.side, shape)
+        return PatchHead(self.encoded_width, embedder.side, shape)
 
     def keep_layers(self, count: int) -> None:
         """Cut the encoder to its lowest layers, in place."""
@@ -115,16 +122,17 @@ def take_apart(body: Any, name: str, fingerprint: str, tokenize: Tokenize) -> Te
     """Make a backbone of a model that transformers has read.
 
     Raises:
-        RequestError: it is no sequence encoder.
+        RequestError: it is no sequence encoder, or its layers are no list (ALBERT shares one).
     """
     embeddings = getattr(body, "embeddings", None)
     takes = inspect.signature(body.forward).parameters
     if (
         not isinstance(embeddings, nn.Module)
         or "inputs_embeds" not in takes
-        or getattr(body, "is_decoder", False)
+        or getattr(body.config, "is_decoder", False)
     ):
         raise not_an_encoder(name, type(body).__name__)
+    _blocks(body, name)
     body.embeddings = _PassThrough()
     if hasattr(body, "pooler"):
         body.pooler = None

@@ -37,7 +37,7 @@ class AlignmentConfig(MethodConfig):
     alignment_schedule: Literal["linear", "thirds"] = Field(
         "linear", description="warm-up and decay of the recipe, or the published 1, 1/5, 1/25"
     )
-    clusters: int = Field(10, ge=2, description="classes made of dense targets")
+    clusters: int = Field(10, ge=2, description="classes made of fields or of several labels")
     source: SourceConfig = SourceConfig()
 
     def embedder_rate(self, recipe: Recipe) -> float:

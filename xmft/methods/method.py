@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from xmft.backbones import Backbone
-from xmft.errors import DataError
 from xmft.metrics import losses
 from xmft.model import CrossModalModel
-from xmft.pseudo_labels import pseudo_labels
+from xmft.pseudo_labels import VERSION, pseudo_labels
 from xmft.registry import Registry
 from xmft.sources import Source, SourceConfig
 from xmft.stages import Batch, Indices, Stage, shuffled_batches
@@ -81,12 +80,13 @@ class Context:
             clusters: Number of clusters.
 
         Raises:
-            DataError: a label is none of the task's classes, or targets cannot be clustered.
+            DataError: targets cannot be clustered.
         """
         if self.data.task.kind == "classification":
-            return _labels(self.data)
+            # The model has looked at them.
+            return np.asarray(self.data.train.targets).astype(np.int64)
         targets = np.asarray(self.data.train.targets)
-        path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}.npy"
+        path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}-v{VERSION}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             if not path.is_file():
@@ -97,27 +97,6 @@ class Context:
                 temporary.replace(path)
             labels: Indices = np.load(path)
         return labels
-
-
-def _labels(data: TaskData) -> Indices:
-    """Return the labels of the training split.
-
-    Raises:
-        DataError: they are not integers from 0 to the number of classes.
-    """
-    task, labels = data.task, np.asarray(data.train.targets)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{task.name}: found labels of type {labels.dtype} and shape {labels.shape}, expected "
-            f"one integer for each sample. Check {data.source}."
-        )
-    lowest, highest = int(labels.min()), int(labels.max())
-    if task.classes is None or lowest < 0 or highest >= task.classes:
-        raise DataError(
-            f"{task.name}: found labels from {lowest} to {highest}, but the task has "
-            f"{task.classes} classes, counted from 0. Check {data.source}."
-        )
-    return labels.astype(np.int64)
 
 
 class Method(ABC):

@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
 from xmft.alignment.uniformity import alignment, uniformity
+from xmft.alignment.wasserstein import at_least_float32
 from xmft.methods.alignment import AlignmentConfig, alignment_stage, bound_of
 from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.metrics import losses
@@ -108,8 +109,10 @@ class _Levels:
     def of(self, model: CrossModalModel, batch: Batch) -> Bilevel:
         """Return the objective of a batch."""
         config = self._config
-        tokens = model.embed(batch.inputs)
+        # To the first order autocast is off from here on, and may have left them in half precision.
+        tokens = at_least_float32(model.embed(batch.inputs))
         source, labels = self._tokens.take(self._rows[batch.step])
+        source = at_least_float32(source)
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))

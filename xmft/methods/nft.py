@@ -11,7 +11,7 @@ class NaiveFineTuning(Method):
     """Fine-tune everything on the target at once, without alignment (NFT of the ORCA paper)."""
 
     name = "nft"
-    version = 1
+    version = 2
     title = "naive fine-tuning: all parameters on the task loss, no alignment"
 
     def stages(self, context: Context) -> list[Stage]:
@@ -24,7 +24,7 @@ class Scratch(NaiveFineTuning):
     """NFT with the encoder drawn at random: what pretraining gives is the difference to NFT."""
 
     name = "scratch"
-    version = 1
+    version = 2
     title = "the same architecture from random weights"
     pretrained = False
 

@@ -42,7 +42,7 @@ class FNO(Operator):
     """Fourier neural operator with the sizes that PDEBench gives it."""
 
     name = "fno"
-    version = 1
+    version = 2
     title = "neural operator in Fourier space (FNO) from random weights, for dense tasks"
     # The code of neuraloperator cannot be compiled as a whole.
     ignores = Operator.ignores | {"compile"}
@@ -72,7 +72,7 @@ class UNetMethod(Operator):
     """U-Net with the sizes that PDEBench gives it; normalises groups, not batches."""
 
     name = "unet"
-    version = 1
+    version = 2
     title = "convolutional U-Net from random weights, for dense tasks"
 
     class Config(MethodConfig):

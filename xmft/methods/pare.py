@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xmft.evaluation import to_device
 from xmft.heads import ClassHead
 from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
 from xmft.metrics import losses
@@ -192,8 +193,8 @@ class _Mixtures:
         relaxed = progress < config.relaxed_share
         if relaxed:
             noise = np.stack([rng.gumbel(size=count + source.shape[1]) for rng in drawn])
-            on_target, on_source = (
-                torch.from_numpy(noise).to(target_gate).split([count, source.shape[1]], dim=1)
+            on_target, on_source = to_device(noise.astype(np.float32), tokens.device).split(
+                [count, source.shape[1]], dim=1
             )
             target_gate, source_gate = target_gate + on_target, source_gate + on_source
         mixed = replace_tokens(

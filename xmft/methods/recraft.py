@@ -43,7 +43,7 @@ class Recraft(Method):
         W_p(mean_t theta(u), mean_t phi(x)) / spread + weight * H(Z'|Z) / log K'
 
     with the source embedder theta and the source predictor p_s(z|u) frozen. Z is the source
-    label that p_s sees in phi(x), Z' the target label (clusters of dense targets), and
+    label that p_s sees in phi(x), Z' the target label (or a cluster of targets), and
 
         H(Z'|Z) = sum_k w_k H(p_k) - H(sum_k w_k p_k) + H(Z'),   p_k = mean of p_s over class k.
 

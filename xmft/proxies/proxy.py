@@ -88,13 +88,14 @@ def proxy_name(identity: str | None) -> str:
     return (identity or "").partition("@")[0]
 
 
-def check_modality(name: str, modality: Modality, backbone: str) -> None:
+def check_modality(name: str, modality: Modality, backbone: str, *, task: str = "") -> None:
     """Make sure that a proxy is of the modality of a backbone.
 
     Args:
         name: Name in `PROXIES`.
         modality: What the backbone was pretrained on.
         backbone: Its name, for the message.
+        task: The task that both are for, likewise; empty if unknown.
 
     Raises:
         RequestError: unknown proxy, or one of another modality.
@@ -102,9 +103,10 @@ def check_modality(name: str, modality: Modality, backbone: str) -> None:
     proxy = PROXIES[name]
     if proxy.modality != modality:
         fitting = [other for other, entry in PROXIES.items() if entry.modality == modality]
+        where = f" of task '{task}'" if task else ""
         raise RequestError(
-            f"Source proxy '{name}' is for {proxy.modality} encoders, but backbone '{backbone}' "
-            f"is a {modality} encoder. Set source to one of: {', '.join(sorted(fitting))}."
+            f"Source proxy '{name}'{where} is for {proxy.modality} encoders, but backbone "
+            f"'{backbone}' is a {modality} encoder. Set source to one of: {', '.join(sorted(fitting))}."
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -26,6 +28,16 @@ _TERMS = {
     "target fit": "target_fit",
 }
 _FITTED = "training loss"
+# Terms that a source predictor measures: with another predictor they are on another scale.
+_OF_PREDICTOR = {
+    "distortion",
+    "source_given_target",
+    "source_entropy",
+    "lipschitz_violations",
+    "target_violations",
+}
+# Methods whose stage 1 trains the head, so that their target fit says less of the embedder.
+_TRAINS_HEAD = {"mona"}
 # A rank correlation of fewer cells says nothing.
 _LEAST_CELLS = 3
 
@@ -130,6 +142,9 @@ def _before_after(own: Sequence[Terms], term: str) -> str:
 def bound_error_table(comparison: Comparison, terms: Mapping[str, Terms]) -> str:
     """Return each term's rank correlation with the test error, within tasks and then averaged.
 
+    What a source predictor measures is compared between cells with the most frequent predictor
+    alone, and the target fit between those whose head is as it was drawn.
+
     Args:
         comparison: The cells.
         terms: Measured terms by cell id.
@@ -145,20 +160,44 @@ def bound_error_table(comparison: Comparison, terms: Mapping[str, Terms]) -> str
             else None
         )
 
-    rows = [
-        [
-            title,
-            _correlation(comparison, terms, after(term)),
-            _correlation(comparison, terms, change(term)),
-        ]
-        for title, term in _TERMS.items()
+    cells = [
+        cell
+        for entry in comparison.entries
+        for cell in entry.cells
+        if cell.value is not None and cell.cell_id in terms
     ]
-    rows.append([_FITTED, _correlation(comparison, terms, lambda found: found.fitted), "-"])
+    rows = []
+    for title, term in _TERMS.items():
+        own = _comparable(cells, term)
+        rows.append(
+            [
+                title,
+                _correlation(comparison, own, terms, after(term)),
+                _correlation(comparison, own, terms, change(term)),
+            ]
+        )
+    rows.append([_FITTED, _correlation(comparison, cells, terms, lambda found: found.fitted), "-"])
     return markdown_table(["term", "value after stage 1", "change by stage 1"], rows)
+
+
+def _comparable(cells: Sequence[Cell], term: str) -> list[Cell]:
+    """Return the cells in which a term means the same."""
+    if term in _OF_PREDICTOR:
+        predictors = [_predictor(cell) for cell in cells]
+        usual = Counter(predictors).most_common(1)
+        return [c for c, own in zip(cells, predictors, strict=True) if own == usual[0][0]]
+    if term == "target_fit":
+        return [cell for cell in cells if cell.method.partition(":")[0] not in _TRAINS_HEAD]
+    return list(cells)
+
+
+def _predictor(cell: Cell) -> str:
+    return json.dumps((cell.config["method_config"] or {}).get("predictor"), sort_keys=True)
 
 
 def _correlation(
     comparison: Comparison,
+    cells: Sequence[Cell],
     terms: Mapping[str, Terms],
     value_of: Callable[[Terms], float | None],
 ) -> str:
@@ -171,9 +210,9 @@ def _correlation(
         sign = -1.0 if column.direction == "max" else 1.0
         pairs = [
             (value, sign * cell.value)
-            for cell in _cells(comparison, column.task)
-            if cell.value is not None
-            and cell.cell_id in terms
+            for cell in cells
+            if cell.task == column.task
+            and cell.value is not None
             and (value := value_of(terms[cell.cell_id])) is not None
         ]
         values, errors = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -185,7 +224,3 @@ def _correlation(
         return "-"
     tasks = f"{len(coefficients)} task{'s' if len(coefficients) != 1 else ''}"
     return f"{fmean(coefficients):+.2f} ({tasks}, {count} cells)"
-
-
-def _cells(comparison: Comparison, task: str) -> list[Cell]:
-    return [cell for entry in comparison.entries for cell in entry.cells if cell.task == task]

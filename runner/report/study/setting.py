@@ -61,6 +61,11 @@ def setting_text(comparison: Comparison, table: pa.Table) -> str:
         f"backbone: {_all(b for entry in comparison.entries for b in entry.backbones)}",
         f"source: {_all(s for entry in comparison.entries for s in entry.sources)}",
         f"methods: {_all(f'{e.label} (version {e.method_version})' for e in comparison.entries)}",
+        *(
+            f"options of {e.label}: `{json.dumps(e.method_config, sort_keys=True)}`"
+            for e in comparison.entries
+            if e.method_config
+        ),
         f"recipe: {', '.join(f'{field} {value}' for field, value in common.items())}",
         f"code: {_all(_revision(fact) for fact in facts)}",
         f"libraries: {versions}",

@@ -51,6 +51,7 @@ VERBS = {
     "list tasks",
     "list methods",
     "list backbones",
+    "list sources",
     "list grids",
     "data status",
     "data fetch",

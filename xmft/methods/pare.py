@@ -77,6 +77,8 @@ class Pare(Method):
     version = 1
     title = "fine-tune on the target and on mixtures of its tokens with ever fewer source tokens"
     uses_source = True
+    # Its objective calls the model's parts one by one, and only whole models are compiled.
+    ignores = frozenset({"compile"})
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {
             "begin_share": 1.0,

@@ -106,7 +106,8 @@ def check_modality(name: str, modality: Modality, backbone: str, *, task: str = 
         where = f" of task '{task}'" if task else ""
         raise RequestError(
             f"Source proxy '{name}'{where} is for {proxy.modality} encoders, but backbone "
-            f"'{backbone}' is a {modality} encoder. Set source to one of: {', '.join(sorted(fitting))}."
+            f"'{backbone}' is a {modality} encoder. "
+            f"Set source to one of: {', '.join(sorted(fitting))}."
         )
 
 

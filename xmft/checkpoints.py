@@ -97,16 +97,13 @@ def read_encoder(name: str) -> Any:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        SafetensorError,
-        # A pytorch_model.bin that is empty, or a pointer of git-lfs.
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
+    except (EOFError, pickle.UnpicklingError) as error:
+        # What torch says here is to load the file without its safety checks.
+        raise RequestError(
+            f"Backbone '{name}' could not be loaded from {folder}: pytorch_model.bin is no file of "
+            "weights; it may be empty or a pointer of git-lfs. Fetch it again."
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable(name, folder, error) from error
     _check_complete(report, name, folder)
     return body

@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,14 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from xmft.backbones import load_backbone
 from xmft.fit import fit
-from xmft.methods import Context, methods
+from xmft.methods import methods
 from xmft.methods.alignment import AlignmentConfig
 from xmft.records import FitResult
 from xmft.session import Session
 from xmft.stages import Stage
-from xmft.task import Recipe, Split, TaskData
+from xmft.task import Recipe, TaskData
 
 Train = Callable[..., tuple[Any, FitResult]]
 Build = Callable[..., tuple[Any, list[Stage]]]
@@ -246,58 +244,6 @@ def test_what_is_measured_keeps_nothing_for_frozen_weights(
 
     fit(model, [replace(stage, measure=measure)], class_data, recipe, Session(), seed=0)
     assert learning == [set(stage.trains)] * 2  # before and after
-
-
-@pytest.mark.parametrize(
-    ("backbone", "proxy"),
-    [("tiny-sequence", "stdlib-docs"), ("tiny-swin", "procedural-images")],
-)
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [("orca", {}), ("recraft", {}), ("pare", {}), ("mona", {}), ("mona", {"order": "exact"})],
-)
-def test_methods_with_a_source_learn_in_half_precision(
-    name: str,
-    options: dict[str, Any],
-    backbone: str,
-    proxy: str,
-    dense_data: TaskData,
-    recipe: Recipe,
-    cache: Path,
-) -> None:
-    data = dense_data if backbone == "tiny-sequence" else plane(dense_data)
-    context = Context(
-        data=data,
-        recipe=recipe.model_copy(update={"precision": "bfloat16"}),
-        backbone=load_backbone(backbone),
-        proxy=proxy,
-        seed=0,
-        device=torch.device("cpu"),
-        cache=cache,
-    )
-    small: dict[str, Any] = {"source": {"samples": 64, "tokens": 8}}
-    if name in ALIGNED:
-        small |= {"alignment_steps": 2, "alignment_batch": 12, "clusters": 3}
-        small["predictor"] = {"plain_steps": 2, "bounded_steps": 1}
-    method = methods[name](methods[name].Config.model_validate(small | options))
-    model, stages = method.model(context), method.stages(context)
-    result = fit(model, stages, data, context.recipe, Session(), seed=0)
-    losses = curve(result, "fitting/loss")
-    assert losses[-1] < losses[0]
-    assert bool(curve(result, "alignment/loss")) == (name in ALIGNED)
-
-
-def plane(data: TaskData) -> TaskData:
-    """Spread a sequence over a second axis."""
-
-    def wide(split: Split) -> Split:
-        return Split(
-            inputs=np.repeat(split.inputs[:16, :, None, :16], 16, axis=2),
-            targets=np.repeat(split.targets[:16, :, None, :16], 16, axis=2),
-        )
-
-    splits = {name: wide(getattr(data, name)) for name in ("train", "val", "test")}
-    return replace(data, fingerprint="plane", **splits)
 
 
 def test_orca_lowers_its_distance(class_data: TaskData, recipe: Recipe, train: Train) -> None:

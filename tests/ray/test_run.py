@@ -84,7 +84,7 @@ def test_resume_after_kill_equals_an_uninterrupted_run(
     xmft: Xmft, grid: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     xmft_path = Path(str(xmft("--help").args[0]))
-    long = ["--methods", "nft", "--seeds", "0,1", "--set", "epochs=300"]
+    long = ["--methods", "nft", "--seeds", "0,1", "--set", "epochs=700"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     xmft("run", grid, "--results", whole, *long)
     driver = subprocess.Popen(
@@ -176,7 +176,7 @@ def test_interrupt_ends_the_run_and_says_how_to_go_on(
         time.sleep(0.1)
     # A terminal sends Ctrl-C to the whole process group.
     os.killpg(driver.pid, signal.SIGINT)
-    said, _ = driver.communicate(timeout=60)
+    said, _ = driver.communicate(timeout=120)
     assert driver.returncode == 130
     assert "run the same command again" in said
     assert "Traceback" not in said

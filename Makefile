@@ -34,11 +34,11 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 bench: .venv/installed
-	$(BIN)/python -m benchmarks.performance.alignment
-	$(BIN)/python -m benchmarks.performance.stage_one
-	$(BIN)/python -m benchmarks.performance.training_loop
-	$(BIN)/python -m benchmarks.performance.cells
-	$(BIN)/python -m benchmarks.performance.solvers
+	$(BIN)/python -m performance.alignment
+	$(BIN)/python -m performance.stage_one
+	$(BIN)/python -m performance.training_loop
+	$(BIN)/python -m performance.cells
+	$(BIN)/python -m performance.solvers
 
 # Exit code 1: some cells failed, those without data among them; the document is made of the others.
 study: .venv/installed
@@ -47,7 +47,7 @@ study: .venv/installed
 	  --document docs/study-methods.md
 
 gpu: .venv/installed
-	$(BIN)/python -m benchmarks.performance.gpu
+	$(BIN)/python -m performance.gpu
 
 clean:
 	rm -rf .venv

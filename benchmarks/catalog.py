@@ -14,7 +14,7 @@ from benchmarks.entry import Entry, Frames, Generation
 from benchmarks.files import Progress, cache_root, default_data_root
 from benchmarks.nasbench360 import satellite
 from benchmarks.pdebench import entry as pdebench
-from benchmarks.sources import Source
+from benchmarks.sources import Located
 from xmft.errors import RequestError
 from xmft.registry import Registry
 from xmft.task import Protocol, Recipe, TaskData
@@ -23,7 +23,7 @@ __all__ = [
     "Entry",
     "Frames",
     "Generation",
-    "Source",
+    "Located",
     "cache_root",
     "default_data_root",
     "fetch",
@@ -71,7 +71,7 @@ def get(name: str) -> Entry:
     return _TASKS[base].variant(label) if colon else _TASKS[base]
 
 
-def locate(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "clean") -> Source:
+def locate(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "clean") -> Located:
     """Say where the samples of a task will come from; nothing is made.
 
     A file that is seen for the first time is checked and hashed, which takes its time if it is
@@ -98,7 +98,7 @@ def make_ready(
     recipe: Recipe,
     protocol: Protocol = "clean",
     progress: Progress | None = None,
-) -> Source:
+) -> Located:
     """Locate a task's samples and generate them if there are none.
 
     Args:
@@ -189,7 +189,7 @@ def load(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "cl
 
 
 def _prepare(
-    entry: Entry, source: Source, recipe: Recipe, protocol: Protocol, data_root: Path
+    entry: Entry, source: Located, recipe: Recipe, protocol: Protocol, data_root: Path
 ) -> prepare.Prepared:
     mend = entry.mend(data_root, bad=True)
     if source.origin == "generated":

@@ -16,7 +16,7 @@ from xmft.task import Origin, Protocol, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Located:
     """Where the samples of a task come from.
 
     Attributes:
@@ -34,7 +34,7 @@ class Source:
     note: str
 
 
-def locate(entry: Entry, *, data_root: Path, recipe: Recipe, protocol: Protocol) -> Source:
+def locate(entry: Entry, *, data_root: Path, recipe: Recipe, protocol: Protocol) -> Located:
     """Say where the samples of an entry will come from; see `benchmarks.catalog.locate`."""
     entry.check_protocol(protocol)
     found = entry.find(data_root)
@@ -52,7 +52,7 @@ def locate(entry: Entry, *, data_root: Path, recipe: Recipe, protocol: Protocol)
             "for all. Move those away that do not belong."
         )
     origin = identities[0].origin
-    return Source(
+    return Located(
         origin=origin,
         files=paths,
         fingerprint=_fingerprint(entry, recipe, protocol, [known.sha256 for known in identities]),
@@ -86,7 +86,7 @@ def generated_folders(data_root: Path, signature: str) -> list[Path]:
     return [root / signature[:12] for root in roots]
 
 
-def _generated(entry: Entry, data_root: Path, recipe: Recipe, protocol: Protocol) -> Source:
+def _generated(entry: Entry, data_root: Path, recipe: Recipe, protocol: Protocol) -> Located:
     signatures = [entry.signature(what) for what in entry.generations(recipe, protocol)]
     places = [
         (signature, folder / entry.files[0])
@@ -97,7 +97,7 @@ def _generated(entry: Entry, data_root: Path, recipe: Recipe, protocol: Protocol
     signature, path = there or places[0]
     when = "" if there else ", made on first use"
     why = f"there is no {entry.files[0]} under {data_root}"
-    return Source(
+    return Located(
         origin="generated",
         files=(path,),
         fingerprint=_fingerprint(entry, recipe, protocol, [f"generated:{signature}"]),

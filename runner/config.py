@@ -174,7 +174,7 @@ def _set_source(content: dict[str, Any], name: Any) -> None:
 def _modality(source: Any) -> str | None:
     """Return the modality of a source proxy, None if there is none of that name."""
     # Not at the top: proxies need torch, which takes seconds to import.
-    from xmft.proxies import PROXIES
+    from xmft.source import PROXIES
 
     known = isinstance(source, str) and source in PROXIES
     return PROXIES[source].modality if known else None

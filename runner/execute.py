@@ -24,8 +24,8 @@ from xmft.errors import DataError
 from xmft.fit import fit
 from xmft.methods import Context
 from xmft.methods.variants import method_of
-from xmft.proxies import proxy_identity, proxy_name
 from xmft.seeding import seed_everything
+from xmft.source import proxy_identity, proxy_name
 from xmft.task import Recipe, TaskData
 
 

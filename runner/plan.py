@@ -16,15 +16,15 @@ from benchmarks import catalog
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings, validated
 from runner.ledger import CellState, Ledger
-from xmft.checkpoints import backbone_size
+from xmft.backbones.reading import backbone_size
+from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import DataError, RequestError
 from xmft.methods import Method, methods
 from xmft.methods.variants import method_of, options_of
 from xmft.metrics import metrics
-from xmft.proxies import PROXIES, check_modality, proxy_identity
 from xmft.registry import nearest
+from xmft.source import PROXIES, check_modality, proxy_identity
 from xmft.task import Protocol, Recipe
-from xmft.weights import weights_fingerprint
 
 State = Literal["done", "failed", "missing"]
 
@@ -56,7 +56,7 @@ class PlannedCell:
     cell: Cell
     state: State
     failure: str | None
-    source: catalog.Source | None
+    source: catalog.Located | None
     problem: str | None
     expected_s: float
     measured: bool
@@ -224,7 +224,7 @@ def _carrier(
 
 def _locate(
     name: str, data_root: Path, recipe: Recipe, protocol: Protocol
-) -> tuple[catalog.Source | None, str | None]:
+) -> tuple[catalog.Located | None, str | None]:
     try:
         source = catalog.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:

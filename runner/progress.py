@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from runner.board import Board
 from runner.ledger import Ledger
 from runner.plan import PlannedCell
+from runner.progress_actor import Board
 from xmft.session import Progress
 
 _POLL_S = 0.5

@@ -109,8 +109,8 @@ def _fan_out(
 ) -> tuple[list[Outcome], int]:
     # Imported here: Ray takes seconds, and nothing before this point needs it.
     from runner import cluster, tune
-    from runner.board import Board
     from runner.progress import ProgressDisplay
+    from runner.progress_actor import Board
 
     jobs = [
         CellJob(

@@ -14,10 +14,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from runner.board import Board
 from runner.cell import Cell
 from runner.failures import CellTimeoutError
 from runner.ledger import Ledger
+from runner.progress_actor import Board
 from runner.tensorboard import EventLog
 from xmft.session import Progress, Session
 

@@ -12,11 +12,11 @@ from runner.cluster import Slots, scratch_folder  # sets Ray's environment befor
 # isort: split
 from ray import tune
 
-from runner.board import Board
 from runner.execute import attempt_cell, local_runner
 from runner.failures import classify
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
+from runner.progress_actor import Board
 from runner.record import failed_attempt
 
 
@@ -40,7 +40,7 @@ class _Cell(tune.Trainable):
 
 def _drive_workers(config: dict[str, Any]) -> None:
     """Tune function of a cell with several workers: the driver of its `TorchTrainer`."""
-    from runner.train import distributed_runner
+    from runner.workers import distributed_runner
 
     job = CellJob(**config["job"])
     run = distributed_runner(

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from xmft.metrics import Metric, PerSample, Reduction
-from xmft.precision import forward_pass
 from xmft.session import Session
 from xmft.stages import Indices
 from xmft.task import Precision, Split, TaskData
@@ -22,6 +21,16 @@ _RESIDENT_SHARE = 1 / 4
 _BATCH = 256
 # Samples copied at once.
 _BLOCK = 1024
+
+
+def forward_pass(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return the context for a forward pass on `device`.
+
+    In `bfloat16` matrix products are computed in half the digits; parameters, their gradients and
+    the optimizer's state stay in float32, and so do operations that need the digits (norms,
+    softmax, losses).
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:

@@ -12,15 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from xmft.errors import DivergedError, RequestError
-from xmft.evaluation import evaluate, samples_of
+from xmft.evaluation import evaluate, forward_pass, samples_of
 from xmft.examples import Examples, Fields, examples_of
-from xmft.freezing import freeze_all_but, set_modes
 from xmft.gradients import Gradient, StageObjective
 from xmft.metrics import metrics
-from xmft.optimizers import make_optimizer
-from xmft.precision import forward_pass
+from xmft.optimizers import freeze_all_but, make_optimizer, set_modes, warmup_then_linear
 from xmft.records import Best, FitResult, History, Score
-from xmft.schedule import warmup_then_linear
 from xmft.seeding import seed_everything
 from xmft.session import Progress, Session
 from xmft.stages import Stage

@@ -8,8 +8,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from xmft.evaluation import Samples, to_device
-from xmft.precision import forward_pass
+from xmft.evaluation import Samples, forward_pass, to_device
 from xmft.session import Session
 from xmft.stages import Batch, Indices, Stage
 from xmft.task import Precision

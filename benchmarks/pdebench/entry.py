@@ -13,7 +13,7 @@ from benchmarks.files import Progress
 from benchmarks.pdebench import download, frames
 from benchmarks.pdebench.hdf5 import inspect
 from benchmarks.pdebench.layout import Found, Layout, frame_at
-from benchmarks.pdebench.pairing import Source, pair_up
+from benchmarks.pdebench.pairing import OpenFile, pair_up
 from benchmarks.pdebench.problem import GRID, Pairs, Problem
 from benchmarks.pdebench.speed import check_speed
 from benchmarks.pdebench.tasks import PROBLEMS
@@ -109,7 +109,7 @@ class PdeEntry(Entry):
         cut_of = first_tenth_is_test if self.problem.test == "first" else last_tenth_is_test
         floor, floor_note = self._floor(found, pairs, found.points[0] // strides[0])
         return pair_up(
-            Source(path=path, layout=layout, found=found, strides=strides),
+            OpenFile(path=path, layout=layout, found=found, strides=strides),
             pairs,
             cut_of(found.samples, recipe.samples),
             floor=floor,

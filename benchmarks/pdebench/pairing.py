@@ -19,7 +19,7 @@ from benchmarks.splits import Cut, Indices
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class OpenFile:
     """A file that was inspected, and the points taken of it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Source:
 
 
 def pair_up(
-    source: Source, pairs: Pairs, cut: Cut, *, floor: float | None, floor_note: str
+    source: OpenFile, pairs: Pairs, cut: Cut, *, floor: float | None, floor_note: str
 ) -> Reading:
     """Start to read the samples of a cut; those of the test may have targets at another time.
 

@@ -148,7 +148,7 @@ def test_without_files_the_samples_are_generated(name: str, data_root: Path) -> 
 def test_a_generated_file_with_all_frames_serves_both_protocols(data_root: Path) -> None:
     name, recipe = "pdebench/diffusion_reaction_1d", Recipe(samples=10, resolution=16)
 
-    def locate(protocol: Protocol) -> catalog.Source:
+    def locate(protocol: Protocol) -> catalog.Located:
         return catalog.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
 
     before = {protocol: locate(protocol) for protocol in PROTOCOLS}
@@ -198,7 +198,7 @@ def test_a_read_only_data_root_is_left_alone(data_root: Path, cache: Path) -> No
 
 
 def test_other_amounts_are_other_files(data_root: Path) -> None:
-    def locate(**recipe: Any) -> catalog.Source:
+    def locate(**recipe: Any) -> catalog.Located:
         return catalog.locate("pdebench/darcy", data_root=data_root, recipe=Recipe(**recipe))
 
     recipes: list[dict[str, Any]] = [{}, {"samples": 10}, {"resolution": 32}]

@@ -5,10 +5,10 @@ import re
 import pytest
 import torch
 
-from benchmarks.performance import gpu
-from benchmarks.performance.cards import peak_tflops
-from benchmarks.performance.cells import CellTimes, small_grid
-from benchmarks.performance.stage_one import share
+from performance import gpu
+from performance.cards import peak_tflops
+from performance.cells import CellTimes, small_grid
+from performance.stage_one import share
 from xmft import gradients
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.performance.solver_cases import CASES
-from benchmarks.performance.solvers import errors
+from performance.solver_cases import CASES
+from performance.solvers import errors
 
 # Those of the others take seconds.
 QUICK = (

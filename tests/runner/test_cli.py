@@ -30,9 +30,9 @@ from runner.ledger import Ledger
 from runner.plan import PlannedCell
 from runner.schema import VERSION_KEY
 from runner.storage import Storage
+from xmft.backbones.weights import NAMED
 from xmft.methods import methods
-from xmft.proxies import PROXIES
-from xmft.weights import NAMED
+from xmft.source import PROXIES
 
 PlanOne = Callable[..., PlannedCell]
 JobOf = Callable[..., CellJob]

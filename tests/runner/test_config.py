@@ -12,12 +12,12 @@ from benchmarks import catalog
 from runner.config import Grid, load_grid, select, shipped_grids
 from runner.ledger import Ledger
 from runner.plan import make_plan
+from xmft.backbones.weights import NAMED
 from xmft.errors import RequestError
 from xmft.methods import methods
 from xmft.methods.variants import method_of, options_of
-from xmft.proxies import PROXIES
+from xmft.source import PROXIES
 from xmft.task import Recipe
-from xmft.weights import NAMED
 
 MINIMAL = "tasks: [pdebench/advection]\nmethods: [nft]\n"
 Write = Callable[[str], str]

@@ -14,7 +14,7 @@ from conftest import build_cell
 from runner import sessions
 from runner.cell import Cell
 from xmft.fit import fit
-from xmft.proxies import stdlib_docs
+from xmft.source import stdlib_docs
 
 CELL = Cell(
     task="toy/dense",

@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from xmft.backbones import TextBackbone, load_backbone
+from xmft.backbones.weights import locate_weights, weights_fingerprint
 from xmft.errors import RequestError
-from xmft.weights import locate_weights, weights_fingerprint
 
 SMALL = {
     "vocab_size": 40,

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xmft.alignment import lipschitz
-from xmft.alignment.bound import Bound
+from xmft.methods.bound import Bound
 from xmft.metrics import losses
-from xmft.source_predictor import SourcePredictor
-from xmft.sources import SourceFeatures
+from xmft.source.artefacts import SourceFeatures
+from xmft.source.predictor import SourcePredictor
 from xmft.task import Split
 
 

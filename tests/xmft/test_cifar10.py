@@ -13,8 +13,8 @@ import torch
 from xmft.backbones import Backbone, load_backbone
 from xmft.errors import DataError, RequestError
 from xmft.pickles import NumpyUnpickler
-from xmft.proxies import PROXIES, SourceConfig, SourceSamples, proxy_identity
-from xmft.proxies.cifar10 import ARCHIVE, BATCHES, FOLDER
+from xmft.source import PROXIES, SourceConfig, SourceSamples, proxy_identity
+from xmft.source.cifar10 import ARCHIVE, BATCHES, FOLDER
 
 SMALL = SourceConfig(samples=40)
 

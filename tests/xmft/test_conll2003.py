@@ -9,8 +9,8 @@ import torch
 
 from xmft.backbones import TextBackbone, load_backbone
 from xmft.errors import DataError, RequestError
-from xmft.proxies import PROXIES, SourceConfig, SourceSamples, proxy_identity
-from xmft.proxies.conll2003 import TAGS, read_documents
+from xmft.source import PROXIES, SourceConfig, SourceSamples, proxy_identity
+from xmft.source.conll2003 import TAGS, read_documents
 
 SMALL = SourceConfig(samples=64, tokens=4)
 START = "-DOCSTART- -X- O O\n\n"

@@ -11,7 +11,7 @@ import torch
 
 from xmft.errors import DataError
 from xmft.methods import Context
-from xmft.pseudo_labels import VERSION
+from xmft.methods.pseudo_labels import VERSION
 from xmft.records import FitResult
 from xmft.stages import stratified_batches
 from xmft.task import Recipe, Split, TaskData

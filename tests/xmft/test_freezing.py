@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from xmft.backbones import load_backbone
-from xmft.freezing import freeze_all_but, set_modes
+from xmft.optimizers import freeze_all_but, set_modes
 
 
 @pytest.fixture(params=["tiny-sequence", "tiny-swin"])

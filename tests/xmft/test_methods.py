@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from xmft.fit import fit
 from xmft.methods import methods
-from xmft.methods.alignment import AlignmentConfig
+from xmft.methods.alignment_stage import AlignmentConfig
 from xmft.records import FitResult
 from xmft.session import Session
 from xmft.stages import Stage

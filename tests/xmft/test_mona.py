@@ -14,7 +14,7 @@ from xmft.fit import fit
 from xmft.methods import Context, methods
 from xmft.records import FitResult
 from xmft.session import Session
-from xmft.sources import SourceConfig
+from xmft.source.artefacts import SourceConfig
 from xmft.stages import Batch, Stage
 from xmft.task import Recipe, Split, TaskData
 

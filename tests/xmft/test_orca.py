@@ -7,7 +7,7 @@ import torch
 
 from xmft.errors import DivergedError
 from xmft.methods import methods
-from xmft.methods.alignment import AlignmentConfig
+from xmft.methods.alignment_stage import AlignmentConfig
 from xmft.records import FitResult
 from xmft.stages import Batch, Stage
 from xmft.task import Recipe, TaskData

@@ -16,8 +16,8 @@ from xmft.fit import fit
 from xmft.methods import Context, methods
 from xmft.records import FitResult
 from xmft.session import Session
-from xmft.source_tokens import SourceTokens
-from xmft.sources import Source, SourceConfig
+from xmft.source.artefacts import Source, SourceConfig
+from xmft.source.tokens import SourceTokens
 from xmft.stages import Batch, Stage
 from xmft.task import Recipe, Split, TaskData
 

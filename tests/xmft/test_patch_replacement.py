@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from xmft.patch_replacement import relaxed_top_k, replace_tokens, top_k
+from xmft.methods.patch_replacement import relaxed_top_k, replace_tokens, top_k
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

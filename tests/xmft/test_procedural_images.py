@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from xmft.proxies.procedural_images import PATTERNS, procedural_images
+from xmft.source.procedural_images import PATTERNS, procedural_images
 
 Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from xmft.errors import DataError
-from xmft.pseudo_labels import pseudo_labels
+from xmft.methods.pseudo_labels import pseudo_labels
 
 
 def blobs(n: int, clusters: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

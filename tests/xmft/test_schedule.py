@@ -1,6 +1,6 @@
 import pytest
 
-from xmft.schedule import constant, in_three_parts, warmup_then_linear
+from xmft.optimizers import constant, in_three_parts, warmup_then_linear
 
 
 @pytest.mark.parametrize("warmup, steps", [(0.1, 100), (0.25, 40), (0.0, 7), (0.5, 3), (0.9, 2)])

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xmft import sources
 from xmft.alignment import lipschitz
 from xmft.alignment.otdd import SourceClasses, otdd
 from xmft.backbones import Backbone, load_backbone
 from xmft.errors import DataError, RequestError
-from xmft.proxies import PROXIES, Proxy, SourceConfig, SourceSamples, stdlib_docs
-from xmft.source_predictor import PredictorConfig, SourcePredictor, train_predictor
-from xmft.sources import Source
+from xmft.source import PROXIES, Proxy, SourceConfig, SourceSamples, stdlib_docs
+from xmft.source import artefacts as sources
+from xmft.source.artefacts import Source
+from xmft.source.predictor import PredictorConfig, SourcePredictor, train_predictor
 
 CPU = torch.device("cpu")
 SMALL = SourceConfig(samples=64, tokens=8)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from xmft.errors import DataError
-from xmft.proxies import stdlib_docs
-from xmft.proxies.stdlib_docs import stdlib_passages
+from xmft.source import stdlib_docs
+from xmft.source.stdlib_docs import stdlib_passages
 
 
 def test_passages_have_the_length_of_a_few_sentences() -> None:

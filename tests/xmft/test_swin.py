@@ -16,11 +16,11 @@ from transformers import (
 
 from xmft.alignment.lipschitz import gradient_norms
 from xmft.backbones import VisionBackbone, load_backbone
+from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import RequestError
 from xmft.heads import ClassHead
 from xmft.model import CrossModalModel
 from xmft.task import Recipe, Split, Task, TaskData
-from xmft.weights import weights_fingerprint
 
 # Shifted windows in the first stage, one window in the second.
 SMALL = {

@@ -15,8 +15,8 @@ import torch
 
 from xmft.metrics import metrics
 from xmft.model import CrossModalModel
-from xmft.proxies.stdlib_docs import stdlib_passages
 from xmft.records import FitResult
+from xmft.source.stdlib_docs import stdlib_passages
 from xmft.task import Recipe, TaskData
 
 WORKERS = 2

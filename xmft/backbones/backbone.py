@@ -9,9 +9,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xmft.backbones.weights import Modality
 from xmft.embedders import TargetEmbedder
 from xmft.task import DenseHead
-from xmft.weights import Modality
 
 
 @dataclass(frozen=True, kw_only=True)

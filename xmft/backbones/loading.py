@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from xmft.backbones import swin, text
 from xmft.backbones.backbone import Backbone
-from xmft.checkpoints import read_encoder, tokenizer_of
+from xmft.backbones.reading import read_encoder, tokenizer_of
+from xmft.backbones.weights import weights_fingerprint
 from xmft.seeding import seed_everything
-from xmft.weights import weights_fingerprint
 
 
 def load_backbone(

@@ -10,11 +10,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from xmft.backbones.backbone import Backbone
+from xmft.backbones.weights import Modality
 from xmft.embedders import ImageEmbedder, TargetEmbedder, resize
 from xmft.errors import RequestError
 from xmft.heads import ImageHead
 from xmft.task import DenseHead
-from xmft.weights import Modality
 
 # Of ImageNet, red green blue; what the released checkpoints were trained with.
 _PIXEL_MEAN = (0.485, 0.456, 0.406)

@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from xmft.backbones.backbone import Backbone
-from xmft.checkpoints import Tokenize, not_an_encoder
+from xmft.backbones.reading import Tokenize, not_an_encoder
+from xmft.backbones.weights import Modality
 from xmft.embedders import PatchEmbedder, TargetEmbedder
 from xmft.errors import RequestError
 from xmft.heads import PatchHead, UnitMeansHead
 from xmft.task import DenseHead
-from xmft.weights import Modality
 
 
 class SequenceEncoder(nn.Module):

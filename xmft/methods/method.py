@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from xmft.backbones import Backbone
+from xmft.methods.pseudo_labels import VERSION, pseudo_labels
 from xmft.metrics import losses
 from xmft.model import CrossModalModel
-from xmft.pseudo_labels import VERSION, pseudo_labels
 from xmft.registry import Registry
-from xmft.sources import Source, SourceConfig
+from xmft.source.artefacts import Source, SourceConfig
 from xmft.stages import Batch, Indices, Stage, shuffled_batches
 from xmft.task import Kind, Recipe, TaskData
 

@@ -13,12 +13,12 @@ from torch.func import functional_call
 from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
 from xmft.alignment.uniformity import alignment, uniformity
 from xmft.alignment.wasserstein import at_least_float32
-from xmft.methods.alignment import AlignmentConfig, alignment_stage, bound_of
+from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of
 from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.metrics import losses
 from xmft.model import CrossModalModel
-from xmft.source_predictor import PredictorConfig
-from xmft.source_tokens import SourceTokens
+from xmft.source.predictor import PredictorConfig
+from xmft.source.tokens import SourceTokens
 from xmft.stages import Batch, Indices, Stage, stratified_batches
 
 

@@ -12,12 +12,12 @@ from xmft.alignment.discrepancy import mean_distance, mmd
 from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
 from xmft.alignment.source_classes import SourceClasses
 from xmft.alignment.wasserstein import Points
-from xmft.methods.alignment import AlignmentConfig, alignment_stage, bound_of, class_shares
+from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of, class_shares
 from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.model import CrossModalModel
 from xmft.seeding import generator
-from xmft.source_predictor import PredictorConfig
-from xmft.sources import SourceFeatures
+from xmft.source.artefacts import SourceFeatures
+from xmft.source.predictor import PredictorConfig
 from xmft.stages import Batch, Stage, balanced_batches, epoch_steps
 
 # From pooled features and classes of a global batch, and its step.

@@ -15,12 +15,12 @@ from torch.nn import functional
 from xmft.evaluation import to_device
 from xmft.heads import ClassHead
 from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
+from xmft.methods.patch_replacement import Replaced, replace_tokens
 from xmft.metrics import losses
 from xmft.model import CrossModalModel
-from xmft.patch_replacement import Replaced, replace_tokens
 from xmft.seeding import generator
-from xmft.source_tokens import SourceTokens
-from xmft.sources import SourceConfig
+from xmft.source.artefacts import SourceConfig
+from xmft.source.tokens import SourceTokens
 from xmft.stages import Batch, Stage
 
 _PARTS = ("embedder", "encoder", "head")

@@ -11,15 +11,15 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
-from xmft.alignment.bound import Bound
 from xmft.alignment.distortion import feature_label_distortion
 from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.wasserstein import wasserstein
-from xmft.methods.alignment import AlignmentConfig, alignment_stage, bound_of
+from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of
+from xmft.methods.bound import Bound
 from xmft.methods.method import Context, Method, fitting_stage, methods
 from xmft.model import CrossModalModel
-from xmft.schedule import constant
-from xmft.source_predictor import PredictorConfig
+from xmft.optimizers import constant
+from xmft.source.predictor import PredictorConfig
 from xmft.stages import (
     Batch,
     Indices,

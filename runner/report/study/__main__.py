@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli_options import Results, guarded
+from runner.cli.options import Results, guarded
 from runner.console import say
 from runner.ledger import Ledger
 from runner.report.study import fill, tables

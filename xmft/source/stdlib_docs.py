@@ -23,7 +23,7 @@ import torch
 
 from xmft.backbones import Backbone, TextBackbone
 from xmft.errors import DataError
-from xmft.proxies.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
+from xmft.source.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
 
 # Top-level modules and packages of each class. A name that this Python lacks is passed over, so
 # the table may span versions.

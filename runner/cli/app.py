@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runner import cli_data, cli_figures, cli_list
-from runner.cli_options import (
+from runner.cli import data as data_commands
+from runner.cli import list as list_commands
+from runner.cli import report as report_commands
+from runner.cli.options import (
     Data,
     GridName,
     ListCommand,
@@ -38,13 +40,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(cli_data.app, name="data")
-app.add_typer(cli_list.app, name="list")
+app.add_typer(data_commands.app, name="data")
+app.add_typer(list_commands.app, name="list")
 app.command(
     "figures",
     cls=ListCommand,
     epilog=example("xmft figures", "xmft figures --tasks '*darcy*' --methods nft fno --out pics"),
-)(cli_figures.figures)
+)(report_commands.figures)
 
 
 @app.command(

@@ -13,8 +13,8 @@ from xmft.alignment.lipschitz import gradient_norms, samples_at_once, violation_
 from xmft.alignment.wasserstein import Points, wasserstein
 from xmft.metrics import PerSample
 from xmft.model import CrossModalModel
-from xmft.source_predictor import SourcePredictor
-from xmft.sources import SourceFeatures
+from xmft.source.artefacts import SourceFeatures
+from xmft.source.predictor import SourcePredictor
 from xmft.stages import Indices, stratified_batches
 from xmft.task import Split
 

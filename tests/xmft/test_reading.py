@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from xmft.backbones import TextBackbone, load_backbone
-from xmft.checkpoints import BackboneSize, backbone_size
+from xmft.backbones.reading import BackboneSize, backbone_size
 from xmft.errors import RequestError
 
 SMALL = {

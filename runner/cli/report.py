@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli_options import MethodFilter, Results, TaskFilter, globs, guarded
+from runner.cli.options import MethodFilter, Results, TaskFilter, globs, guarded
 from runner.console import console, say
 from xmft.errors import RequestError
 

@@ -1,6 +1,6 @@
 """Cost and accuracy of the solvers behind `xmft data generate`, one line for each PDE.
 
-    python -m benchmarks.performance.solvers [--tasks 'compressible*'] [--samples 8] [--markdown]
+    python -m performance.solvers [--tasks 'compressible*'] [--samples 8] [--markdown]
 
 Seconds are those of one core, for the initial and the final frame on the grid of the released
 file, per sample of a file of a thousand: what a process computes only once is shared by them. They
@@ -26,8 +26,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks.pdebench import batches
-from benchmarks.performance import references
-from benchmarks.performance.solver_cases import CASES, Case
+from performance import references
+from performance.solver_cases import CASES, Case
 
 SEED = 0
 SAMPLES_OF_A_FILE = 1000

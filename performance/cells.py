@@ -1,6 +1,6 @@
 """Time of a cell's second start against its first: what the cache saves.
 
-    python -m benchmarks.performance.cells [--rounds 3] [--method recraft]
+    python -m performance.cells [--rounds 3] [--method recraft]
 
 A cell of the small grid (generated advection data, minilm cut to two layers), one epoch long, runs
 in a process of its own with an empty cache, then in another one with what the first has left
@@ -146,7 +146,7 @@ def _start(method: str, cache: Path) -> tuple[float, CellTimes]:
     """Run the cell in a process of its own; return its wall time and what it says itself."""
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.performance.cells", "--method", method, "--one"],
+        [sys.executable, "-m", "performance.cells", "--method", method, "--one"],
         env={**os.environ, "XMFT_CACHE": str(cache), "XMFT_DATA": str(cache / "data")},
         stdout=subprocess.PIPE,
         check=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from runner.cli_options import example, guarded, plain_table
+from runner.cli.options import example, guarded, plain_table
 from runner.console import console
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _shown(value: Any) -> str:
 @guarded
 def list_backbones() -> None:
     """List the backbones that have names."""
-    from xmft.weights import NAMED
+    from xmft.backbones.weights import NAMED
 
     table = plain_table("backbone", "what it is")
     for name, what in NAMED.items():
@@ -113,7 +113,7 @@ def list_backbones() -> None:
 @guarded
 def list_sources() -> None:
     """List the source proxies of the methods that align."""
-    from xmft.proxies import PROXIES
+    from xmft.source import PROXIES
 
     table = plain_table("source", "for encoders of", "classes", "what it is")
     for name, proxy in PROXIES.items():

@@ -1,7 +1,7 @@
 """Speed of fitting on a GPU: samples per second, share of the card's peak, ratio to fp32 eager.
 
-    python -m benchmarks.performance.gpu [--backbone NAME] [--batch 64] [--tokens 256]
-    python -m benchmarks.performance.gpu --device cpu --small     # the same code, for a try
+    python -m performance.gpu [--backbone NAME] [--batch 64] [--tokens 256]
+    python -m performance.gpu --device cpu --small     # the same code, for a try
 
 The model is the architecture of roberta-base with random weights, made from its configuration and
 not downloaded, which is as fast as the real one; `--backbone` takes any other. It is fitted to
@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.performance.cards import peak_tflops, seconds_of
+from performance.cards import peak_tflops, seconds_of
 from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.wasserstein import Points, wasserstein
 from xmft.backbones import Backbone, load_backbone

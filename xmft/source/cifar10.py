@@ -22,9 +22,9 @@ import torch
 from xmft.backbones import Backbone
 from xmft.errors import DataError, RequestError
 from xmft.pickles import load_pickle
-from xmft.proxies.official_files import VERSION_DIGITS, content_hash, folders
-from xmft.proxies.proxy import PROXIES, Proxy, SourceConfig, SourceSamples
 from xmft.seeding import generator
+from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
+from xmft.source.proxy import PROXIES, Proxy, SourceConfig, SourceSamples
 
 FOLDER, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))

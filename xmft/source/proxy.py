@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from xmft.backbones import Backbone
+from xmft.backbones.weights import Modality
 from xmft.errors import DataError, RequestError
 from xmft.registry import Registry
-from xmft.weights import Modality
 
 # Fewer samples make no distribution that a target could be brought near to.
 FEWEST_SAMPLES = 16

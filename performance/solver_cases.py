@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from benchmarks import catalog
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.pdebench.generate import GENERATORS, Generator
-from benchmarks.performance import references
-from benchmarks.performance.references import Reference
+from performance import references
+from performance.references import Reference
 
 
 @dataclass(frozen=True, kw_only=True)

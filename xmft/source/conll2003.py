@@ -23,9 +23,9 @@ import torch
 
 from xmft.backbones import Backbone, TextBackbone
 from xmft.errors import DataError, RequestError
-from xmft.proxies.official_files import VERSION_DIGITS, content_hash, folders
-from xmft.proxies.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
 from xmft.seeding import generator
+from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
+from xmft.source.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
 
 ORIGINAL, CONVERTED = "eng.train", "train.txt"
 TYPES = ("PER", "ORG", "LOC", "MISC")

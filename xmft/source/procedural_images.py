@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from xmft.backbones import Backbone
-from xmft.proxies.proxy import PROXIES, Proxy, SourceConfig, SourceSamples
 from xmft.seeding import generator
+from xmft.source.proxy import PROXIES, Proxy, SourceConfig, SourceSamples
 
 # Raised when the formulas start to give other images.
 _VERSION = 1

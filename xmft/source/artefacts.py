@@ -21,15 +21,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from xmft.backbones import Backbone
-from xmft.proxies import (
+from xmft.source import (
     PROXIES,
     SourceConfig,
     SourceSamples,
     check_modality,
     proxy_identity,
 )
-from xmft.proxies.proxy import checked
-from xmft.source_predictor import PredictorConfig, SourcePredictor, train_predictor
+from xmft.source.predictor import PredictorConfig, SourcePredictor, train_predictor
+from xmft.source.proxy import checked
 
 __all__ = ["Source", "SourceConfig", "SourceFeatures", "SourceSamples", "proxy_identity"]
 

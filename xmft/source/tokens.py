@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xmft.backbones import Backbone
 from xmft.evaluation import to_device
-from xmft.proxies import SourceSamples
+from xmft.source import SourceSamples
 from xmft.stages import Indices
 
 

@@ -1,6 +1,6 @@
 """Time of stage 1 as a share of a cell: alignment with all that it prepares and measures.
 
-    python -m benchmarks.performance.stage_one [--rounds 3] [--epochs 2]
+    python -m performance.stage_one [--rounds 3] [--epochs 2]
 
 A cell is generated advection data by the recipe of the small grid, with minilm cut to two layers,
 on one thread. The artefacts of the source are in the cache, as they are for all cells of a
@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.performance.cells import (
+from performance.cells import (
     BACKBONE,
     TASK,
     CellTimes,

@@ -1,8 +1,8 @@
 """Source proxies by name: what encoders were pretrained on, in small, with labels."""
 
 # Importing registers them.
-from xmft.proxies import cifar10, conll2003, procedural_images, stdlib_docs  # noqa: F401
-from xmft.proxies.proxy import (
+from xmft.source import cifar10, conll2003, procedural_images, stdlib_docs  # noqa: F401
+from xmft.source.proxy import (
     PROXIES,
     Proxy,
     SourceConfig,

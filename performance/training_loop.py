@@ -1,6 +1,6 @@
 """Time of the training loop: `xmft.fit.fit` against a plain PyTorch loop that does the same.
 
-    python -m benchmarks.performance.training_loop [--pairs 9] [--epochs 4]
+    python -m performance.training_loop [--pairs 9] [--epochs 4]
 
 Both train the same model (minilm cut to 2 layers) from the same weights on the same batches of
 generated advection data, on one thread: AdamW, clipped gradients, a rate per step, the validation
@@ -37,7 +37,7 @@ from xmft.fit import fit
 from xmft.methods import Context, methods
 from xmft.metrics import metrics
 from xmft.model import CrossModalModel
-from xmft.schedule import warmup_then_linear
+from xmft.optimizers import warmup_then_linear
 from xmft.seeding import seed_everything
 from xmft.session import Session
 from xmft.stages import Stage

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
+from xmft.backbones.weights import TINY_SEQUENCE, TINY_SWIN, Modality, locate_weights
 from xmft.errors import RequestError
 from xmft.seeding import seed_everything
-from xmft.weights import TINY_SEQUENCE, TINY_SWIN, Modality, locate_weights
 
 Tokenize = Callable[[list[str]], list[list[int]]]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from runner.cli_options import Data, data_root, example, guarded, plain_table
+from runner.cli.options import Data, data_root, example, guarded, plain_table
 from runner.console import complain, console, generating, say
 from xmft.errors import DataError
 

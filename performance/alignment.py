@@ -1,6 +1,6 @@
 """Time of one alignment step: exact transport against entropic transport of the published code.
 
-    python -m benchmarks.performance.alignment [--runs 7] [--threads 1]
+    python -m performance.alignment [--runs 7] [--threads 1]
 
 A step is the distance between 5000 source and 132 target samples of 768 channels, forward and
 backward to the target. The entropic side is the debiased divergence of the reference settings

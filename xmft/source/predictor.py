@@ -18,8 +18,8 @@ from xmft.alignment.lipschitz import (
     violation_share,
 )
 from xmft.backbones import Backbone
-from xmft.proxies import SourceSamples
 from xmft.seeding import generator, seed_everything
+from xmft.source import SourceSamples
 
 _FORWARD_BATCH = 64
 # Gradient norms are measured on this many held-out samples.

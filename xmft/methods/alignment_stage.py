@@ -9,13 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from xmft.alignment.bound import Bound
+from xmft.methods.bound import Bound
 from xmft.methods.method import Context, MethodConfig
 from xmft.metrics import losses
 from xmft.model import CrossModalModel
-from xmft.schedule import in_three_parts
-from xmft.source_predictor import PredictorConfig
-from xmft.sources import SourceConfig
+from xmft.optimizers import in_three_parts
+from xmft.source.artefacts import SourceConfig
+from xmft.source.predictor import PredictorConfig
 from xmft.stages import Indices, Objective, Stage, epoch_steps, stratified_batches
 from xmft.task import Recipe
 

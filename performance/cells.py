@@ -31,7 +31,7 @@ from torch import nn
 from benchmarks import catalog
 from xmft.backbones import load_backbone
 from xmft.fit import fit
-from xmft.methods import Context, methods
+from xmft.methods import METHODS, Context
 from xmft.seeding import seed_everything
 from xmft.session import Session
 from xmft.stages import Stage
@@ -90,7 +90,7 @@ def build_cell(method: str, options: dict[str, Any], recipe: Recipe) -> BuiltCel
         options: Its options where they are not the defaults.
         recipe: The recipe.
     """
-    kind = methods[method]
+    kind = METHODS[method]
     clock = _Clock()
     data = catalog.load(TASK, data_root=catalog.cache_root() / "data", recipe=recipe)
     data_s = clock.lap()

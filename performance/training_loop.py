@@ -34,8 +34,8 @@ from torch import Tensor, nn
 from benchmarks import catalog
 from xmft.backbones import load_backbone
 from xmft.fit import fit
-from xmft.methods import Context, methods
-from xmft.metrics import metrics
+from xmft.methods import METHODS, Context
+from xmft.metrics import METRICS
 from xmft.model import CrossModalModel
 from xmft.optimizers import warmup_then_linear
 from xmft.seeding import seed_everything
@@ -114,7 +114,7 @@ def _score(model: CrossModalModel, split: Split, names: tuple[str, ...]) -> dict
     inputs, targets = _tensors(split)
     with torch.inference_mode():
         predictions = model(inputs)
-        return {name: metrics[name].score(predictions, targets) for name in names}
+        return {name: METRICS[name].score(predictions, targets) for name in names}
 
 
 def fitted(model: CrossModalModel, stage: Stage, data: TaskData, recipe: Recipe) -> Scores:
@@ -141,7 +141,7 @@ def _compare(data: TaskData, recipe: Recipe, pairs: int) -> None:
     backbone = load_backbone(_BACKBONE, layers=recipe.layers)
     seed_everything("model", _SEED)
     start = CrossModalModel(backbone, data, recipe)
-    method = methods["nft"](methods["nft"].Config())
+    method = METHODS["nft"](METHODS["nft"].Config())
     context = Context(
         data=data,
         recipe=recipe,

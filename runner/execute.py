@@ -14,22 +14,18 @@ import torch
 from benchmarks import catalog
 from runner.cell import Cell
 from runner.failures import classify, describe
-from runner.job import CellJob, Outcome, Trained
+from runner.job import CellJob, FinishedCell, Outcome
 from runner.ledger import Ledger
 from runner.provenance import device_name, peak_memory_bytes, reset_peak_memory
 from runner.record import failed_attempt, ok_attempt
 from runner.sessions import CellSession
-from xmft.backbones import load_backbone
 from xmft.errors import DataError
-from xmft.fit import fit
-from xmft.methods import Context
-from xmft.methods.variants import method_of
-from xmft.seeding import seed_everything
 from xmft.source import proxy_identity, proxy_name
 from xmft.task import Recipe, TaskData
+from xmft.training import assemble
 
 
-def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> Trained:
+def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> FinishedCell:
     """Load, build and fit one cell in this process; raises whatever goes wrong."""
     cell = job.cell
     reset_peak_memory(session.device)
@@ -37,42 +33,31 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> T
         raise DataError(job.problem)
     recipe = Recipe.model_validate(cell.recipe)
     data = _load(cell, job, recipe)
-    kind = method_of(cell.method)
-    method = kind(kind.Config.model_validate(cell.method_config))
-    backbone = None
-    if kind.uses_backbone:
-        backbone = load_backbone(
-            cell.backbone, layers=recipe.layers, pretrained=kind.pretrained, seed=cell.seed
-        )
-    context = Context(
-        data=data,
+    assembled = assemble(
+        data,
+        cell.method.partition(":")[0],
+        backbone=cell.backbone,
         recipe=recipe,
-        backbone=backbone,
-        proxy=_proxy(cell, job),
+        options=cell.method_config,
+        source=_proxy(cell, job) or None,
         seed=cell.seed,
         device=session.device,
         cache=catalog.cache_root(),
         data_root=Path(job.data_root),
     )
-    seed_everything("model", cell.seed)
-    # Some methods need the source as soon as they make their model.
-    start = time.perf_counter()
-    model = method.model(context).to(session.device)
-    stages = method.stages(context)
-    prepare_s = time.perf_counter() - start
     with closing(session):
-        result = fit(model, stages, data, recipe, session, seed=cell.seed, micro_batch=micro_batch)
-    parameters = list(model.parameters())
-    return Trained(
-        result=result,
+        trained = assembled.fit(session, micro_batch=micro_batch)
+    return FinishedCell(
+        result=trained.result,
         origin=data.origin,
-        params=sum(p.numel() for p in parameters),
+        params=trained.params,
         # Counted after the last stage, when everything that may learn does.
-        trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
+        trainable_params=trained.trainable_params,
         device=device_name(session.device),
         peak_memory_bytes=peak_memory_bytes(session.device),
-        prepare_s=prepare_s,
+        prepare_s=trained.prepare_s,
         floor=data.floor,
+        channels=data.task.channels,
     )
 
 
@@ -99,7 +84,7 @@ def _proxy(cell: Cell, job: CellJob) -> str:
     return name
 
 
-def attempt_cell(job: CellJob, run: Callable[[int | None], Trained]) -> Outcome:
+def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Outcome:
     """Run a cell once, twice if memory ran out, and write down what happened.
 
     Args:
@@ -151,7 +136,7 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], Trained]) -> Outcome:
 
 def local_runner(
     job: CellJob, board: Any, threads: int, gpus: float
-) -> Callable[[int | None], Trained]:
+) -> Callable[[int | None], FinishedCell]:
     """Return a function that trains the cell in this process.
 
     Args:
@@ -164,7 +149,7 @@ def local_runner(
     torch.set_num_threads(threads)
     device = torch.device("cuda" if gpus and torch.cuda.is_available() else "cpu")
 
-    def run(micro_batch: int | None) -> Trained:
+    def run(micro_batch: int | None) -> FinishedCell:
         session = CellSession(job.cell, job.results, device, board, job.timeout_s)
         return train_cell(job, session, micro_batch)
 

@@ -37,12 +37,13 @@ class CellJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class FinishedCell:
     """A finished training with the facts that only the process that trained knows.
 
     Attributes:
         prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
         floor: Relative L2 error that a perfect solver would score on the data, None if unknown.
+        channels: What the channels of the targets are called.
     """
 
     result: FitResult
@@ -53,6 +54,7 @@ class Trained:
     peak_memory_bytes: int | None
     prepare_s: float
     floor: float | None = None
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

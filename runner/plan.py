@@ -19,9 +19,9 @@ from runner.ledger import CellState, Ledger
 from xmft.backbones.reading import backbone_size
 from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import DataError, RequestError
-from xmft.methods import Method, methods
+from xmft.methods import METHODS, Method
 from xmft.methods.variants import method_of, options_of
-from xmft.metrics import metrics
+from xmft.metrics import METRICS
 from xmft.registry import nearest
 from xmft.source import PROXIES, check_modality, proxy_identity
 from xmft.task import Protocol, Recipe
@@ -102,7 +102,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     protocol=grid.protocol,
                     seed=seed,
                     data=source.fingerprint if source else "missing",
-                    metric_versions={m: metrics[m].version for m in entry.task.metrics},
+                    metric_versions={m: METRICS[m].version for m in entry.task.metrics},
                 )
                 known = states.get(cell.id)
                 expected = history.get((entry.task.name, method, _recipe_key(cell.recipe)))
@@ -147,8 +147,8 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
         options_of(method, grid.options)
     for method in grid.options:
         base = method.partition(":")[0]
-        if base not in methods:
-            raise RequestError(f"Unknown method '{base}' in options. {nearest(base, methods)}")
+        if base not in METHODS:
+            raise RequestError(f"Unknown method '{base}' in options. {nearest(base, METHODS)}")
     for task in grid.tasks:
         kind = catalog.get(task).task.kind
         for method in grid.methods:

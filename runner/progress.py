@@ -132,7 +132,7 @@ class ProgressDisplay:
         total = sum(item.expected_s for item in self._cells.values())
         done = sum(self._cells[cell_id].expected_s for cell_id in self._finished)
         for cell_id, note in self._notes.items():
-            if cell_id in self._cells and cell_id not in self._finished and note.stage == "fitting":
+            if cell_id in self._cells and cell_id not in self._finished and note.account == "fit":
                 done += self._cells[cell_id].expected_s * note.step / max(note.steps, 1)
         return elapsed * (total - done) / done if done > 0.02 * total else None
 

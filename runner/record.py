@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from runner.job import CellJob, Outcome, Trained
+from runner.job import CellJob, FinishedCell, Outcome
 from runner.provenance import provenance
 from runner.schema import ERROR_FLOOR, REFERENCE, Attempt, MetricValue
-from xmft.metrics import metrics
+from xmft.metrics import METRICS
 from xmft.records import FitResult
 
 _MEASUREMENT_VERSION = 1
@@ -31,7 +31,7 @@ def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt
     )
 
 
-def ok_attempt(job: CellJob, trained: Trained, started: datetime, wall_s: float) -> Attempt:
+def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: float) -> Attempt:
     """Return the ledger's record of a finished training."""
     seconds = trained.result.seconds
     return Attempt(
@@ -40,10 +40,8 @@ def ok_attempt(job: CellJob, trained: Trained, started: datetime, wall_s: float)
         status="ok",
         params=trained.params,
         trainable_params=trained.trainable_params,
-        # Alignment may have several stages, whatever they are called.
-        align_s=trained.prepare_s
-        + sum(value for name, value in seconds.items() if name not in ("fitting", "eval")),
-        fit_s=seconds.get("fitting", 0.0),
+        align_s=trained.prepare_s + seconds.get("align", 0.0),
+        fit_s=seconds.get("fit", 0.0),
         eval_s=seconds.get("eval", 0.0),
         wall_s=wall_s,
         peak_memory_bytes=trained.peak_memory_bytes,
@@ -87,8 +85,8 @@ def _metric_values(result: FitResult) -> list[MetricValue]:
             split=score.split,
             selection=score.selection,
             metric=score.metric,
-            metric_version=metrics[score.metric].version,
-            direction=metrics[score.metric].direction,
+            metric_version=METRICS[score.metric].version,
+            direction=METRICS[score.metric].direction,
             value=score.value,
             epoch=score.epoch,
         )
@@ -108,8 +106,7 @@ def _metric_values(result: FitResult) -> list[MetricValue]:
                 epoch=min(epochs) - 1 if when == "before" else max(epochs),
             )
         )
-    losses = [p for p in result.curves if p.split == "train" and p.name == "fitting/loss"]
-    if losses:
+    if result.fitted is not None:
         rows.append(
             MetricValue(
                 split="train",
@@ -117,14 +114,14 @@ def _metric_values(result: FitResult) -> list[MetricValue]:
                 metric="target_fit",
                 metric_version=_MEASUREMENT_VERSION,
                 direction="min",
-                value=losses[-1].value,
-                epoch=losses[-1].epoch,
+                value=result.fitted.value,
+                epoch=result.fitted.epoch,
             )
         )
     return rows
 
 
-def _floor(trained: Trained) -> list[MetricValue]:
+def _floor(trained: FinishedCell) -> list[MetricValue]:
     """Return the row of the data's error floor: no score of the model, but what limits it."""
     if trained.floor is None:
         return []

@@ -26,7 +26,8 @@ from xmft.session import Progress, Session
 _CHECKPOINT_EVERY_S = 3.0
 _CHECKPOINT_SHARE = 1 / 20
 _REPORT_EVERY_S = 0.3
-_CHECKPOINT_VERSION = 1
+# Version 1 booked times by the names of stages.
+_CHECKPOINT_VERSION = 2
 
 
 class CellSession(Session):
@@ -149,6 +150,18 @@ class WorkerSession(CellSession):
         parts = [torch.empty_like(x) for _ in range(self.world_size)]
         dist.all_gather(parts, x.contiguous())
         return torch.stack(parts).amax(dim=0)
+
+    def collect(self, x: Tensor) -> Tensor:
+        """Put the rows of all workers behind one another; padded, for they differ in number."""
+        counts = [
+            torch.empty(1, dtype=torch.int64, device=x.device) for _ in range(self.world_size)
+        ]
+        dist.all_gather(counts, torch.tensor([len(x)], device=x.device))
+        padded = x.new_zeros((int(torch.cat(counts).max()), *x.shape[1:]))
+        padded[: len(x)] = x
+        parts = [torch.empty_like(padded) for _ in range(self.world_size)]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
 
 
 class _Gather(torch.autograd.Function):

@@ -11,13 +11,13 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
 from runner.execute import train_cell
-from runner.job import CellJob, Trained
+from runner.job import CellJob, FinishedCell
 from runner.sessions import WorkerSession
 
 
 def distributed_runner(
     job: CellJob, board: Any, *, threads: int, gpus: float, storage: str
-) -> Callable[[int | None], Trained]:
+) -> Callable[[int | None], FinishedCell]:
     """Return a function that trains the cell under `TorchTrainer` and blocks until it is done.
 
     Args:
@@ -28,7 +28,7 @@ def distributed_runner(
         storage: Path or URI for Ray Train's own files.
     """
 
-    def run(micro_batch: int | None) -> Trained:
+    def run(micro_batch: int | None) -> FinishedCell:
         resources = {"CPU": float(threads)} | ({"GPU": gpus} if gpus else {})
         result = TorchTrainer(
             _worker,
@@ -52,13 +52,13 @@ def distributed_runner(
         ).fit()
         if result.error is not None:
             raise result.error
-        trained: Trained = result.return_value
+        trained: FinishedCell = result.return_value
         return trained
 
     return run
 
 
-def _worker(config: dict[str, Any]) -> Trained:
+def _worker(config: dict[str, Any]) -> FinishedCell:
     """Run in every worker; rank 0's return value is the cell's."""
     torch.set_num_threads(config["threads"])
     job: CellJob = config["job"]

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xmft.metrics import Metric, PerSample, Reduction
+from xmft.arrays import Indices
+from xmft.metrics import Metric
+from xmft.pooling import Group
+from xmft.recipe import Precision
+from xmft.samples import Decoded, Samples
 from xmft.session import Session
-from xmft.stages import Indices
-from xmft.task import Precision, Split, TaskData
+from xmft.task import Pool
 
-# Memory for splits that are read once and stay; others are read by batch.
-_RESIDENT_BYTES = 512 * 2**20
-_RESIDENT_SHARE = 1 / 4
+# Most rows scored at once, and most bytes of them; every layer holds some times as much.
 _BATCH = 256
-# Samples copied at once.
-_BLOCK = 1024
+_BATCH_BYTES = 512 * 2**20
 
 
 def forward_pass(device: torch.device, precision: Precision) -> torch.autocast:
@@ -33,82 +32,6 @@ def forward_pass(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
-    """Return `array` on `device`; the CPU does not wait until it is there."""
-    tensor = torch.from_numpy(array)
-    if device.type == "cuda":
-        # From pageable memory the copy would first wait for all that the GPU has yet to do.
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
-
-
-def _uploaded(array: npt.NDArray[Any], device: torch.device) -> Tensor:
-    """Copy a whole array, which may be a mapped file, without a second copy in main memory."""
-    kind = torch.from_numpy(np.empty(0, array.dtype)).dtype
-    whole = torch.empty(array.shape, dtype=kind, device=device)
-    for start in range(0, len(array), _BLOCK):
-        # A copy, because torch does not take arrays that must not be written to.
-        block = np.array(array[start : start + _BLOCK])
-        whole[start : start + _BLOCK] = torch.from_numpy(block)
-    return whole
-
-
-class Samples:
-    """Batches of a split on a device.
-
-    Attributes:
-        resident_bytes: What the split takes of the device's memory; 0: it is read by batch.
-    """
-
-    def __init__(self, split: Split, device: torch.device, *, limit: int = _RESIDENT_BYTES) -> None:
-        """Read the split if it takes at most `limit` bytes; then it stays on `device`."""
-        self._split = split
-        self._device = device
-        self._resident: tuple[Tensor, Tensor] | None = None
-        self.resident_bytes = 0
-        size = split.inputs.nbytes + split.targets.nbytes
-        if size <= limit:
-            self._resident = _uploaded(split.inputs, device), _uploaded(split.targets, device)
-            self.resident_bytes = size
-
-    def __len__(self) -> int:
-        return len(self._split)
-
-    def take(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets of the samples `indices`."""
-        if self._resident is None:
-            return self._read(indices)
-        rows = to_device(indices, self._device)
-        return self._resident[0][rows], self._resident[1][rows]
-
-    def _read(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        # Indexing by numbers copies: nothing of a mapped file is shared.
-        inputs, targets = self._split.inputs[indices], self._split.targets[indices]
-        return to_device(inputs, self._device), to_device(targets, self._device)
-
-
-def samples_of(
-    data: TaskData, device: torch.device, *, limit: int | None = None
-) -> dict[str, Samples]:
-    """Return the samples of `train`, `val` and `test`, in `device`'s memory as far as they fit.
-
-    Args:
-        data: The task's splits.
-        device: Where the model lives.
-        limit: Most bytes that may stay there in all; None: on a GPU a quarter of what is free, in
-            main memory 512 MiB.
-    """
-    if limit is None:
-        limit = _RESIDENT_BYTES
-        if device.type == "cuda":
-            limit = int(_RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0])
-    samples = {}
-    for name in ("train", "val", "test"):
-        samples[name] = Samples(getattr(data, name), device, limit=limit)
-        limit -= samples[name].resident_bytes
-    return samples
-
-
 def evaluate(
     model: nn.Module,
     samples: Samples,
@@ -116,43 +39,114 @@ def evaluate(
     session: Session,
     *,
     precision: Precision = "float32",
+    pool: Pool | None = None,
 ) -> dict[str, float]:
     """Return the score of every metric over all `samples`.
 
-    Each worker takes every world_size-th sample; statistics are reduced in float64, so the result
-    does not depend on batches or the number of workers beyond the last digits of the forward pass.
+    Each worker takes every world_size-th sample, or group of rows; statistics are reduced in
+    float64, so the result does not depend on batches or the number of workers beyond the last
+    digits of the forward pass. A metric over all predictions gets them in the order of the split.
+
+    Args:
+        model: From inputs to predictions.
+        samples: The split.
+        metrics: What is scored.
+        session: The workers.
+        precision: Of the forward pass.
+        pool: How the rows of a group are put together before they are scored; see `Task.pool`.
     """
     model.eval()
-    mine = np.arange(len(samples))[session.rank :: session.world_size]
-    # A worker without samples looks at the first one, uncounted, to learn the statistics' shapes.
-    batches = [mine[i : i + _BATCH] for i in range(0, len(mine), _BATCH)] or [np.zeros(1, int)]
+    groups = samples.split.group_of_row if pool else np.arange(len(samples), dtype=np.int64)
+    # Where each unit of scoring begins, and where the last one ends.
+    bounds = np.append(np.flatnonzero(np.diff(groups, prepend=groups[:1] - 1)), len(groups))
+    mine = np.arange(len(bounds) - 1)[session.rank :: session.world_size]
+    counted = len(mine) > 0
+    if not counted:
+        # A worker without samples looks at the first one, uncounted, to learn the shapes.
+        mine = np.zeros(1, dtype=np.int64)
     # Metrics that differ only in how they finish share their statistics.
-    totals = {(metric.per_sample, metric.reduction): _Total(metric) for metric in metrics}
+    totals = {metric.shared: _Total(metric) for metric in metrics}
+    scored = _Scoring(model, samples, session.device, precision)
     with torch.inference_mode():
-        for rows in batches:
-            inputs, targets = samples.take(rows)
-            with forward_pass(session.device, precision):
-                predictions = model(inputs).float()
+        for units, predictions, batch in scored.units(bounds, mine, pool):
             for total in totals.values():
-                total.add(predictions, targets, counted=len(mine) > 0)
-    reduced = {key: total.reduce(session, len(samples)) for key, total in totals.items()}
-    return {
-        metric.name: metric.finish(reduced[metric.per_sample, metric.reduction]).item()
-        for metric in metrics
-    }
+                total.add(units, predictions, batch, counted=counted)
+    count = len(bounds) - 1
+    reduced = {key: total.reduce(session, count) for key, total in totals.items()}
+    return {metric.name: metric.finish(reduced[metric.shared]).item() for metric in metrics}
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Predictions of a model for the units that are scored: rows, or groups of them."""
+
+    model: nn.Module
+    samples: Samples
+    device: torch.device
+    precision: Precision
+
+    def units(
+        self, bounds: Indices, mine: Indices, pool: Pool | None
+    ) -> Iterator[tuple[Indices, Tensor, Decoded]]:
+        """Yield units of scoring with their predictions and targets."""
+        size = min(_BATCH, max(1, _BATCH_BYTES // max(1, self.samples.row_bytes())))
+        if pool is None:
+            for start in range(0, len(mine), size):
+                rows = mine[start : start + size]
+                batch = self.samples.take(rows)
+                yield rows, self._predictions(batch.inputs), batch
+            return
+        rows = np.concatenate([np.arange(bounds[unit], bounds[unit + 1]) for unit in mine])
+        ends = set((bounds[mine + 1] - 1).tolist())
+        group, done = Group(), 0
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            batch = self.samples.take(part)
+            predictions = self._predictions(batch.inputs)
+            for place, row in enumerate(part.tolist()):
+                one = slice(place, place + 1)
+                group.add(row, predictions[one], _row(batch, one))
+                if row in ends:
+                    yield mine[done : done + 1], *group.pooled(pool, self.samples.split)
+                    group, done = Group(), done + 1
+
+    def _predictions(self, inputs: Tensor) -> Tensor:
+        """Predict a batch; in halves where the memory is not enough for the whole."""
+        try:
+            with forward_pass(self.device, self.precision):
+                predictions: Tensor = self.model(inputs).float()
+        except torch.OutOfMemoryError:
+            if len(inputs) == 1:
+                raise
+            halves = inputs.split(-(-len(inputs) // 2))
+            return torch.cat([self._predictions(half) for half in halves])
+        return predictions
+
+
+def _row(batch: Decoded, one: slice) -> Decoded:
+    weights = None if batch.weights is None else batch.weights[one]
+    # The inputs are not scored, and a view of them would keep the whole batch.
+    return Decoded(batch.inputs[:0], batch.targets[one], weights)
 
 
 class _Total:
-    """What a worker keeps of the statistics of its samples: their sum, or their maximum."""
+    """What a worker keeps of its units: the sum or maximum of statistics, or all predictions."""
 
     def __init__(self, metric: Metric) -> None:
-        self._per_sample: PerSample = metric.per_sample
-        self._reduction: Reduction = metric.reduction
+        self._metric = metric
         self._value: Tensor | None = None
+        self._all: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def add(self, predictions: Tensor, targets: Tensor, *, counted: bool) -> None:
-        statistics = self._per_sample(predictions, targets).double()
-        if self._reduction == "max":
+    def add(self, units: Indices, predictions: Tensor, batch: Decoded, *, counted: bool) -> None:
+        """Take in some units; uncounted ones only show the shapes."""
+        metric = self._metric
+        if metric.reduction == "all":
+            kept = None if counted else 0
+            numbers = torch.from_numpy(units).to(predictions.device)
+            self._all.append((numbers[:kept], predictions[:kept], batch.targets[:kept]))
+            return
+        statistics = metric.statistics(predictions, batch.targets, batch.weights).double()
+        if metric.reduction == "max":
             # Uncounted or not: a sample of the split cannot exceed the split's maximum.
             value, merge = statistics.amax(dim=0), torch.maximum
         else:
@@ -160,8 +154,15 @@ class _Total:
         self._value = value if self._value is None else merge(self._value, value)
 
     def reduce(self, session: Session, count: int) -> Tensor:
-        """Reduce over the `count` samples of all workers."""
+        """Reduce over the `count` units of all workers."""
+        metric = self._metric
+        if metric.reduction == "all":
+            units, predictions, targets = (
+                session.collect(torch.cat(parts)) for parts in zip(*self._all, strict=True)
+            )
+            order = units.argsort()
+            return metric.over_all(predictions[order].cpu(), targets[order].cpu())
         assert self._value is not None
-        if self._reduction == "max":
+        if metric.reduction == "max":
             return session.max(self._value).cpu()
         return (session.sum(self._value) / count).cpu()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xmft.task import Split
+from xmft.split import Split
 
 Fields = npt.NDArray[np.float32]
 
-_MOST = 3
+MOST_EXAMPLES = 3
 _MOST_BYTES = 2 * 2**20
 
 
@@ -47,8 +47,9 @@ def examples_of(split: Split, predict: Callable[[Fields], Fields]) -> Examples:
         split: Dense samples.
         predict: From inputs to predictions, `[n, channels, *grid]`.
     """
+    assert isinstance(split.inputs, np.ndarray) and isinstance(split.targets, np.ndarray)
     size = split.inputs[0].nbytes + 2 * split.targets[0].nbytes
-    count = max(1, min(_MOST, _MOST_BYTES // size, len(split)))
+    count = max(1, min(MOST_EXAMPLES, _MOST_BYTES // size, len(split)))
     axes = split.targets.ndim - 2
     stride = math.ceil((size / _MOST_BYTES) ** (1 / axes)) if size > _MOST_BYTES else 1
     every = (slice(None), slice(None), *[slice(None, None, stride)] * axes)

@@ -6,22 +6,28 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xmft.errors import DivergedError, RequestError
-from xmft.evaluation import evaluate, forward_pass, samples_of
-from xmft.examples import Examples, Fields, examples_of
+from xmft.curves import CurvePoint
+from xmft.errors import DivergedError
+from xmft.evaluation import evaluate, forward_pass
+from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
 from xmft.gradients import Gradient, StageObjective
-from xmft.metrics import metrics
+from xmft.metrics import METRICS
 from xmft.optimizers import freeze_all_but, make_optimizer, set_modes, warmup_then_linear
+from xmft.recipe import Recipe
 from xmft.records import Best, FitResult, History, Score
+from xmft.samples import samples_of
 from xmft.seeding import seed_everything
 from xmft.session import Progress, Session
+from xmft.split import Split
 from xmft.stages import Stage
-from xmft.task import CurvePoint, Recipe, TaskData
+from xmft.task import TaskData
 
 # Steps between two progress reports inside an epoch.
 _REPORT_EVERY = 10
@@ -80,9 +86,13 @@ class _Run:
         self.seed = seed
         self.samples = samples_of(data, session.device)
         self.gradient = Gradient(
-            session, self.samples["train"], precision=recipe.precision, micro_batch=micro_batch
+            session,
+            self.samples["train"],
+            precision=recipe.precision,
+            micro_batch=micro_batch,
+            seed=seed,
         )
-        self.main = metrics[data.task.metrics[0]]
+        self.main = METRICS[data.task.metrics[0]]
         self.history = History()
         self.best = Best()
         self.last_epoch = 0
@@ -103,7 +113,7 @@ class _Run:
             self.model.load_state_dict(saved["model"])
         resumed, earlier = self.last_epoch, sum(self.history.seconds.values())
         for stage in self.stages[first_stage:]:
-            self._check_division(stage)
+            stage.check_division(self.session.world_size)
         for index in range(first_stage, len(self.stages)):
             self._train_stage(index, saved if index == first_stage else None)
         scores = self._final_scores()
@@ -114,6 +124,7 @@ class _Run:
             seconds=self.history.seconds,
             own_seconds=sum(self.history.seconds.values()) - earlier,
             resumed_epochs=resumed,
+            fitted=self._fitted(),
             examples=self.examples,
         )
 
@@ -128,11 +139,7 @@ class _Run:
         optimizer = make_optimizer(trained, self.recipe, stage.learning_rate)
         batches = stage.batches(0)
         steps = len(batches) * stage.epochs
-        factor = (
-            stage.schedule(steps)
-            if stage.schedule
-            else warmup_then_linear(self.recipe.warmup, steps)
-        )
+        factor = (stage.schedule or partial(warmup_then_linear, self.recipe.warmup))(steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         if done:
             assert saved is not None
@@ -142,7 +149,7 @@ class _Run:
         objective = self.session.wrap(
             StageObjective(self.model, stage, compiled=self.recipe.compile)
         )
-        self.history.book(stage.name, start)
+        self.history.book(stage.account, start)
         for epoch in range(done, stage.epochs):
             self._train_epoch(stage, objective, trained, optimizer, schedule, epoch)
             self._validate(stage)
@@ -151,15 +158,6 @@ class _Run:
                 self._measure(stage, "after")
             position = (index + 1, 0) if finished else (index, epoch + 1)
             self._save(position, optimizer, schedule, force=finished)
-
-    def _check_division(self, stage: Stage) -> None:
-        workers = self.session.world_size
-        if stage.classes is not None and (batch := len(stage.batches(0)[0])) % workers:
-            raise RequestError(
-                f"A batch of {batch} samples in stage '{stage.name}' cannot be shared evenly by "
-                f"{workers} workers. Choose the option that sets it (alignment_batch, label_batch "
-                f"or per_class) so that it is a multiple of {workers}."
-            )
 
     def _train_epoch(
         self,
@@ -180,7 +178,9 @@ class _Run:
             if (step - done) % _REPORT_EVERY == 0:
                 self._report(stage, step, steps, {})
             optimizer.zero_grad(set_to_none=True)
-            losses = self.gradient.accumulate(stage, objective, indices, step=step, steps=steps)
+            losses = self.gradient.accumulate(
+                stage, objective, indices, step=step, steps=steps, epoch=epoch
+            )
             for key, value in losses.items():
                 total[key] = total[key] + value if key in total else value
             if self.recipe.clip_grad_norm is not None:
@@ -192,7 +192,7 @@ class _Run:
         _check_finite(means, f"losses in epoch {epoch + 1} of stage '{stage.name}'")
         for key, mean in means.items():
             self._point("train", f"{stage.name}/{key}", mean)
-        self.history.book(stage.name, start)
+        self.history.book(stage.account, start)
         self._report(stage, done + len(batches), steps, means)
 
     def _measure(self, stage: Stage, when: str) -> None:
@@ -202,7 +202,7 @@ class _Run:
         self.model.eval()
         for key, value in stage.measure(self.model).items():
             self.history.measurements[f"{stage.name}/{when}/{key}"] = value
-        self.history.book(stage.name, start)
+        self.history.book(stage.account, start)
 
     def _validate(self, stage: Stage) -> None:
         if not stage.validates:
@@ -218,9 +218,10 @@ class _Run:
         values = evaluate(
             self.model,
             self.samples[split],
-            [metrics[name] for name in names],
+            [METRICS[name] for name in names],
             self.session,
             precision=self.recipe.precision,
+            pool=self.data.task.pool,
         )
         _check_finite(values, f"scores on {split} after epoch {self.last_epoch}")
         return values
@@ -230,7 +231,7 @@ class _Run:
         last = self._score("last", self.last_epoch)
         if self.data.task.kind == "dense" and self.session.rank == 0:
             # By one worker alone: nothing in it waits for the others.
-            self.examples = examples_of(self.data.test, self._predict)
+            self.examples = self._examples()
         if self.best.epoch not in (0, self.last_epoch):
             self.model.load_state_dict(self.best.state)
             best = self._score("best_val", self.best.epoch)
@@ -245,6 +246,17 @@ class _Run:
             for split in ("val", "test")
             for name, value in self._evaluate(split, self.data.task.metrics).items()
         ]
+
+    def _fitted(self) -> CurvePoint | None:
+        names = {f"{stage.name}/loss" for stage in self.stages if stage.account == "fit"}
+        losses = [p for p in self.history.curves if p.split == "train" and p.name in names]
+        return losses[-1] if losses else None
+
+    def _examples(self) -> Examples:
+        samples = self.samples["test"]
+        first = samples.take(np.arange(min(MOST_EXAMPLES, len(samples))))
+        inputs, targets = (part.cpu().numpy() for part in (first.inputs, first.targets))
+        return examples_of(Split(inputs=inputs, targets=targets), self._predict)
 
     def _predict(self, inputs: Fields) -> Fields:
         device = self.session.device
@@ -283,7 +295,9 @@ class _Run:
         )
 
     def _report(self, stage: Stage, step: int, steps: int, losses: dict[str, float]) -> None:
-        self.session.report(Progress(stage=stage.name, step=step, steps=steps, losses=losses))
+        self.session.report(
+            Progress(stage=stage.name, step=step, steps=steps, losses=losses, account=stage.account)
+        )
 
 
 def _check_finite(values: Mapping[str, float], what: str) -> None:

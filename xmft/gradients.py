@@ -8,10 +8,12 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from xmft.evaluation import Samples, forward_pass, to_device
+from xmft.arrays import Indices
+from xmft.evaluation import forward_pass
+from xmft.recipe import Precision
+from xmft.samples import Draw, Samples, to_device
 from xmft.session import Session
-from xmft.stages import Batch, Indices, Stage
-from xmft.task import Precision
+from xmft.stages import Batch, Stage
 
 # Of torch.compile.
 _BACKEND = "inductor"
@@ -49,7 +51,13 @@ class Gradient:
     """Accumulates the gradient of a global batch over this worker's parts of it."""
 
     def __init__(
-        self, session: Session, samples: Samples, *, precision: Precision, micro_batch: int | None
+        self,
+        session: Session,
+        samples: Samples,
+        *,
+        precision: Precision,
+        micro_batch: int | None,
+        seed: int = 0,
     ) -> None:
         """Prepare.
 
@@ -59,25 +67,34 @@ class Gradient:
             precision: Of the forward pass.
             micro_batch: Most samples in one forward pass; None: the whole share of the worker.
                 Stages whose loss belongs to the batch as a whole take it whole all the same.
+            seed: What random windows and augmentation follow from, with stage, epoch and row.
         """
         self.session = session
         self.samples = samples
         self.precision = precision
         self.micro_batch = micro_batch
+        self.seed = seed
 
     def accumulate(
-        self, stage: Stage, objective: nn.Module, indices: Indices, *, step: int, steps: int
+        self,
+        stage: Stage,
+        objective: nn.Module,
+        indices: Indices,
+        *,
+        step: int,
+        steps: int,
+        epoch: int = 0,
     ) -> dict[str, Tensor]:
         """Add up the gradient of the global batch `indices`; return this worker's losses.
 
-        `step` of `steps` is the place of the batch in the stage.
+        `step` of `steps`, in `epoch`, is the place of the batch in the stage.
 
         Per-sample losses are weighted so that, after the average over workers, every sample of
         the global batch counts the same, also in a last batch that does not divide.
         """
         mine = indices[self.session.rank :: self.session.world_size]
         parts = [mine]
-        if self.micro_batch is not None and stage.classes is None:
+        if self.micro_batch is not None and not stage.whole_batch:
             parts = [
                 mine[i : i + self.micro_batch]
                 for i in range(0, max(len(mine), 1), self.micro_batch)
@@ -88,7 +105,8 @@ class Gradient:
             # every worker must do so equally often, however many parts it has.
             last = number + 1 == len(parts)
             with nullcontext() if last else self.session.no_sync(objective):
-                batch = self._batch(stage, part if len(part) else indices[:1], step, steps)
+                rows = part if len(part) else indices[:1]
+                batch = self._batch(stage, rows, step, steps, epoch)
                 values = self._weighted(objective, batch, len(part), len(indices))
                 values["loss"].backward()
             for key, value in values.items():
@@ -113,14 +131,16 @@ class Gradient:
         weight = self.session.world_size / whole if counted else 0.0
         return {key: value.sum() * weight if value.ndim else value for key, value in values.items()}
 
-    def _batch(self, stage: Stage, indices: Indices, step: int, steps: int) -> Batch:
-        inputs, targets = self.samples.take(indices)
+    def _batch(self, stage: Stage, indices: Indices, step: int, steps: int, epoch: int) -> Batch:
+        draw = Draw(seed=self.seed, stage=stage.name, epoch=epoch)
+        inputs, targets, weights = self.samples.take(indices, draw)
         classes = None
         if stage.classes is not None:
             classes = to_device(stage.classes[indices], self.session.device)
         return Batch(
             inputs=inputs,
             targets=targets,
+            weights=weights,
             classes=classes,
             indices=indices,
             step=step,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -10,10 +12,14 @@ from torch import Tensor, nn
 from xmft.backbones import Backbone
 from xmft.errors import DataError
 from xmft.heads import ClassHead
+from xmft.metrics import LOSSES
+from xmft.samples import decoded_inputs_and_targets, shapes_of
 from xmft.task import Recipe, TaskData
 
 # Statistics of memory-mapped arrays are taken block by block.
 _BLOCK = 1024
+# Of rows that are decoded one batch after the other, at most this many are looked at.
+_DECODED = 4096
 
 
 class StandardisedModel(nn.Module):
@@ -36,17 +42,19 @@ class StandardisedModel(nn.Module):
             DataError: dense targets lie on another grid than the inputs.
         """
         super().__init__()
-        task, train = data.task, data.train
-        if task.kind == "dense":
-            if train.targets.shape[2:] != train.inputs.shape[2:]:
-                raise DataError(
-                    f"{task.name}: targets lie on a grid of {train.targets.shape[2:]} points, "
-                    f"inputs on {train.inputs.shape[2:]}; a model needs the same grid."
-                )
-            offset, scale = _point_mean_and_channel_spread(train.targets)
+        inputs, targets = shapes_of(data)
+        fields = data.task.kind == "dense"
+        if fields and targets[1:] != inputs[1:]:
+            raise DataError(
+                f"{data.task.name}: targets lie on a grid of {targets[1:]} points, inputs on "
+                f"{inputs[1:]}; a model needs the same grid."
+            )
+        of_inputs, of_targets = _moments_of(data)
+        mean, spread = _channel_mean_and_spread(of_inputs)
+        if fields and not LOSSES[data.task.loss].logits:
+            offset, scale = _point_mean_and_channel_spread(of_targets)
         else:
             offset, scale = torch.zeros(1), torch.ones(1)
-        mean, spread = _channel_mean_and_spread(train.inputs)
         for name, value in {
             "input_mean": mean,
             "input_spread": spread,
@@ -81,18 +89,16 @@ class CrossModalModel(StandardisedModel):
             RequestError: the backbone cannot read inputs of this shape.
         """
         super().__init__(data)
-        task, train = data.task, data.train
-        self.embedder = backbone.target_embedder(
-            train.inputs.shape[1:], max_tokens=recipe.max_tokens
-        )
+        task, (inputs, targets) = data.task, shapes_of(data)
+        self.embedder = backbone.target_embedder(inputs, max_tokens=recipe.max_tokens)
         self.encoder = backbone.encoder
         self.head: nn.Module
         if task.kind == "dense":
-            self.head = backbone.dense_head(
-                self.embedder, train.targets.shape[1:], kind=recipe.dense_head
-            )
+            self.head = backbone.dense_head(self.embedder, targets, kind=recipe.dense_head)
         else:
-            self.head = ClassHead(backbone.encoded_width, _classes(data))
+            data.check_labels()
+            assert task.classes is not None  # the data have looked
+            self.head = ClassHead(backbone.encoded_width, task.classes)
 
     def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
         """Return the target token features phi(x) of inputs in physical units."""
@@ -120,57 +126,64 @@ class OperatorModel(StandardisedModel):
         return self.physical(self.operator(self.standardised(inputs)))
 
 
-def _classes(data: TaskData) -> int:
-    """Return the number of classes, after a look at the labels.
-
-    Raises:
-        DataError: the task does not say it, or a label is none of them.
-    """
-    task = data.task
-    if task.classes is None:
-        raise DataError(f"{task.name}: a {task.kind} task must say how many classes.")
-    shape: tuple[int, ...]
-    allowed: tuple[int, ...] | range
-    if task.kind == "multilabel":
-        shape, types, allowed = (task.classes,), "f", (0, 1)
-        wanted = f"0 or 1, in floating point, for each of {task.classes} labels"
-    else:
-        shape, types, allowed = (), "iu", range(task.classes)
-        wanted = f"one integer from 0 to {task.classes - 1} for each sample"
-    for name, split in (("training", data.train), ("validation", data.val), ("test", data.test)):
-        labels = np.asarray(split.targets)
-        wrong = labels[~np.isin(labels, allowed)]
-        if labels.shape[1:] != shape or labels.dtype.kind not in types or wrong.size:
-            one = f", such as {wrong[0]}," if wrong.size else ""
-            raise DataError(
-                f"{task.name}: found {name} labels of type {labels.dtype} and shape "
-                f"{labels.shape}{one} but expected {wanted}. Check {data.source}."
-            )
-    return task.classes
+def training_mean(data: TaskData) -> Tensor:
+    """Return the mean over the training targets `[n, channels, *grid]` at each point."""
+    return torch.from_numpy(_moments_of(data)[1].mean).float()
 
 
-def training_mean(targets: np.ndarray) -> Tensor:
-    """Return the mean over samples of `[n, channels, *grid]` at each point."""
-    return torch.from_numpy(_moments(targets)[0]).float()
+class _Moments:
+    """Mean and mean square over samples at each point, float64, block by block."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._total: np.ndarray | float = 0.0
+        self._squares: np.ndarray | float = 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in samples `[n, ...]`."""
+        block = np.asarray(values, dtype=np.float64)
+        self._count += len(block)
+        self._total = self._total + block.sum(axis=0)
+        self._squares = self._squares + np.square(block).sum(axis=0)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean over samples."""
+        return np.asarray(self._total / self._count)
+
+    @property
+    def square(self) -> np.ndarray:
+        """Mean square over samples."""
+        return np.asarray(self._squares / self._count)
 
 
-def _moments(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and mean square over samples, float64, one pass over a memory map."""
-    total = np.zeros(array.shape[1:])
-    squares = np.zeros(array.shape[1:])
-    for start in range(0, len(array), _BLOCK):
-        block = np.asarray(array[start : start + _BLOCK], dtype=np.float64)
-        total += block.sum(axis=0)
-        squares += np.square(block).sum(axis=0)
-    return total / len(array), squares / len(array)
+def _moments_of(data: TaskData) -> tuple[_Moments, _Moments]:
+    """Return the moments of the training inputs and targets, of many rows to decode of a part."""
+    inputs, targets = _Moments(), _Moments()
+    for x, y in _training_blocks(data):
+        inputs.add(x)
+        if data.task.kind == "dense":
+            targets.add(y)
+    return inputs, targets
+
+
+def _training_blocks(data: TaskData) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    train = data.train
+    if data.decode is not None or train.windows is not None:
+        yield from decoded_inputs_and_targets(data, _DECODED)
+        return
+    assert isinstance(train.inputs, np.ndarray) and isinstance(train.targets, np.ndarray)
+    for start in range(0, len(train), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        yield train.inputs[part], train.targets[part]
 
 
 def _per_channel(values: np.ndarray, shape: int) -> Tensor:
     return torch.from_numpy(values.reshape(-1, *[1] * (shape - 1))).float()
 
 
-def _channel_mean_and_spread(array: np.ndarray) -> tuple[Tensor, Tensor]:
-    mean, square = _moments(array)
+def _channel_mean_and_spread(moments: _Moments) -> tuple[Tensor, Tensor]:
+    mean, square = moments.mean, moments.square
     axes = tuple(range(1, mean.ndim))
     centre = mean.mean(axis=axes)
     size = square.mean(axis=axes)
@@ -178,8 +191,8 @@ def _channel_mean_and_spread(array: np.ndarray) -> tuple[Tensor, Tensor]:
     return _per_channel(centre, mean.ndim), _per_channel(spread, mean.ndim)
 
 
-def _point_mean_and_channel_spread(array: np.ndarray) -> tuple[Tensor, Tensor]:
-    mean, square = _moments(array)
+def _point_mean_and_channel_spread(moments: _Moments) -> tuple[Tensor, Tensor]:
+    mean, square = moments.mean, moments.square
     axes = tuple(range(1, mean.ndim))
     spread = _spread((square - mean**2).mean(axis=axes), square.mean(axis=axes))
     return torch.from_numpy(mean).float(), _per_channel(spread, mean.ndim)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from xmft.curves import CurvePoint
 from xmft.examples import Examples
 from xmft.metrics import Metric
-from xmft.task import CurvePoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,10 @@ class FitResult:
     Attributes:
         scores: Every metric of the task on val and test under both selections.
         measurements: Quantities of the stages, `stage/when/key`.
-        seconds: Time by stage name, and under `eval`, of all runs it took.
+        seconds: Time by account (`align`, `fit`, `eval`), of all runs it took.
         own_seconds: Time of this run alone.
         resumed_epochs: Epochs that were restored, not trained.
+        fitted: Training loss in the last epoch of target fitting; None where nothing is fitted.
         examples: Of dense tasks, from the first worker; None otherwise.
     """
 
@@ -56,6 +57,7 @@ class FitResult:
     seconds: dict[str, float]
     own_seconds: float
     resumed_epochs: int
+    fitted: CurvePoint | None = None
     examples: Examples | None = None
 
 

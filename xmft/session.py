@@ -17,12 +17,17 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a cell is, for the display: `step` of `steps` within `stage`."""
+    """How far a cell is, for the display: `step` of `steps` within `stage`.
+
+    Attributes:
+        account: What the stage's time is booked under, see `Stage`.
+    """
 
     stage: str
     step: int
     steps: int
     losses: dict[str, float]
+    account: str
 
 
 class Session:
@@ -54,6 +59,10 @@ class Session:
 
     def max(self, x: Tensor) -> Tensor:
         """Maximum of each entry of `x` over the workers, NaN if any is; no gradient."""
+        return x
+
+    def collect(self, x: Tensor) -> Tensor:
+        """Put the rows `[n, ...]` of all workers, as many as each has, behind one another."""
         return x
 
     def report(self, progress: Progress) -> None:

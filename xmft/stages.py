@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from xmft.arrays import Indices
+from xmft.errors import RequestError
 from xmft.seeding import generator
 
-Indices = npt.NDArray[np.int64]
+Account = Literal["align", "fit", "eval"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,7 @@ class Batch:
     Attributes:
         inputs: `[n, channels, *grid]`.
         targets: `[n, channels, *grid]` or `[n]`.
+        weights: Weight of each target value in the task's loss, or None.
         classes: Class of each sample, true or clustered, `[n]`; None when the stage has no use
             for classes.
         indices: Positions of the samples in the training split, on the CPU.
@@ -33,6 +36,7 @@ class Batch:
 
     inputs: Tensor
     targets: Tensor
+    weights: Tensor | None = None
     classes: Tensor | None
     indices: Indices
     step: int
@@ -57,7 +61,7 @@ class Stage:
     """One phase of training.
 
     Attributes:
-        name: `alignment`, `distortion` or `fitting`; times are booked under it.
+        name: What curves and measurements of it begin with.
         trains: Parts of the model that learn (`embedder`, `encoder`, `head` of a `CrossModalModel`;
             in general its direct children); the rest is frozen. Of a part `name:norms`, the
             LayerNorms alone learn.
@@ -66,6 +70,9 @@ class Stage:
         epochs: How many epochs.
         learning_rate: Peak rate.
         classes: Class of every training sample `[N]`, or None.
+        whole_batch: The loss is one of the batch as a whole, which is then never taken in parts
+            and must be shared evenly by the workers.
+        account: What its time is booked under: aligning with a source, or fitting the target.
         validates: Whether the validation split is scored after each epoch.
         measure: Quantities recorded before and after the stage, under `name/key`.
         schedule: From all steps of the stage to the factor of the rate at each; None: the
@@ -79,9 +86,24 @@ class Stage:
     epochs: int
     learning_rate: float
     classes: Indices | None = None
+    whole_batch: bool = False
+    account: Account = "align"
     validates: bool = False
     measure: Callable[[Any], dict[str, float]] | None = None
     schedule: Callable[[int], Callable[[int], float]] | None = None
+
+    def check_division(self, workers: int) -> None:
+        """Make sure that workers can share a batch that is taken whole.
+
+        Raises:
+            RequestError: they cannot.
+        """
+        if self.whole_batch and (batch := len(self.batches(0)[0])) % workers:
+            raise RequestError(
+                f"A batch of {batch} samples in stage '{self.name}' cannot be shared evenly by "
+                f"{workers} workers. Choose the option that sets it (alignment_batch, label_batch "
+                f"or per_class) so that it is a multiple of {workers}."
+            )
 
 
 def epoch_steps(steps: int, most: int = 10) -> int:

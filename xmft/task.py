@@ -1,20 +1,58 @@
-"""What a method is given: a task, its data in three splits, and the recipe to train by."""
+"""What a method is given: a task and its data in three splits, which check themselves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+
+from xmft.arrays import Array, Ragged, Windows
+from xmft.curves import CurvePoint
+from xmft.errors import DataError
+from xmft.recipe import DenseHead, Precision, Recipe
+from xmft.split import Split, check_finite
+
+if TYPE_CHECKING:
+    from xmft.samples import Decoded, Draws, Pieces
+
+__all__ = [
+    "CurvePoint",
+    "DenseHead",
+    "Kind",
+    "Origin",
+    "Pool",
+    "Precision",
+    "Protocol",
+    "Ragged",
+    "Recipe",
+    "Split",
+    "Task",
+    "TaskData",
+    "Windows",
+]
 
 Kind = Literal["dense", "classification", "multilabel"]
 Origin = Literal["official", "generated", "miniature"]
 Protocol = Literal["clean", "released"]
-Precision = Literal["float32", "bfloat16"]
-DenseHead = Literal["learned", "published"]
-_Decay = Annotated[float, Field(ge=0, lt=1)]
+Pool = Literal["mean", "vote", "stitch"]
+Pair = tuple[npt.ArrayLike, npt.ArrayLike]
+"""Inputs and targets."""
+
+_LOSS = {
+    "dense": "nrmse",
+    "classification": "cross_entropy",
+    "multilabel": "binary_cross_entropy",
+}
+_METRICS: dict[str, tuple[str, ...]] = {
+    "dense": ("nrmse", "nrmse_pdebench", "rmse"),
+    "classification": ("error_pct",),
+    "multilabel": ("average_precision", "auroc", "label_error_pct"),
+}
+_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +65,14 @@ class Task:
         title: One line for people.
         kind: `dense` (field to field, targets `[n, channels, *grid]` float32), `classification`
             (targets `[n]` int64) or `multilabel` (targets `[n, labels]` float32 of 0 and 1).
-        loss: Name in `xmft.metrics.losses`.
-        metrics: Names in `xmft.metrics.metrics`; the first one is what leaderboards rank by and
+        loss: Name in `xmft.metrics.LOSSES`.
+        metrics: Names in `xmft.metrics.METRICS`; the first one is what leaderboards rank by and
             what `best_val` selects on.
         classes: Number of classes or of labels, None for dense tasks.
+        channels: What the channels of the targets are called; empty where there is but one.
+        pool: How the predictions for the rows of a group are put together before they are scored:
+            mean of the logits, vote of the likeliest classes, or windows stitched to the sample;
+            None: every row is scored for itself.
     """
 
     name: str
@@ -40,29 +82,13 @@ class Task:
     loss: str
     metrics: tuple[str, ...]
     classes: int | None = None
+    channels: tuple[str, ...] = ()
+    pool: Pool | None = None
 
     @property
     def suite(self) -> str:
         """The part of the name before the slash."""
         return self.name.split("/", 1)[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Samples of one split; arrays may be memory-mapped and must not be written to.
-
-    Attributes:
-        inputs: float32 `[n, channels, *grid]` with one or two grid axes, in physical units
-            unless the protocol scales them.
-        targets: float32 `[n, channels, *grid]` for dense tasks, int64 `[n]` for classification,
-            float32 `[n, labels]` of 0 and 1 for several labels.
-    """
-
-    inputs: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.float32] | npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +102,11 @@ class TaskData:
         floor: Relative L2 error that a perfect solver would score against the targets, which are
             themselves not exact; None: not known.
         floor_note: Where the floor comes from, for people.
+        decode: From a batch as it is stored to floating point, on the device; None: the stored
+            arrays are what the model sees.
+        augment: Changes a decoded batch of training, by the random numbers it is given alone;
+            never used at scoring.
+        checked: Whether the values were looked at; data that were not are before training.
     """
 
     task: Task
@@ -87,39 +118,185 @@ class TaskData:
     source: str
     floor: float | None = None
     floor_note: str = ""
+    decode: Callable[[Pieces], Decoded] | None = None
+    augment: Callable[[Decoded, Draws], Decoded] | None = None
+    checked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.task.kind != "dense" and self.task.classes is None:
+            raise DataError(f"{self.task.name}: a {self.task.kind} task must say how many classes.")
+        for name, split in self.splits.items():
+            self._check_structure(name, split)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        *,
+        train: Pair,
+        test: Pair,
+        val: Pair | None = None,
+        kind: Kind | None = None,
+        classes: int | None = None,
+        title: str = "",
+        loss: str | None = None,
+        metrics: tuple[str, ...] | None = None,
+        channels: tuple[str, ...] = (),
+    ) -> TaskData:
+        """Make a task of arrays of your own.
+
+        Args:
+            name: `suite/name`.
+            train: Inputs `[n, channels, *grid]` (`[n, length]` is one channel) and targets:
+                `[n, channels, *grid]` or `[n, *grid]` fields, `[n]` whole numbers from 0 for
+                classes, `[n, labels]` of 0 and 1 for several labels.
+            test: The same for the test; never looked at before the end.
+            val: The same for validation; None: every tenth sample of `train` is held out.
+            kind: Kind of task; None: classification for `[n]` whole numbers, otherwise dense.
+            classes: Number of classes or labels; None: counted in `train`.
+            title: One line for people.
+            loss: Name of a loss; None: the usual one of the kind.
+            metrics: Names of metrics, the main one first; None: the usual ones of the kind.
+            channels: Names of the channels of the targets.
+
+        Raises:
+            DataError: the arrays do not fit one another, or hold values that cannot be used.
+        """
+        targets = np.asarray(train[1])
+        if kind is None:
+            kind = (
+                "classification" if targets.ndim == 1 and targets.dtype.kind in "iub" else "dense"
+            )
+        if val is None:
+            held = np.arange(len(targets)) % 10 == 9
+            val = np.asarray(train[0])[held], targets[held]
+            train = np.asarray(train[0])[~held], targets[~held]
+        if classes is None and kind != "dense":
+            classes = int(targets.max()) + 1 if kind == "classification" else targets.shape[-1]
+        splits = {
+            split: _as_split(kind, np.asarray(x), np.asarray(y))
+            for split, (x, y) in (("train", train), ("val", val), ("test", test))
+        }
+        task = Task(
+            name=name,
+            version=1,
+            title=title or name,
+            kind=kind,
+            loss=loss or _LOSS[kind],
+            metrics=metrics or _METRICS[kind],
+            classes=classes,
+            channels=channels,
+        )
+        made = cls(
+            task=task,
+            train=splits["train"],
+            val=splits["val"],
+            test=splits["test"],
+            origin="official",
+            fingerprint=_content(splits),
+            source=f"arrays given as {name}",
+        )
+        made.check_values()
+        return replace(made, checked=True)
+
+    def check_values(self) -> None:
+        """Look at every stored value.
+
+        Raises:
+            DataError: some are NaN or infinite, or labels are none of the task's.
+        """
+        for name, split in self.splits.items():
+            for part in ("inputs", "targets", "weights"):
+                array = getattr(split, part)
+                if array is not None:
+                    check_finite(array, f"{self.task.name}: the {_NAMES[name]} {part}", self.source)
+        self.check_labels()
+
+    def check_labels(self) -> None:
+        """Look at the labels; tasks without any pass.
+
+        Raises:
+            DataError: a label is none of the task's classes, or of another type.
+        """
+        task = self.task
+        if task.kind == "dense" or task.classes is None:
+            return
+        shape: tuple[int, ...]
+        allowed: tuple[int, ...] | range
+        if task.kind == "multilabel":
+            shape, types, allowed = (task.classes,), "f" if self.decode is None else "fiub", (0, 1)
+            wanted = f"0 or 1, in floating point, for each of {task.classes} labels"
+        else:
+            shape, types, allowed = (), "iu", range(task.classes)
+            wanted = f"one integer from 0 to {task.classes - 1} for each sample"
+        for name, split in self.splits.items():
+            if isinstance(split.targets, Ragged):
+                continue
+            labels = np.asarray(split.targets)
+            wrong = labels[~np.isin(labels, allowed)]
+            if labels.shape[1:] != shape or labels.dtype.kind not in types or wrong.size:
+                one = f", such as {wrong[0]}," if wrong.size else ""
+                raise DataError(
+                    f"{task.name}: found {_NAMES[name]} labels of type {labels.dtype} and shape "
+                    f"{labels.shape}{one} but expected {wanted}. Check {self.source}."
+                )
+
+    def _check_structure(self, name: str, split: Split) -> None:
+        inputs, reference = split.inputs, self.train.inputs
+        if not len(split):
+            raise DataError(f"{self.task.name}: the {_NAMES[name]} split is empty.")
+        if isinstance(inputs, Ragged) or isinstance(reference, Ragged):
+            ragged = isinstance(inputs, Ragged) and isinstance(reference, Ragged)
+            alike, usable = ragged, self.decode is not None
+        else:
+            alike = inputs.shape[1:] == reference.shape[1:] or (
+                split.windows is not None and inputs.ndim == reference.ndim
+            )
+            usable = self.decode is not None or (
+                inputs.ndim in (3, 4) and inputs.dtype == np.float32
+            )
+        if not alike:
+            raise DataError(
+                f"{self.task.name}: the {_NAMES[name]} inputs have another shape than those of "
+                "training; all splits need the same."
+            )
+        if not usable:
+            found = "ragged values" if isinstance(inputs, Ragged) else f"{inputs.dtype} of shape "
+            shape = "" if isinstance(inputs, Ragged) else inputs.shape
+            raise DataError(
+                f"{self.task.name}: the {_NAMES[name]} inputs are {found}{shape}, expected float32 "
+                "[n, channels, length] or [n, channels, height, width]. Convert them, or give the "
+                "task a `decode`."
+            )
 
 
-@dataclass(frozen=True, kw_only=True)
-class CurvePoint:
-    """One value of a training curve; `epoch` counts over all stages from 1."""
+def _as_split(kind: Kind, inputs: Array, targets: Array) -> Split:
+    """Bring arrays of a user into the types and shapes of a split."""
+    if inputs.ndim == 2:
+        inputs = inputs[:, None]
+    if kind == "dense" and targets.ndim == inputs.ndim - 1:
+        targets = targets[:, None]
+    types: Mapping[str, type] = {
+        "dense": np.float32,
+        "multilabel": np.float32,
+        "classification": np.int64,
+    }
+    if kind == "classification" and targets.dtype.kind not in "iub":
+        raise DataError(f"Classes are whole numbers, found targets of type {targets.dtype}.")
+    return Split(inputs=inputs.astype(np.float32), targets=targets.astype(types[kind]))
 
-    epoch: int
-    split: str
-    name: str
-    value: float
 
-
-class Recipe(BaseModel):
-    """How long and how fast to train, and how the data are cut; part of the cell id.
-
-    The batch is global: with several workers each takes `batch_size / workers` samples.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    epochs: int = Field(20, ge=1, description="epochs of target fitting")
-    batch_size: int = Field(16, ge=1, description="global batch of target fitting")
-    learning_rate: float = Field(5e-4, gt=0, description="peak rate of target fitting")
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    weight_decay: float = Field(1e-2, ge=0, description="decoupled with adamw, L2 with the others")
-    betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), strict=False, description="of adamw and adam")
-    momentum: _Decay = Field(0.9, description="of sgd")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps spent on warm-up")
-    clip_grad_norm: float | None = Field(1.0, gt=0)
-    layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
-    max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
-    dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
-    samples: int | None = Field(None, ge=10, description="most samples used; null: all")
-    resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
-    precision: Precision = Field("float32", description="of the forward pass")
-    compile: bool = Field(False, description="compile the forward pass of training")
+def _content(splits: Mapping[str, Split]) -> str:
+    """Return the identity of the content of dense splits."""
+    digest = hashlib.sha256()
+    for split in splits.values():
+        for array in (split.inputs, split.targets):
+            assert isinstance(array, np.ndarray)
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -46,14 +46,14 @@ def list_methods(
     ] = None,
 ) -> None:
     """List the methods and their presets, or the options of one."""
-    from xmft.methods import methods
+    from xmft.methods import METHODS
     from xmft.methods.variants import method_of
 
     if name is not None:
         _list_options(method_of(name))
         return
     table = plain_table("method", "what it does", "presets")
-    for method in methods.values():
+    for method in METHODS.values():
         table.add_row(method.name, method.title, ", ".join(method.presets))
     console.print(table)
     console.print("A preset is asked for as METHOD:PRESET; options: xmft list methods METHOD")

@@ -11,7 +11,7 @@ import torch
 from xmft.backbones import load_backbone
 from xmft.evaluation import samples_of
 from xmft.fit import fit
-from xmft.methods import Context, methods
+from xmft.methods import METHODS, Context
 from xmft.records import FitResult
 from xmft.seeding import seed_everything
 from xmft.session import Session
@@ -52,7 +52,7 @@ def train(data: TaskData, tmp_path: Path) -> Iterator[Callable[..., FitResult]]:
             cache=tmp_path,
         )
         seed_everything("model", 0)
-        method = methods["nft"](methods["nft"].Config())
+        method = METHODS["nft"](METHODS["nft"].Config())
         model = method.model(context).to(session.device)
         return fit(model, method.stages(context), data, recipe, session, seed=0)
 

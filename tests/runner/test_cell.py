@@ -11,7 +11,7 @@ import pytest
 from runner.cell import Cell
 from runner.config import Grid
 from runner.plan import PlannedCell
-from xmft.methods import methods
+from xmft.methods import METHODS
 from xmft.task import Recipe
 
 CELL = Cell(
@@ -185,11 +185,11 @@ def test_only_what_concerns_a_method_changes_its_id(
     assert changing == CONCERNS[method]
 
 
-@pytest.mark.parametrize("method", methods)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_an_id_of_its_own(
     method: str, plan_one: Callable[..., PlannedCell]
 ) -> None:
     cell = plan_one(methods=[method]).cell
-    others = {plan_one(methods=[name]).cell.id for name in methods if name != method}
+    others = {plan_one(methods=[name]).cell.id for name in METHODS if name != method}
     assert cell.id not in others
     assert Cell.from_json(cell.config_json) == cell

@@ -31,7 +31,7 @@ from runner.plan import PlannedCell
 from runner.schema import VERSION_KEY
 from runner.storage import Storage
 from xmft.backbones.weights import NAMED
-from xmft.methods import methods
+from xmft.methods import METHODS
 from xmft.source import PROXIES
 
 PlanOne = Callable[..., PlannedCell]
@@ -344,7 +344,7 @@ def test_wrong_requests_to_a_ledger(two_cells: Ledger, tmp_path: Path) -> None:
     ("kind", "known"),
     [
         ("tasks", catalog.names()),
-        ("methods", list(methods)),
+        ("methods", list(METHODS)),
         ("backbones", list(NAMED)),
         ("sources", list(PROXIES)),
         ("grids", list(shipped_grids())),
@@ -369,7 +369,7 @@ def test_list_tells_what_one_wants_to_know() -> None:
 
 def test_list_shows_presets_and_what_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
     presets = {"released": {"distortion_weight": 0.25, "predictor": {"threshold": 0.75}}}
-    monkeypatch.setattr(methods["recraft"], "presets", presets)
+    monkeypatch.setattr(METHODS["recraft"], "presets", presets)
     recraft = next(x for x in output_of("list", "methods").splitlines() if "recraft" in x)
     assert recraft.split()[-1] == "released"
     words = [line.split() for line in output_of("list", "methods", "recraft").splitlines()]

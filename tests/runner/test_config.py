@@ -14,7 +14,7 @@ from runner.ledger import Ledger
 from runner.plan import make_plan
 from xmft.backbones.weights import NAMED
 from xmft.errors import RequestError
-from xmft.methods import methods
+from xmft.methods import METHODS
 from xmft.methods.variants import method_of, options_of
 from xmft.source import PROXIES
 from xmft.task import Recipe
@@ -49,7 +49,7 @@ def test_shipped_grids_load_and_name_only_what_exists(name: str) -> None:
     assert grid.description
     assert grid.backbone in NAMED
     assert grid.source in PROXIES
-    assert {method.partition(":")[0] for method in grid.methods} <= set(methods)
+    assert {method.partition(":")[0] for method in grid.methods} <= set(METHODS)
     assert set(grid.options) <= set(grid.methods)
     assert set(grid.per_task) <= set(grid.tasks)
     for task in grid.tasks:

@@ -22,7 +22,7 @@ from runner.job import CellJob, Outcome, Trained
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
-from xmft.methods import methods
+from xmft.methods import METHODS
 
 PlanOne = Callable[..., PlannedCell]
 JobOf = Callable[..., CellJob]
@@ -184,13 +184,13 @@ def test_what_the_model_takes_is_part_of_stage_one(
     ledger: Ledger,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make = methods["nft"].model
+    make = METHODS["nft"].model
 
     def slow(self: Any, context: Any) -> Any:
         time.sleep(0.5)  # as a source predictor would take
         return make(self, context)
 
-    monkeypatch.setattr(methods["nft"], "model", slow)
+    monkeypatch.setattr(METHODS["nft"], "model", slow)
     item = plan_one()
     outcome = attempt(job_of(item))
     (row, *_) = rows_of(ledger, item.cell.id)
@@ -594,7 +594,7 @@ def test_scores_that_are_not_finite_are_no_result(
     assert "scores on val after epoch 1 are not finite" in row["error"]
 
 
-@pytest.mark.parametrize("name", [name for name in methods if not methods[name].uses_backbone])
+@pytest.mark.parametrize("name", [name for name in METHODS if not METHODS[name].uses_backbone])
 def test_methods_without_a_backbone_leave_their_scores(
     name: str,
     plan_one: PlanOne,

@@ -18,7 +18,7 @@ from runner.plan import PlannedCell, make_plan, to_run
 from runner.plan_table import plan_table
 from runner.schema import Attempt, MetricValue
 from xmft.errors import RequestError
-from xmft.methods import methods
+from xmft.methods import METHODS
 from xmft.task import Recipe
 
 SCORE = MetricValue(
@@ -100,7 +100,7 @@ def test_variants_are_methods_with_options_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     presets = {"released": {"alignment_steps": 60, "predictor": {"threshold": 0.9}}}
-    monkeypatch.setattr(methods["recraft"], "presets", presets)
+    monkeypatch.setattr(METHODS["recraft"], "presets", presets)
     content = tiny_content(methods=["recraft", "recraft:released", "recraft:alone"])
     content["options"] = {
         **content["options"],
@@ -132,7 +132,7 @@ def test_unknown_variants_are_refused(
     methods_: list[str],
     sentence: str,
 ) -> None:
-    monkeypatch.setattr(methods["recraft"], "presets", {"released": {}})
+    monkeypatch.setattr(METHODS["recraft"], "presets", {"released": {}})
     with pytest.raises(RequestError) as caught:
         make_plan(tiny_grid(methods=methods_), ledger, data_root)
     assert sentence in str(caught.value)
@@ -369,11 +369,11 @@ def test_a_protocol_that_a_task_does_not_have_is_refused(
         make_plan(grid, ledger, data_root)
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_planned_with_what_concerns_it(
     name: str, plan_one: Callable[..., PlannedCell]
 ) -> None:
-    item, method = plan_one(methods=[name]), methods[name]
+    item, method = plan_one(methods=[name]), METHODS[name]
     cell = item.cell
     assert (cell.method, cell.method_version) == (name, method.version)
     assert set(cell.recipe) == set(Recipe.model_fields) - method.ignores

@@ -14,15 +14,12 @@ import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from xmft.backbones import load_backbone
-from xmft.fit import fit
-from xmft.methods import Context
-from xmft.methods.variants import method_of, options_of
+from xmft.methods.variants import options_of
 from xmft.records import FitResult
-from xmft.seeding import seed_everything
 from xmft.session import Session
 from xmft.stages import Stage
 from xmft.task import Kind, Recipe, Split, Task, TaskData
+from xmft.training import Assembled, assemble
 
 # Small values for every option that costs time.
 SOURCE = {"samples": 64, "tokens": 8}
@@ -157,23 +154,24 @@ def build_cell(
     cache: Path, method: str, data: TaskData, recipe: Recipe, *, seed: int = 0, **options: Any
 ) -> Built:
     """Build a model and the stages of a method or `method:preset`, as the runner does."""
-    kind = method_of(method)
-    backbone = None
-    if kind.uses_backbone:
-        backbone = load_backbone("tiny-sequence", pretrained=kind.pretrained, seed=seed)
-    context = Context(
-        data=data,
+    assembled = assemble_cell(cache, method, data, recipe, seed=seed, **options)
+    return assembled.model, assembled.stages
+
+
+def assemble_cell(
+    cache: Path, method: str, data: TaskData, recipe: Recipe, *, seed: int = 0, **options: Any
+) -> Assembled:
+    """Assemble a method or `method:preset` with small options, on the tiny encoder."""
+    return assemble(
+        data,
+        method.partition(":")[0],
+        backbone="tiny-sequence",
         recipe=recipe,
-        backbone=backbone,
-        proxy="stdlib-docs",
+        options={**options_of(method, CONFIGS), **options},
+        source="stdlib-docs",
         seed=seed,
-        device=torch.device("cpu"),
         cache=cache,
     )
-    config = kind.Config.model_validate({**options_of(method, CONFIGS), **options})
-    seed_everything("model", seed)
-    model = kind(config).model(context)
-    return model, kind(config).stages(context)
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +181,7 @@ def build(cache: Path) -> Callable[..., Built]:
 
 
 @pytest.fixture(scope="session")
-def train(build: Callable[..., Built]) -> Callable[..., tuple[Any, FitResult]]:
+def train(cache: Path) -> Callable[..., tuple[Any, FitResult]]:
     """Build and fit."""
 
     def trained(
@@ -196,8 +194,8 @@ def train(build: Callable[..., Built]) -> Callable[..., tuple[Any, FitResult]]:
         seed: int = 0,
         **options: Any,
     ) -> tuple[Any, FitResult]:
-        model, stages = build(method, data, recipe, seed=seed, **options)
-        session = session or Session()
-        return model, fit(model, stages, data, recipe, session, seed=seed, micro_batch=micro_batch)
+        assembled = assemble_cell(cache, method, data, recipe, seed=seed, **options)
+        done = assembled.fit(session, micro_batch=micro_batch)
+        return done.model, done.result
 
     return trained

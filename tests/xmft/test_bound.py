@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from xmft.alignment import lipschitz
 from xmft.methods.bound import Bound
-from xmft.metrics import losses
+from xmft.metrics import LOSSES
+from xmft.samples import Samples
 from xmft.source.artefacts import SourceFeatures
 from xmft.source.predictor import SourcePredictor
 from xmft.task import Split
@@ -52,10 +53,10 @@ def made(count: int, threshold: float = 0.4) -> tuple[Bound, Pieces, Split, Sour
             violations=0.25,
         ),
         threshold=threshold,
-        train=train,
+        train=Samples(train, torch.device("cpu")),
         classes=labels,
         shares=torch.ones(3) / 3,
-        loss=losses["cross_entropy"],
+        loss=LOSSES["cross_entropy"],
         device=torch.device("cpu"),
     )
     return bound, Pieces(), train, features

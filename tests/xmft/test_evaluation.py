@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from xmft import evaluation
-from xmft.evaluation import Samples, evaluate, samples_of
-from xmft.metrics import error_spectrum, metrics
+from xmft.evaluation import evaluate
+from xmft.field_errors import error_spectrum
+from xmft.metrics import METRICS
+from xmft.samples import Samples, samples_of
 from xmft.session import Session
 from xmft.task import Split, TaskData
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
-DENSE = tuple(name for name in metrics if not name.endswith("error_pct"))
+DENSE = tuple(name for name, metric in METRICS.items() if "dense" in metric.kinds)
 BANDS = ("frmse_low", "frmse_mid", "frmse_high")
 
 
@@ -39,7 +41,7 @@ class Itself(nn.Module):
 def scores(split: Split, session: Session, *, limit: int = 2**20) -> dict[str, float]:
     samples = Samples(split, CPU, limit=limit)
     assert (samples.resident_bytes == 0) == (limit == 0)
-    return evaluate(Itself(), samples, [metrics[name] for name in DENSE], session)
+    return evaluate(Itself(), samples, [METRICS[name] for name in DENSE], session)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 44, 45, 256])
@@ -51,7 +53,7 @@ def test_scores_are_those_of_the_split_whatever_the_batches(
     split = split_of(45, 2, *grid)
     arrays = [torch.from_numpy(array.copy()) for array in (split.inputs, split.targets)]
     monkeypatch.setattr(evaluation, "_BATCH", batch)
-    expected = {name: metrics[name].score(*arrays) for name in DENSE}
+    expected = {name: METRICS[name].score(*arrays) for name in DENSE}
     found = scores(split, Session(), limit=2**20 if resident else 0)
     assert found == pytest.approx(expected, rel=1e-7)
 
@@ -110,7 +112,7 @@ def test_shared_statistics_are_computed_once() -> None:
         return error_spectrum(prediction, target)
 
     samples = Samples(split_of(5, 1, 32), CPU)
-    bands = [replace(metrics[name], per_sample=counted) for name in BANDS]
+    bands = [replace(METRICS[name], per_sample=counted) for name in BANDS]
     found = evaluate(Itself(), samples, bands, Session())
     assert calls == [5] and list(found) == list(BANDS)
 
@@ -121,7 +123,7 @@ def test_error_pct_of_a_split(class_data: TaskData) -> None:
             return torch.tensor([0.0, 1.0, 0.0]).expand(len(x), 3)
 
     samples = Samples(class_data.test, CPU)
-    found = evaluate(Constant(), samples, [metrics["error_pct"]], Session())
+    found = evaluate(Constant(), samples, [METRICS["error_pct"]], Session())
     wrong = np.mean(class_data.test.targets != 1) * 100
     assert found == {"error_pct": pytest.approx(wrong)}
 
@@ -137,7 +139,7 @@ def test_read_only_arrays_are_accepted(dense_data: TaskData) -> None:
     targets.setflags(write=False)
     samples = [Samples(Split(inputs=inputs, targets=targets), CPU)]
     samples.append(Samples(dense_data.val, CPU))
-    found = [evaluate(FirstChannel(), one, [metrics["nrmse"]], Session()) for one in samples]
+    found = [evaluate(FirstChannel(), one, [METRICS["nrmse"]], Session()) for one in samples]
     assert found[0] == found[1]
 
 
@@ -162,7 +164,7 @@ def test_splits_stay_in_memory_as_far_as_they_fit(
     assert sum(one.resident_bytes for one in samples.values()) <= room * 2 * 32 * 4
     for name, split in splits.items():
         rows = np.arange(len(split))[::-1].copy()
-        inputs, targets = samples[name].take(rows)
+        inputs, targets, _ = samples[name].take(rows)
         assert np.array_equal(inputs.numpy(), split.inputs[rows])
         assert np.array_equal(targets.numpy(), split.targets[rows])
 
@@ -172,7 +174,7 @@ def test_a_batch_shares_nothing_with_a_mapped_file(tmp_path: Path) -> None:
     fields = np.load(tmp_path / "fields.npy", mmap_mode="r")
     split = Split(inputs=fields, targets=fields)
     for limit in (0, 2**20):
-        inputs, targets = Samples(split, CPU, limit=limit).take(np.array([2, 1]))
+        inputs, targets, _ = Samples(split, CPU, limit=limit).take(np.array([2, 1]))
         inputs += 1  # a mapping that may not be written to would end the process
         targets += 1
     assert not fields.any()

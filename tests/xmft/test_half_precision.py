@@ -8,7 +8,7 @@ import torch
 
 from xmft.backbones import load_backbone
 from xmft.fit import fit
-from xmft.methods import Context, methods
+from xmft.methods import METHODS, Context
 from xmft.records import FitResult
 from xmft.session import Session
 from xmft.task import Recipe, Split, TaskData
@@ -62,7 +62,7 @@ def test_methods_with_a_source_learn_in_half_precision(
     if name != "pare":
         small |= {"alignment_steps": 2, "alignment_batch": 12, "clusters": 3}
         small["predictor"] = {"plain_steps": 2, "bounded_steps": 1}
-    method = methods[name](methods[name].Config.model_validate(small | options))
+    method = METHODS[name](METHODS[name].Config.model_validate(small | options))
     model, stages = method.model(context), method.stages(context)
     result = fit(model, stages, data, context.recipe, Session(), seed=0)
     losses = losses_of(result, "fitting")

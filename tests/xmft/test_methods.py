@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from xmft.fit import fit
-from xmft.methods import methods
+from xmft.methods import METHODS
 from xmft.methods.alignment_stage import AlignmentConfig
 from xmft.records import FitResult
 from xmft.session import Session
@@ -17,13 +17,13 @@ from xmft.task import Recipe, TaskData
 
 Train = Callable[..., tuple[Any, FitResult]]
 Build = Callable[..., tuple[Any, list[Stage]]]
-WITH_BACKBONE = [name for name, method in methods.items() if method.uses_backbone]
-ALIGNED = [name for name, method in methods.items() if issubclass(method.Config, AlignmentConfig)]
+WITH_BACKBONE = [name for name, method in METHODS.items() if method.uses_backbone]
+ALIGNED = [name for name, method in METHODS.items() if issubclass(method.Config, AlignmentConfig)]
 TRIVIAL = ["identity", "mean"]
 # What each method learns from, of the two toys.
 LEARNING = [
     (name, f"{kind.removesuffix('ification')}_data")
-    for name, method in methods.items()
+    for name, method in METHODS.items()
     if name not in TRIVIAL
     for kind in method.kinds
 ]
@@ -38,18 +38,18 @@ def curve(result: FitResult, name: str) -> list[float]:
     return [p.value for p in result.curves if (p.split, p.name) == ("train", name)]
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", METHODS)
 def test_entries_describe_themselves(name: str) -> None:
-    method = methods[name]
+    method = METHODS[name]
     assert method.name == name and method.version >= 1
     assert method.title and method.title[0].islower() and "\n" not in method.title
     assert method.Config() == method.Config.model_validate(method.Config().model_dump())
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", METHODS)
 def test_unknown_options_are_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="alignment_stepz"):
-        methods[name].Config.model_validate({"alignment_stepz": 3})
+        METHODS[name].Config.model_validate({"alignment_stepz": 3})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_unknown_options_are_refused(name: str) -> None:
 )
 def test_bad_values_are_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        methods[name].Config.model_validate(options)
+        METHODS[name].Config.model_validate(options)
 
 
 @pytest.mark.parametrize(("name", "kind"), LEARNING)
@@ -94,7 +94,7 @@ def test_every_method_learns(
     assert max(test) < naive
 
 
-@pytest.mark.parametrize("name", [name for name in methods if name not in TRIVIAL])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in TRIVIAL])
 def test_target_fitting_comes_last_and_trains_everything(
     name: str, dense_data: TaskData, recipe: Recipe, build: Build
 ) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xmft.backbones import load_backbone
 from xmft.fit import fit
-from xmft.methods import Context, methods
+from xmft.methods import METHODS, Context
 from xmft.records import FitResult
 from xmft.session import Session
 from xmft.source.artefacts import SourceConfig
@@ -226,7 +226,7 @@ def test_images_of_the_source_take_part(
         device=torch.device("cpu"),
         cache=cache,
     )
-    config = methods["mona"].Config(
+    config = METHODS["mona"].Config(
         order=order,
         alignment_steps=2,
         alignment_batch=4,
@@ -234,7 +234,7 @@ def test_images_of_the_source_take_part(
         source=SourceConfig(samples=32),
         predictor={"plain_steps": 2, "bounded_steps": 0},
     )
-    method = methods["mona"](config)
+    method = METHODS["mona"](config)
     model, stages = method.model(context), method.stages(context)
     result = fit(model, stages, context.data, recipe, Session(), seed=0)
     losses = [p.value for p in result.curves if p.name == "fitting/loss"]
@@ -246,4 +246,4 @@ def test_images_of_the_source_take_part(
 )
 def test_bad_values_are_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        methods["mona"].Config.model_validate(option)
+        METHODS["mona"].Config.model_validate(option)

@@ -11,7 +11,7 @@ from torch import nn
 
 from xmft.errors import DataError, RequestError
 from xmft.fit import fit
-from xmft.methods import methods
+from xmft.methods import METHODS
 from xmft.operators.fno import FourierOperator
 from xmft.operators.padding import cut, pad_to_multiple
 from xmft.operators.unet import UNet
@@ -174,10 +174,10 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.util, "find_spec", lambda name: None if name == "neuralop" else find(name)
     )
     with pytest.raises(RequestError, match=r"pip install 'xmft\[operators\]'"):
-        methods["fno"].check_installed()
+        METHODS["fno"].check_installed()
     with pytest.raises(RequestError, match="neuraloperator"):
         make_fno((1, 1), (16,))
-    methods["unet"].check_installed()
+    METHODS["unet"].check_installed()
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_other_grids_are_refused(
 def test_a_method_without_a_backbone_cannot_ask_for_one(
     dense_data: TaskData, recipe: Recipe, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(methods["nft"], "uses_backbone", False)
+    monkeypatch.setattr(METHODS["nft"], "uses_backbone", False)
     with pytest.raises(ValueError, match="uses_backbone=False"):
         build("nft", dense_data, recipe)
 

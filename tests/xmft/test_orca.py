@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from xmft.errors import DivergedError
-from xmft.methods import methods
+from xmft.methods import METHODS
 from xmft.methods.alignment_stage import AlignmentConfig
 from xmft.records import FitResult
 from xmft.stages import Batch, Stage
@@ -43,7 +43,7 @@ def test_every_distance_falls(
     short = recipe.model_copy(update={"epochs": 1})
     _, result = train("orca", class_data, short, alignment_steps=60, alignment_rate=1e-2, **options)
     losses = [p.value for p in result.curves if p.name == "alignment/loss"]
-    assert len(losses) == 6 and losses[-1] < 0.9 * losses[0]
+    assert len(losses) == 6 and LOSSES[-1] < 0.9 * LOSSES[0]
 
 
 @pytest.mark.parametrize("options", [{}, *LOSSES])
@@ -102,7 +102,7 @@ def test_released_takes_the_class_samples_that_the_public_code_draws() -> None:
     drawn = 0
     while drawn <= 128:
         drawn += 4
-    assert methods["orca"].presets["released"]["per_class"] == drawn
+    assert METHODS["orca"].presets["released"]["per_class"] == drawn
 
 
 @pytest.mark.parametrize("name", ["orca:released", "recraft:released"])
@@ -121,4 +121,4 @@ def test_the_published_rule_of_the_rate(rate: float, found: float) -> None:
     config = AlignmentConfig(alignment_rate=None)
     assert config.embedder_rate(Recipe(learning_rate=rate)) == pytest.approx(found)
     assert AlignmentConfig(alignment_rate=0.5).embedder_rate(Recipe(learning_rate=rate)) == 0.5
-    assert methods["orca"].presets["released"]["alignment_rate"] is None
+    assert METHODS["orca"].presets["released"]["alignment_rate"] is None

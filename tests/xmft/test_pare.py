@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from xmft.backbones import load_backbone
 from xmft.fit import fit
-from xmft.methods import Context, methods
+from xmft.methods import METHODS, Context
 from xmft.records import FitResult
 from xmft.session import Session
 from xmft.source.artefacts import Source, SourceConfig
@@ -45,7 +45,7 @@ def context_of(backbone: str, proxy: str, data: TaskData, recipe: Recipe, cache:
 
 
 def fit_in(context: Context) -> FitResult:
-    method = methods["pare"](methods["pare"].Config(source=SOURCE))
+    method = METHODS["pare"](METHODS["pare"].Config(source=SOURCE))
     model, stages = method.model(context), method.stages(context)
     return fit(model, stages, context.data, context.recipe, Session(), seed=0)
 
@@ -271,10 +271,10 @@ def test_released_exchanges_the_highest_once_nothing_is_drawn(
     assert torch.equal(*drawn) and not torch.allclose(*plain)
 
 
-@pytest.mark.parametrize("preset", methods["pare"].presets)
+@pytest.mark.parametrize("preset", METHODS["pare"].presets)
 def test_presets_are_settings_of_the_method(preset: str) -> None:
-    config = methods["pare"].Config.model_validate(methods["pare"].presets[preset])
-    assert config != methods["pare"].Config()
+    config = METHODS["pare"].Config.model_validate(METHODS["pare"].presets[preset])
+    assert config != METHODS["pare"].Config()
 
 
 @pytest.mark.parametrize(
@@ -283,4 +283,4 @@ def test_presets_are_settings_of_the_method(preset: str) -> None:
 )
 def test_bad_values_are_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        methods["pare"].Config.model_validate(option)
+        METHODS["pare"].Config.model_validate(option)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from xmft.errors import RequestError
-from xmft.methods import Context, Method, methods
+from xmft.methods import METHODS, Context, Method
 from xmft.methods.method import MethodConfig
 from xmft.methods.variants import method_of, options_of
 from xmft.registry import Registry
@@ -38,7 +38,7 @@ class Toy(Method):
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """The whole configuration of the toy's variant under the given options."""
-    monkeypatch.setitem(methods._entries, "toy", Toy)  # type: ignore[attr-defined]
+    monkeypatch.setitem(METHODS._entries, "toy", Toy)  # type: ignore[attr-defined]
 
     def of(name: str, **options: Any) -> dict[str, Any]:
         written = {key.replace("__", ":"): value for key, value in options.items()}
@@ -100,8 +100,8 @@ def test_wrong_names_are_explained(config: Callable[..., Any], name: str, parts:
 
 
 def test_every_preset_fits_its_method() -> None:
-    assert isinstance(methods, Registry)
-    for name, method in methods.items():
+    assert isinstance(METHODS, Registry)
+    for name, method in METHODS.items():
         for preset in method.presets:
             config = method.Config.model_validate(options_of(f"{name}:{preset}", {}))
             assert config != method.Config(), f"{name}:{preset} changes nothing"

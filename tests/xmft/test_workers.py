@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from xmft.metrics import metrics
+from xmft.metrics import METRICS
 from xmft.model import CrossModalModel
 from xmft.records import FitResult
 from xmft.source.stdlib_docs import stdlib_passages
@@ -32,7 +32,7 @@ JOBS = {
     "accumulated": ("nft", 2),
 }
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
-METRICS = tuple(name for name in metrics if not name.endswith("error_pct"))
+METRICS = tuple(name for name in METRICS if not name.endswith("error_pct"))
 
 pytestmark = pytest.mark.slow
 

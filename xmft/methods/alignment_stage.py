@@ -11,9 +11,10 @@ from torch import Tensor
 
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context, MethodConfig
-from xmft.metrics import losses
+from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.optimizers import in_three_parts
+from xmft.samples import train_samples
 from xmft.source.artefacts import SourceConfig
 from xmft.source.predictor import PredictorConfig
 from xmft.stages import Indices, Objective, Stage, epoch_steps, stratified_batches
@@ -69,10 +70,10 @@ def bound_of(
         features=source.features(context.device),
         predictor=source.predictor(predictor, context.device),
         threshold=predictor.threshold,
-        train=context.data.train,
+        train=train_samples(context.data, context.device),
         classes=classes,
         shares=class_shares(classes, context.device),
-        loss=losses[context.data.task.loss],
+        loss=LOSSES[context.data.task.loss],
         device=context.device,
     )
 
@@ -107,6 +108,7 @@ def alignment_stage(
         epochs=config.alignment_steps // steps,
         learning_rate=config.embedder_rate(context.recipe),
         classes=classes,
+        whole_batch=True,
         measure=measure,
         schedule=in_three_parts if config.alignment_schedule == "thirds" else None,
     )

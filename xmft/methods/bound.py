@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -11,12 +13,12 @@ from torch.nn import functional
 from xmft.alignment.distortion import feature_label_distortion
 from xmft.alignment.lipschitz import gradient_norms, samples_at_once, violation_share
 from xmft.alignment.wasserstein import Points, wasserstein
-from xmft.metrics import PerSample
+from xmft.metrics import Loss
 from xmft.model import CrossModalModel
+from xmft.samples import Samples
 from xmft.source.artefacts import SourceFeatures
 from xmft.source.predictor import SourcePredictor
 from xmft.stages import Indices, stratified_batches
-from xmft.task import Split
 
 # The terms are measured on this many training samples, the same for every method and seed.
 _PROBE = 256
@@ -45,10 +47,10 @@ class Bound:
         features: SourceFeatures,
         predictor: SourcePredictor,
         threshold: float,
-        train: Split,
+        train: Samples,
         classes: Indices,
         shares: Tensor,
-        loss: PerSample,
+        loss: Loss,
         device: torch.device,
     ) -> None:
         """Prepare.
@@ -75,8 +77,7 @@ class Bound:
         first = int(with_gradient.sum())
         rest = torch.arange(size - first).split(_FORWARD_BATCH)
         self._sizes = [first, *(len(part) for part in rest if len(part))]
-        self._inputs = torch.from_numpy(np.array(train.inputs[probe])).to(device)
-        self._targets = torch.from_numpy(np.array(train.targets[probe])).to(device)
+        self._inputs, self._targets, self._weights = train.take(probe)
         self._classes = torch.from_numpy(classes[probe]).to(device)
 
     def logits(self, encoded: Float[Tensor, "n t d"]) -> Float[Tensor, "n source"]:
@@ -99,9 +100,17 @@ class Bound:
         logits: list[Tensor] = []
         losses: list[Tensor] = []
         norms: list[Tensor] = []
-        parts = zip(self._inputs.split(self._sizes), self._targets.split(self._sizes), strict=True)
+        weights: Sequence[Tensor | None] = [None] * len(self._sizes)
+        if self._weights is not None:
+            weights = self._weights.split(self._sizes)
+        parts = zip(
+            self._inputs.split(self._sizes),
+            self._targets.split(self._sizes),
+            weights,
+            strict=True,
+        )
         with torch.no_grad():
-            for inputs, targets in parts:
+            for inputs, targets, own in parts:
                 tokens = model.embed(inputs)
                 if norms:
                     encoded = model.encoder(tokens)
@@ -110,7 +119,7 @@ class Bound:
                     norms.append(first)
                 pooled.append(tokens.mean(dim=1))
                 logits.append(self.logits(encoded))
-                losses.append(self._loss(model.physical(model.head(encoded)), targets))
+                losses.append(self._loss(model.physical(model.head(encoded)), targets, own))
         target = torch.cat(pooled)
         squared = self.points.squared_distances(target)
         probabilities = torch.cat(logits).softmax(dim=1)

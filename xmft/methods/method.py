@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from xmft.backbones import Backbone
 from xmft.methods.pseudo_labels import VERSION, pseudo_labels
-from xmft.metrics import losses
+from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.registry import Registry
+from xmft.samples import DecodedTargets
 from xmft.source.artefacts import Source, SourceConfig
 from xmft.stages import Batch, Indices, Stage, shuffled_batches
 from xmft.task import Kind, Recipe, TaskData
@@ -82,10 +83,12 @@ class Context:
         Raises:
             DataError: targets cannot be clustered.
         """
+        train = self.data.train
         if self.data.task.kind == "classification":
             # The model has looked at them.
-            return np.asarray(self.data.train.targets).astype(np.int64)
-        targets = np.asarray(self.data.train.targets)
+            return np.asarray(train.targets)[train.sample_of_row].astype(np.int64)
+        plain = self.data.decode is None and train.windows is None
+        targets = np.asarray(train.targets) if plain else DecodedTargets(self.data)
         path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}-v{VERSION}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
@@ -153,7 +156,15 @@ class Method(ABC):
         """Return the stages in the order in which they are trained."""
 
 
-methods: Registry[type[Method]] = Registry("method")
+METHODS: Registry[type[Method]] = Registry("method")
+
+M = TypeVar("M", bound=type[Method])
+
+
+def register(method: M) -> M:
+    """Register a method under its `name`; decorates the class."""
+    METHODS.add(method.name, method)
+    return method
 
 
 def fitting_stage(
@@ -166,10 +177,10 @@ def fitting_stage(
         trains: The parts of the method's model, all of them.
     """
     task, recipe = context.data.task, context.recipe
-    per_sample = losses[task.loss]
+    per_sample = LOSSES[task.loss]
 
     def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": per_sample(model(batch.inputs), batch.targets)}
+        return {"loss": per_sample(model(batch.inputs), batch.targets, batch.weights)}
 
     return Stage(
         name="fitting",
@@ -179,4 +190,5 @@ def fitting_stage(
         epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         validates=True,
+        account="fit",
     )

@@ -14,15 +14,15 @@ from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
 from xmft.alignment.uniformity import alignment, uniformity
 from xmft.alignment.wasserstein import at_least_float32
 from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of
-from xmft.methods.method import Context, Method, fitting_stage, methods
-from xmft.metrics import losses
+from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.source.predictor import PredictorConfig
 from xmft.source.tokens import SourceTokens
 from xmft.stages import Batch, Indices, Stage, stratified_batches
 
 
-@methods.register("mona")
+@register
 class Mona(Method):
     """Learn an embedder with which a step on the target leaves the source well told apart.
 
@@ -86,8 +86,8 @@ class Mona(Method):
         return replace(
             alignment_stage(context, config, classes, objective, bound.measure),
             trains=("embedder", "head"),
-            # Classes mark a loss of the batch as a whole; to the first order samples are alone.
-            classes=classes if config.order == "exact" else None,
+            # To the first order every sample is alone.
+            whole_batch=config.order == "exact",
         )
 
 
@@ -96,7 +96,7 @@ class _Levels:
 
     def __init__(self, context: Context, config: Mona.Config) -> None:
         self._config = config
-        self._per_sample = losses[context.data.task.loss]
+        self._per_sample = LOSSES[context.data.task.loss]
         samples = context.source(config.source).samples()
         self._tokens = SourceTokens(context.required_backbone, samples, context.device)
         labels: Indices = samples.labels.numpy().astype(np.int64)
@@ -114,7 +114,9 @@ class _Levels:
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))
-            return self._per_sample(model.physical(model.head(encoded)), batch.targets)
+            return self._per_sample(
+                model.physical(model.head(encoded)), batch.targets, batch.weights
+            )
 
         def outer(theta: Parameters) -> Tensor:
             pooled = functional_call(model.encoder, dict(theta), (source,)).mean(dim=1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from xmft.methods.method import Context, Method, fitting_stage, methods
+from xmft.methods.method import Context, Method, fitting_stage, register
 from xmft.stages import Stage
 
 
-@methods.register("nft")
+@register
 class NaiveFineTuning(Method):
     """Fine-tune everything on the target at once, without alignment (NFT of the ORCA paper)."""
 
@@ -19,7 +19,7 @@ class NaiveFineTuning(Method):
         return [fitting_stage(context)]
 
 
-@methods.register("scratch")
+@register
 class Scratch(NaiveFineTuning):
     """NFT with the encoder drawn at random: what pretraining gives is the difference to NFT."""
 
@@ -29,7 +29,7 @@ class Scratch(NaiveFineTuning):
     pretrained = False
 
 
-@methods.register("fpt")
+@register
 class FrozenPretrained(NaiveFineTuning):
     """Fine-tune embedder, head and the encoder's LayerNorms; attention and MLPs stay as they are.
 

@@ -7,11 +7,12 @@ from abc import abstractmethod
 from pydantic import Field
 from torch import nn
 
-from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
+from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, register
 from xmft.model import OperatorModel
 from xmft.operators import fno
 from xmft.operators.padding import Padding
 from xmft.operators.unet import UNet
+from xmft.samples import shapes_of
 from xmft.stages import Stage
 
 
@@ -28,16 +29,15 @@ class Operator(Method):
 
     def model(self, context: Context) -> nn.Module:
         """Return the network between standardised inputs and outputs."""
-        inputs, targets = context.data.train.inputs, context.data.train.targets
-        channels = (inputs.shape[1], targets.shape[1])
-        return OperatorModel(self.operator(channels, inputs.shape[2:]), context.data)
+        inputs, targets = shapes_of(context.data)
+        return OperatorModel(self.operator((inputs[0], targets[0]), inputs[1:]), context.data)
 
     def stages(self, context: Context) -> list[Stage]:
         """Return target fitting of the whole network."""
         return [fitting_stage(context, trains=("operator",))]
 
 
-@methods.register("fno")
+@register
 class FNO(Operator):
     """Fourier neural operator with the sizes that PDEBench gives it."""
 
@@ -67,7 +67,7 @@ class FNO(Operator):
         )
 
 
-@methods.register("unet")
+@register
 class UNetMethod(Operator):
     """U-Net with the sizes that PDEBench gives it; normalises groups, not batches."""
 

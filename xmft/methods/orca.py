@@ -13,7 +13,7 @@ from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
 from xmft.alignment.source_classes import SourceClasses
 from xmft.alignment.wasserstein import Points
 from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of, class_shares
-from xmft.methods.method import Context, Method, fitting_stage, methods
+from xmft.methods.method import Context, Method, fitting_stage, register
 from xmft.model import CrossModalModel
 from xmft.seeding import generator
 from xmft.source.artefacts import SourceFeatures
@@ -24,7 +24,7 @@ from xmft.stages import Batch, Stage, balanced_batches, epoch_steps
 _Distance = Callable[[Tensor, Tensor, int], Tensor]
 
 
-@methods.register("orca")
+@register
 class Orca(Method):
     """Train the embedder to bring the target near the source in OTDD, then fine-tune everything.
 

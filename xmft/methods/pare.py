@@ -12,12 +12,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xmft.evaluation import to_device
 from xmft.heads import ClassHead
-from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, methods
+from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, register
 from xmft.methods.patch_replacement import Replaced, replace_tokens
-from xmft.metrics import losses
+from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
+from xmft.samples import to_device
 from xmft.seeding import generator
 from xmft.source.artefacts import SourceConfig
 from xmft.source.tokens import SourceTokens
@@ -43,7 +43,7 @@ class PatchReplacementModel(CrossModalModel):
         self.source_head = ClassHead(backbone.encoded_width, source_classes)
 
 
-@methods.register("pare")
+@register
 class Pare(Method):
     """Fine-tune on the target and, beside it, on targets whose tokens are partly of the source.
 
@@ -129,20 +129,22 @@ class Pare(Method):
         samples = context.source(config.source).samples()
         source = SourceTokens(context.required_backbone, samples, context.device)
         mixtures = _Mixtures(config, source, context.seed)
-        per_sample = losses[context.data.task.loss]
+        per_sample = LOSSES[context.data.task.loss]
 
         def objective(model: PatchReplacementModel, batch: Batch) -> dict[str, Tensor]:
             tokens = model.embed(batch.inputs)
             mixture = mixtures.of(model, tokens, batch)
             if mixture is None:
                 encoded = model.encoder(tokens)
-                loss = per_sample(model.physical(model.head(encoded)), batch.targets)
+                predicted = model.physical(model.head(encoded))
+                loss = per_sample(predicted, batch.targets, batch.weights)
                 share, mixed = torch.zeros_like(loss), torch.zeros_like(loss)
             else:
                 encoded = model.encoder(torch.cat([tokens, mixture.tokens]))
                 predicted = model.physical(model.head(encoded))
+                weights = None if batch.weights is None else torch.cat([batch.weights] * 2)
                 loss, on_mixture = per_sample(
-                    predicted, torch.cat([batch.targets, batch.targets])
+                    predicted, torch.cat([batch.targets] * 2), weights
                 ).chunk(2)
                 on_source = functional.cross_entropy(
                     model.source_head(encoded[len(tokens) :]), mixture.labels, reduction="none"

@@ -13,6 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from xmft.errors import DataError
+from xmft.samples import DecodedTargets
+
+Targets = npt.NDArray[Any] | DecodedTargets
 
 # Raised when the same targets start to give other labels: kept ones are then made anew.
 VERSION = 1
@@ -21,7 +24,11 @@ _CHUNK = 1000
 
 
 def pseudo_labels(
-    targets: npt.NDArray[Any], *, clusters: int = 10, components: int = 16, seed: int = 0
+    targets: Targets,
+    *,
+    clusters: int = 10,
+    components: int = 16,
+    seed: int = 0,
 ) -> npt.NDArray[np.int64]:
     """Cluster the targets into `clusters` classes, the same for the same seed.
 
@@ -45,7 +52,8 @@ def pseudo_labels(
     """
     if clusters < 1 or components < 1:
         raise ValueError(f"Clusters and components are at least 1: {clusters}, {components}.")
-    targets = np.asanyarray(targets)
+    if not isinstance(targets, DecodedTargets):
+        targets = np.asanyarray(targets)
     distinct = _distinct(targets, clusters)
     if distinct < clusters:
         raise DataError(
@@ -63,7 +71,7 @@ def pseudo_labels(
     return labels.astype(np.int64)
 
 
-def _rows(targets: npt.NDArray[Any], start: int) -> npt.NDArray[np.float32]:
+def _rows(targets: Targets, start: int) -> npt.NDArray[np.float32]:
     chunk = np.asarray(targets[start : start + _CHUNK], dtype=np.float32)
     chunk = chunk.reshape(len(chunk), -1)
     if not np.isfinite(chunk).all():
@@ -74,7 +82,7 @@ def _rows(targets: npt.NDArray[Any], start: int) -> npt.NDArray[np.float32]:
     return chunk
 
 
-def _distinct(targets: npt.NDArray[Any], enough: int) -> int:
+def _distinct(targets: Targets, enough: int) -> int:
     """Count distinct samples, giving up at `enough`."""
     seen: set[bytes] = set()
     for start in range(0, len(targets), _CHUNK):
@@ -85,7 +93,7 @@ def _distinct(targets: npt.NDArray[Any], enough: int) -> int:
     return len(seen)
 
 
-def _scores(targets: npt.NDArray[Any], components: int, seed: int) -> npt.NDArray[np.float32]:
+def _scores(targets: Targets, components: int, seed: int) -> npt.NDArray[np.float32]:
     """Return the principal component scores `[n, c]` of the targets with standardised channels."""
     count = min(len(targets), _FIT_SAMPLES)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(targets))[:count])

@@ -16,7 +16,7 @@ from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.wasserstein import wasserstein
 from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of
 from xmft.methods.bound import Bound
-from xmft.methods.method import Context, Method, fitting_stage, methods
+from xmft.methods.method import Context, Method, fitting_stage, register
 from xmft.model import CrossModalModel
 from xmft.optimizers import constant
 from xmft.source.predictor import PredictorConfig
@@ -34,7 +34,7 @@ from xmft.stages import (
 _EPSILON = 0.1
 
 
-@methods.register("recraft")
+@register
 class Recraft(Method):
     """Minimise alignment distance plus H(Z'|Z) over the embedder, then fit the target.
 
@@ -209,6 +209,7 @@ def _distortion_stage(
         epochs=config.label_epochs,
         learning_rate=config.label_rate,
         classes=classes,
+        whole_batch=True,
         measure=bound.measure,
         schedule=constant,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from xmft.errors import DataError
-from xmft.methods.method import Context, Method, methods
+from xmft.methods.method import Context, Method, register
 from xmft.model import training_mean
+from xmft.samples import shapes_of
 from xmft.stages import Stage
 from xmft.task import Recipe
 
@@ -23,7 +24,7 @@ class Trivial(Method):
         return []
 
 
-@methods.register("identity")
+@register
 class Identity(Trivial):
     """Predicts the input: how far the solution has moved from where it started."""
 
@@ -38,7 +39,7 @@ class Identity(Trivial):
             DataError: inputs and targets differ in shape.
         """
         data = context.data
-        inputs, targets = data.train.inputs.shape[1:], data.train.targets.shape[1:]
+        inputs, targets = shapes_of(data)
         if inputs != targets:
             raise DataError(
                 f"{data.task.name}: inputs have the shape {inputs}, targets {targets}; the input "
@@ -47,7 +48,7 @@ class Identity(Trivial):
         return nn.Identity()
 
 
-@methods.register("mean")
+@register
 class Mean(Trivial):
     """Predicts the mean of the training targets at each point."""
 
@@ -57,7 +58,7 @@ class Mean(Trivial):
 
     def model(self, context: Context) -> nn.Module:
         """Return the mean as a module."""
-        return _Constant(training_mean(context.data.train.targets))
+        return _Constant(training_mean(context.data))
 
 
 class _Constant(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xmft.errors import RequestError
-from xmft.methods.method import Method, methods
+from xmft.methods.method import METHODS, Method
 from xmft.registry import nearest
 
 # A variant is part of paths and of `--set method:variant.option`.
@@ -20,7 +20,7 @@ def method_of(name: str) -> type[Method]:
     Raises:
         RequestError: there is no such method; whether there is the variant is not looked at.
     """
-    return methods[name.partition(":")[0]]
+    return METHODS[name.partition(":")[0]]
 
 
 def options_of(name: str, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def options_of(name: str, options: Mapping[str, Mapping[str, Any]]) -> dict[str,
         RequestError: there is no such method or no such variant.
     """
     base, colon, variant = name.partition(":")
-    method = methods[base]
+    method = METHODS[base]
     merged = _merged({}, options.get(base, {}))
     if not colon:
         return merged

@@ -8,6 +8,7 @@ from xmft.source.proxy import (
     SourceConfig,
     SourceSamples,
     check_modality,
+    default_proxy,
     proxy_identity,
     proxy_name,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "SourceConfig",
     "SourceSamples",
     "check_modality",
+    "default_proxy",
     "proxy_identity",
     "proxy_name",
 ]

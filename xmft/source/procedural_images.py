@@ -183,5 +183,6 @@ PROXIES.add(
         title=f"images made by formula ({', '.join(PATTERNS)}); needs no files",
         identity=lambda _: str(_VERSION),
         samples=_samples,
+        default=True,
     ),
 )

@@ -62,6 +62,7 @@ class Proxy:
         identity: From the data root to what the content depends on beside the name; part of the
             cell id. Raises a RequestError when the files are not there.
         samples: Makes the samples for a backbone, a fixed subset, from the data root.
+        default: Whether encoders of its modality take it where no proxy is named.
     """
 
     modality: Modality
@@ -69,6 +70,7 @@ class Proxy:
     title: str
     identity: Callable[[Path], str]
     samples: Callable[[Backbone, SourceConfig, Path], SourceSamples]
+    default: bool = False
 
 
 PROXIES: Registry[Proxy] = Registry("source proxy")
@@ -81,6 +83,11 @@ def proxy_identity(name: str, data_root: Path) -> str:
         RequestError: unknown proxy, or its files are not under the data root.
     """
     return f"{name}@{PROXIES[name].identity(data_root)}"
+
+
+def default_proxy(modality: Modality) -> str:
+    """Return the proxy of encoders of a modality where none is named; it needs no files."""
+    return next(n for n, proxy in PROXIES.items() if proxy.default and proxy.modality == modality)
 
 
 def proxy_name(identity: str | None) -> str:

@@ -222,5 +222,6 @@ PROXIES.add(
         # The corpus is what the installed Python says: the same version, the same text.
         identity=lambda _: f"{platform.python_implementation()}-{platform.python_version()}",
         samples=_samples,
+        default=True,
     ),
 )

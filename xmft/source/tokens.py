@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from xmft.arrays import Indices
 from xmft.backbones import Backbone
-from xmft.evaluation import to_device
+from xmft.samples import to_device
 from xmft.source import SourceSamples
-from xmft.stages import Indices
 
 
 class SourceTokens:

@@ -1,0 +1,37 @@
+"""How long and how fast to train."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Precision = Literal["float32", "bfloat16"]
+DenseHead = Literal["learned", "published"]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Recipe(BaseModel):
+    """How long and how fast to train, and how the data are cut; part of the cell id.
+
+    The batch is global: with several workers each takes `batch_size / workers` samples.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    epochs: int = Field(20, ge=1, description="epochs of target fitting")
+    batch_size: int = Field(16, ge=1, description="global batch of target fitting")
+    learning_rate: float = Field(5e-4, gt=0, description="peak rate of target fitting")
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    weight_decay: float = Field(1e-2, ge=0, description="decoupled with adamw, L2 with the others")
+    betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), strict=False, description="of adamw and adam")
+    momentum: _Decay = Field(0.9, description="of sgd")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps spent on warm-up")
+    clip_grad_norm: float | None = Field(1.0, gt=0)
+    layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
+    max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
+    dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
+    samples: int | None = Field(None, ge=10, description="most samples used; null: all")
+    resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
+    precision: Precision = Field("float32", description="of the forward pass")
+    compile: bool = Field(False, description="compile the forward pass of training")

@@ -1,0 +1,270 @@
+"""One pretrained model, one task, one method: from data to a trained model with its scores."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from xmft.backbones import Backbone, load_backbone
+from xmft.errors import RequestError
+from xmft.evaluation import forward_pass
+from xmft.fit import fit
+from xmft.methods import Context, Method
+from xmft.methods.variants import method_of, options_of
+from xmft.metrics import check_scores
+from xmft.recipe import Recipe
+from xmft.records import FitResult
+from xmft.seeding import seed_everything
+from xmft.session import Session
+from xmft.source import default_proxy
+from xmft.stages import Stage
+from xmft.task import TaskData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained model with everything that was measured on the way.
+
+    Attributes:
+        model: With the parameters that validation chose, unless the last epoch is the best; from
+            inputs in physical units to fields in physical units, or to logits.
+        result: Scores, curves, measured terms and times.
+        prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
+    """
+
+    model: nn.Module
+    result: FitResult
+    prepare_s: float
+    device: torch.device
+    recipe: Recipe
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Every metric on the test split, of the epoch that validation chose."""
+        return self.scored("test", "best_val")
+
+    def scored(self, split: str, selection: str) -> dict[str, float]:
+        """Return every metric of a split (`val`, `test`) under a selection (`best_val`, `last`)."""
+        return {
+            score.metric: score.value
+            for score in self.result.scores
+            if (score.split, score.selection) == (split, selection)
+        }
+
+    @property
+    def params(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def trainable_params(self) -> int:
+        """Number of parameters that the last stage trained."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    def predict(self, inputs: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Return predictions for decoded inputs `[n, channels, *grid]`, all in one batch."""
+        self.model.eval()
+        batch = torch.as_tensor(np.asarray(inputs, dtype=np.float32), device=self.device)
+        with torch.inference_mode(), forward_pass(self.device, self.recipe.precision):
+            output: torch.Tensor = self.model(batch)
+        return output.float().cpu().numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembled:
+    """A model and its stages before the first step.
+
+    Attributes:
+        model: Freshly drawn, on the device.
+        stages: What the method trains, in order.
+        prepare_s: See `Trained`.
+    """
+
+    model: nn.Module
+    stages: list[Stage]
+    data: TaskData
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    prepare_s: float
+
+    def fit(self, session: Session | None = None, *, micro_batch: int | None = None) -> Trained:
+        """Train through the stages and score; arguments and errors as `xmft.fit.fit`."""
+        if session is None:
+            session = Session()
+            session.device = self.device
+        result = fit(
+            self.model,
+            self.stages,
+            self.data,
+            self.recipe,
+            session,
+            seed=self.seed,
+            micro_batch=micro_batch,
+        )
+        return Trained(
+            model=self.model,
+            result=result,
+            prepare_s=self.prepare_s,
+            device=self.device,
+            recipe=self.recipe,
+        )
+
+
+def assemble(
+    data: TaskData,
+    method: str | type[Method] = "recraft",
+    *,
+    backbone: str | Backbone = "minilm",
+    recipe: Recipe | None = None,
+    options: Mapping[str, Any] | None = None,
+    source: str | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    cache: Path | None = None,
+    data_root: Path | None = None,
+) -> Assembled:
+    """Build the model and the stages of a method; the arguments are those of `train`.
+
+    The model is drawn from the seed alone, so that methods with the same parts start alike.
+    """
+    recipe, device = recipe or Recipe(), torch.device(device)
+    weighted = any(split.weights is not None for split in data.splits.values())
+    check_scores(data.task, weighted=weighted)
+    if not data.checked:
+        data.check_values()
+    kind, chosen = _method(method, options or {})
+    if data.task.kind not in kind.kinds:
+        raise RequestError(
+            f"Method '{kind.name}' is for {' and '.join(kind.kinds)} tasks, but '{data.task.name}' "
+            f"is a {data.task.kind} task. Choose another method."
+        )
+    kind.check_installed()
+    body = _backbone(kind, backbone, recipe, seed)
+    context = Context(
+        data=data,
+        recipe=recipe,
+        backbone=body,
+        proxy=source or (default_proxy(body.modality) if body else ""),
+        seed=seed,
+        device=device,
+        cache=_cache() if cache is None else cache,
+        data_root=Path.cwd() if data_root is None else data_root,
+    )
+    seed_everything("model", seed)
+    # Some methods need the source as soon as they make their model.
+    start = time.perf_counter()
+    model = chosen.model(context).to(device)
+    stages = chosen.stages(context)
+    return Assembled(
+        model=model,
+        stages=stages,
+        data=data,
+        recipe=recipe,
+        seed=seed,
+        device=device,
+        prepare_s=time.perf_counter() - start,
+    )
+
+
+def train(
+    data: TaskData,
+    method: str | type[Method] = "recraft",
+    *,
+    backbone: str | Backbone = "minilm",
+    recipe: Recipe | None = None,
+    options: Mapping[str, Any] | None = None,
+    source: str | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    cache: Path | None = None,
+    data_root: Path | None = None,
+    session: Session | None = None,
+    micro_batch: int | None = None,
+) -> Trained:
+    """Fine-tune a pretrained model on a task and score it.
+
+    Args:
+        data: The task's splits: of `benchmarks.load_task`, or `TaskData.from_arrays`.
+        method: A name, `name:preset`, or a class of your own.
+        backbone: A name of `xmft list backbones`, a hub id, a folder, or a backbone of your own,
+            which is trained in place.
+        recipe: How long and how fast; None: the defaults.
+        options: Options of the method that differ from its defaults (or its preset's).
+        source: Source proxy of methods that align; None: the one that needs no files, of the
+            backbone's modality.
+        seed: Seed of everything random.
+        device: Where to train, unless a session says so.
+        cache: Folder for source artefacts and clusters; None: `$XMFT_CACHE` or ~/.cache/xmft.
+        data_root: Folder with the official files of a source proxy; None: the working directory.
+        session: Workers, progress and checkpoints; None: this process alone.
+        micro_batch: Most samples in one forward pass of training; gradients are accumulated.
+
+    Returns:
+        The model and its scores; the same arguments give the same numbers on the same machine.
+
+    Raises:
+        RequestError: method, options, backbone or source are unknown or do not fit the task.
+        DataError: the data cannot be used.
+        DivergedError: a loss or a score is not finite.
+    """
+    assembled = assemble(
+        data,
+        method,
+        backbone=backbone,
+        recipe=recipe,
+        options=options,
+        source=source,
+        seed=seed,
+        device=device if session is None else session.device,
+        cache=cache,
+        data_root=data_root,
+    )
+    return assembled.fit(session, micro_batch=micro_batch)
+
+
+def _method(method: str | type[Method], options: Mapping[str, Any]) -> tuple[type[Method], Method]:
+    """Return a method's class, and the method with its options."""
+    kind, merged = (method, dict(options))
+    if isinstance(method, str):
+        kind = method_of(method)
+        base, variant = kind.name, {method: dict(options)}
+        merged = options_of(method, variant if ":" in method else {base: dict(options)})
+    assert isinstance(kind, type)
+    try:
+        return kind, kind(kind.Config.model_validate(merged))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise RequestError(
+            f"Option '{'.'.join(map(str, problem['loc']))}' of method '{kind.name}': "
+            f"{problem['msg']}, found {problem['input']!r}. `xmft list methods {kind.name}` lists "
+            "its options."
+        ) from None
+
+
+def _backbone(
+    kind: type[Method], backbone: str | Backbone, recipe: Recipe, seed: int
+) -> Backbone | None:
+    if not kind.uses_backbone:
+        return None
+    if isinstance(backbone, str):
+        return load_backbone(backbone, layers=recipe.layers, pretrained=kind.pretrained, seed=seed)
+    if not kind.pretrained:
+        seed_everything("backbone", seed)
+        backbone.draw_at_random()
+    return backbone
+
+
+def _cache() -> Path:
+    chosen = os.environ.get("XMFT_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"

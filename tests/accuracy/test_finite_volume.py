@@ -9,7 +9,6 @@ from scipy.optimize import brentq
 from benchmarks.pdebench.solvers import compressible_spectral, finite_volume
 
 Array = npt.NDArray[np.float64]
-
 State = tuple[float, float, float]
 
 GAMMA = 5 / 3

@@ -13,7 +13,6 @@ Array = npt.NDArray[np.float64]
 NEARLY_INVISCID = {"eta": 1e-8, "zeta": 1e-8}
 
 CPU = torch.device("cpu")
-
 ENDS = np.array([0.0, 1.0])
 
 

@@ -10,7 +10,6 @@ from benchmarks.pdebench.solvers import diffusion_reaction_2d as solver
 from xmft.errors import RequestError
 
 CPU = torch.device("cpu")
-
 ENDS = np.array([0.0, 5.0])
 
 

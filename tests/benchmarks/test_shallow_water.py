@@ -8,7 +8,6 @@ from benchmarks.pdebench.solvers import shallow_water as solver
 from xmft.errors import RequestError
 
 CPU = torch.device("cpu")
-
 ENDS = np.array([0.0, 1.0])
 
 

@@ -426,17 +426,17 @@ def test_every_metric_is_scored_on_both_splits_under_both_selections(
     assert [p.epoch for p in result.curves if p.name == "alignment/loss"] == [1, 2]
     assert [p.epoch for p in result.curves if p.name == "fitting/loss"] == [3, 4, 5]
     assert [p.epoch for p in result.curves if (p.split, p.name) == ("val", "nrmse")] == [3, 4, 5]
-    assert {"alignment", "fitting", "eval"} == result.seconds.keys()
+    assert {"align", "fit", "eval"} == result.seconds.keys()
     assert result.resumed_epochs == 0
 
 
 def test_curves_have_the_first_metrics_and_the_scores_all(
     dense_data: TaskData, recipe: Recipe, train: Train
 ) -> None:
-    names = ("rmse", "nrmse", "nrmse_pdebench", "error_pct")
+    names = ("rmse", "nrmse", "nrmse_pdebench", "max_error")
     found = {}
     for count in (3, 4):
-        # The fourth means nothing for fields; it is only there to be left out.
+        # The fourth is only there to be left out.
         task = replace(dense_data.task, metrics=names[:count])
         _, result = train("nft", replace(dense_data, task=task), recipe)
         assert {p.name for p in result.curves if p.split == "val"} == set(names[:3])

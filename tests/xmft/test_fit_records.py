@@ -136,7 +136,7 @@ def test_curves_have_the_first_metrics_and_the_scores_all(
     names = ("rmse", "nrmse", "nrmse_pdebench", "max_error")
     found = {}
     for count in (3, 4):
-        # The fourth is only there to be left out of the curves.
+        # The fourth is only there to be left out.
         task = replace(dense_data.task, metrics=names[:count])
         _, result = train("nft", replace(dense_data, task=task), recipe)
         assert {p.name for p in result.curves if p.split == "val"} == set(names[:3])

@@ -139,7 +139,8 @@ def test_more_models_compile_in_one_process_than_torch_keeps(
     build: Build, recipe: Recipe, dense_data: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gradients, "_BACKEND", "eager")
-    inputs, targets = (torch.from_numpy(x) for x in vars(dense_data.train).values())
+    train = dense_data.train
+    inputs, targets = (torch.from_numpy(x) for x in (train.inputs, train.targets))
     for tokens in (1, 2, 4, 8, 16, 32):
         sized = recipe.model_copy(update={"max_tokens": tokens})
         model, (fitting,) = build("nft", dense_data, sized)

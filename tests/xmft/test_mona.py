@@ -170,7 +170,7 @@ def test_to_the_first_order_a_sample_is_on_its_own(
     dense_data: TaskData, recipe: Recipe, lively: Build
 ) -> None:
     model, (stage, _) = lively("mona", dense_data, recipe, order="first", inner_rate=1.0)
-    assert stage.classes is None  # what lets the loop cut batches
+    assert not stage.whole_batch  # what lets the loop cut batches
     whole = stage.objective(model, batch_of(dense_data, [3, 1, 40, 8]))["loss"]
     parts = [
         stage.objective(model, batch_of(dense_data, part))["loss"] for part in ([3, 1], [40, 8])

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.linalg
-import torch
 
 from benchmarks.pdebench.solvers.compressible_spectral import GAMMA, Fields, solve
 
 Array = npt.NDArray[np.float64]
 
 ETA, ZETA = 0.02, 0.03
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def mesh(points: int, axes: int) -> Array:

@@ -20,13 +20,13 @@ from xmft.errors import RequestError
 from xmft.evaluation import forward_pass
 from xmft.fit import fit
 from xmft.methods import Context, Method
-from xmft.methods.variants import method_of, options_of
+from xmft.methods.variants import merged_options, method_of, options_of
 from xmft.metrics import check_scores
 from xmft.recipe import Recipe
 from xmft.records import FitResult
 from xmft.seeding import seed_everything
 from xmft.session import Session
-from xmft.source import default_proxy
+from xmft.source import check_modality, default_proxy
 from xmft.stages import Stage
 from xmft.task import TaskData
 
@@ -151,11 +151,14 @@ def assemble(
         )
     kind.check_installed()
     body = _backbone(kind, backbone, recipe, seed)
+    proxy = source or (default_proxy(body.modality) if body else "")
+    if body is not None and kind.uses_source:
+        check_modality(proxy, body.modality, body.id, task=data.task.name)
     context = Context(
         data=data,
         recipe=recipe,
         backbone=body,
-        proxy=source or (default_proxy(body.modality) if body else ""),
+        proxy=proxy,
         seed=seed,
         device=device,
         cache=_cache() if cache is None else cache,
@@ -235,12 +238,11 @@ def train(
 
 def _method(method: str | type[Method], options: Mapping[str, Any]) -> tuple[type[Method], Method]:
     """Return a method's class, and the method with its options."""
-    kind, merged = (method, dict(options))
+    merged = dict(options)
     if isinstance(method, str):
-        kind = method_of(method)
-        base, variant = kind.name, {method: dict(options)}
-        merged = options_of(method, variant if ":" in method else {base: dict(options)})
-    assert isinstance(kind, type)
+        kind, merged = method_of(method), merged_options(options_of(method, {}), options)
+    else:
+        kind = method
     try:
         return kind, kind(kind.Config.model_validate(merged))
     except ValidationError as error:

@@ -39,7 +39,7 @@ def options_of(name: str, options: Mapping[str, Mapping[str, Any]]) -> dict[str,
     """
     base, colon, variant = name.partition(":")
     method = METHODS[base]
-    merged = _merged({}, options.get(base, {}))
+    merged = merged_options({}, options.get(base, {}))
     if not colon:
         return merged
     if not _WORD.fullmatch(variant):
@@ -51,16 +51,18 @@ def options_of(name: str, options: Mapping[str, Mapping[str, Any]]) -> dict[str,
             f"Method '{base}' has no variant '{variant}'. {nearest(variant, method.presets)} "
             f"A variant of your own needs an entry '{name}' under options."
         )
-    return _merged(_merged(merged, method.presets.get(variant, {})), options.get(name, {}))
+    return merged_options(
+        merged_options(merged, method.presets.get(variant, {})), options.get(name, {})
+    )
 
 
-def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `first` changed by `second`, both left as they are."""
+def merged_options(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options `first` changed by `second`, both left as they are."""
     merged = dict(first)
     for key, value in second.items():
         if isinstance(value, Mapping):
             below = merged.get(key)
-            merged[key] = _merged(below if isinstance(below, Mapping) else {}, value)
+            merged[key] = merged_options(below if isinstance(below, Mapping) else {}, value)
         else:
             merged[key] = value
     return merged

@@ -72,3 +72,10 @@ def test_samples_are_the_same_function_at_every_resolution() -> None:
         compressible_ns_2d.coordinates(16)["y-coordinate"],
         compressible_ns_2d.coordinates(48)["x-coordinate"][1::3],
     )
+
+
+def test_samples_depend_neither_on_their_batch_nor_on_the_frames_asked_for() -> None:
+    together, alone = make([0, 1]), make([1], times=(0.0, 0.1, 1.0))
+    assert together["Vx"].shape == (2, 2, 32, 32)
+    assert relative({k: v[1:] for k, v in together.items()}, alone)[0] < 2e-5
+    np.testing.assert_array_equal(together["density"][1, 0], alone["density"][0, 0])

@@ -4,7 +4,7 @@ import io
 import pyarrow as pa
 import pytest
 
-from runner.report.export import write_boards
+from runner.report.export import BOARD_FORMATS, ROW_FORMATS, Format, either, write_boards
 from runner.report.long_table import long_table, to_csv
 from runner.report.markdown import to_markdown
 from runner.report.published import CAUTION
@@ -164,7 +164,24 @@ def test_published_numbers_of_another_metric_do_not_match():
     assert CAUTION not in text_of(to_terminal(boards), 250)
 
 
-@pytest.mark.parametrize("format", ["table", "md", "csv", "arrow"])
+def test_the_formats_of_the_design_are_there():
+    assert {"table", "md", "csv", "arrow"} <= BOARD_FORMATS.keys()
+    assert {".parquet", ".csv"} <= ROW_FORMATS.keys()
+
+
+def test_a_format_is_one_entry_of_a_table(tmp_path, monkeypatch):
+    def names(boards, ledger, published):
+        return " ".join(line.label for board in boards for line in board.lines).encode()
+
+    monkeypatch.setitem(BOARD_FORMATS, "names", Format(content=names))
+    boards = build(ledger(*grid(THREE)))
+    assert write_boards(boards, tmp_path / "x", format="names", ledger="") == b"pare orca nft"
+    with pytest.raises(RequestError, match="Did you mean 'names'"):
+        write_boards(boards, tmp_path / "x", format="name", ledger="")
+    assert either([*BOARD_FORMATS]).endswith("arrow or names")
+
+
+@pytest.mark.parametrize("format", BOARD_FORMATS)
 def test_write(tmp_path, format):
     path = tmp_path / "out" / f"board.{format}"
     boards = build(ledger(*grid(THREE)))

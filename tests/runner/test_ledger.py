@@ -10,7 +10,7 @@ import runner.ledger
 from runner.ledger import CellState, Ledger
 from runner.schema import SCHEMA, SCHEMA_VERSION, VERSION_KEY
 from runner.storage import Storage
-from tests.runner.attempts import called
+from tests.runner.attempts import called, cell_of
 from tests.runner.ledgers import CELL, FAILED, NRMSE, OK, cell_folder
 from xmft.errors import RequestError
 from xmft.task import CurvePoint
@@ -167,3 +167,24 @@ def test_contradictory_attempts_are_refused(wrong):
 def test_direction_is_min_or_max():
     with pytest.raises(ValueError, match="direction"):
         replace(NRMSE, direction="lower")
+
+
+def test_what_follows_from_the_cell_is_not_told_again(ledger):
+    cell = cell_of("s/a:x1", "nft", 3, recipe={"precision": "bfloat16"}, protocol="released")
+    ledger.write_attempt(replace(OK, cell=cell))
+    row, _ = ledger.read().to_pylist()
+    assert (row["cell_id"], row["config_json"]) == (cell.id, cell.config_json)
+    assert (row["task"], row["suite"], row["method"], row["seed"]) == ("s/a:x1", "s", "nft", 3)
+    assert (row["precision"], row["protocol"], row["backbone"]) == (
+        "bfloat16",
+        "released",
+        "minilm",
+    )
+    assert row["task_version"] == row["method_version"] == 1
+
+
+def test_rows_as_a_data_frame(ledger):
+    ledger.write_attempt(OK)
+    frame = ledger.to_pandas()
+    assert list(frame.columns) == SCHEMA.names
+    assert frame["value"].tolist() == [0.25, 0.5]

@@ -106,7 +106,10 @@ def test_examples(ledger, grid):
     examples = Examples(inputs=inputs, targets=targets, predictions=predictions, stride=2)
     ledger.write_examples(CELL, replace(examples, predictions=targets))
     ledger.write_examples(CELL, examples)
+    assert ledger.examples(CELL).channels == ()
+    ledger.write_examples(CELL, examples, ("u", "v"))
     found = ledger.examples(CELL)
+    assert found.channels == ("u", "v")
     assert (len(found), found.stride) == (3, 2)
     for name in ("inputs", "targets", "predictions"):
         assert getattr(found, name).dtype == np.float32

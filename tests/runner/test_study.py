@@ -122,3 +122,9 @@ def test_data_of_two_origins_do_not_share_a_table() -> None:
         assert text.count("**Generated data, 1 task**") == 1
     scores = tables(ledger(*cells))["scores"].split("**Generated data, 1 task**")
     assert [[row["task"] for row in rows_of(part)] for part in scores] == [["s/b"], ["s/a"]]
+
+
+def test_any_method_can_be_set_against_the_others() -> None:
+    rows = rows_of(tables(ledger(*two_tasks()), ours="nft")["wins"])
+    assert [row["nft against"] for row in rows] == ["recraft", "recraft:released"]
+    assert "No method" in tables(ledger(*two_tasks()), ours="")["wins"]

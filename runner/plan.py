@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-
 from benchmarks import catalog
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings, validated
 from runner.ledger import CellState, Ledger
+from runner.results import results, usual_seconds
 from xmft.backbones.reading import backbone_size
 from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import DataError, RequestError
@@ -85,7 +81,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     }
     proxies = _proxies(grid, settings, data_root)
     states = ledger.states()
-    history = _median_seconds(ledger.read())
+    usual = usual_seconds(results(ledger.read()))
     for name, entry in entries.items():
         source, problem = _locate(name, data_root, recipes[name], grid.protocol)
         for method in grid.methods:
@@ -105,7 +101,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     metric_versions={m: METRICS[m].version for m in entry.task.metrics},
                 )
                 known = states.get(cell.id)
-                expected = history.get((entry.task.name, method, _recipe_key(cell.recipe)))
+                expected = usual(cell)
                 # By id: a task under two names, or a seed written twice, is one cell.
                 planned[cell.id] = PlannedCell(
                     cell=cell,
@@ -230,24 +226,6 @@ def _locate(
     except DataError as error:
         return None, str(error)
     return source, None
-
-
-def _recipe_key(recipe: dict[str, Any]) -> str:
-    return hashlib.sha256(repr(sorted(recipe.items())).encode()).hexdigest()
-
-
-def _median_seconds(table: pa.Table) -> dict[tuple[str, str, str], float]:
-    """Return the median wall time of finished cells by task, method and recipe."""
-    if not table.num_rows:
-        return {}
-    columns = table.select(["cell_id", "status", "task", "method", "wall_s", "config_json"])
-    cells = {row["cell_id"]: row for row in columns.to_pylist() if row["status"] == "ok"}
-    times: dict[tuple[str, str, str], list[float]] = {}
-    for row in cells.values():
-        recipe = json.loads(row["config_json"])["recipe"]
-        key = (row["task"], row["method"], _recipe_key(recipe))
-        times.setdefault(key, []).append(row["wall_s"])
-    return {key: statistics.median(values) for key, values in times.items()}
 
 
 def _guess(method: type[Method], recipe: Recipe) -> float:

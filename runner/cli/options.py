@@ -36,7 +36,7 @@ SeedFilter = Annotated[
 ]
 
 
-_LISTS = ("--tasks", "--methods", "--seeds", "--set")
+_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained")
 
 
 class ListCommand(TyperCommand):

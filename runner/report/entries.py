@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.report.select import Cell
+from runner.results import Result
 
 _CARRIER = ("backbone", "weights", "source")
 # What cells of methods without a pretrained model have in its place.
@@ -15,7 +15,7 @@ _NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class Contender:
     """The cells of one line of a leaderboard.
 
     Attributes:
@@ -34,18 +34,33 @@ class Entry:
     method_config: dict[str, Any]
     backbones: tuple[str, ...]
     sources: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[Result, ...]
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds of all attempts at its cells, the failed ones included."""
+        return sum(cell.wall_s for cell in self.cells)
+
+    @property
+    def align_s(self) -> float:
+        """Seconds of those that alignment to the source took."""
+        return sum(cell.align_s for cell in self.cells)
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds of those that fitting the target took."""
+        return sum(cell.fit_s for cell in self.cells)
 
 
-def entries_of(cells: Sequence[Cell]) -> list[Entry]:
-    """Group comparable cells into entries, sorted by label.
+def contenders_of(cells: Sequence[Result]) -> list[Contender]:
+    """Group comparable cells into the entries of a leaderboard, sorted by label.
 
     An entry is a method with its version and configuration. Backbone, weights and source proxy
     tell entries apart as soon as one task was run with several of them; while each task has only
     one, as in the published setting (a text encoder for one dimension, a vision encoder for two),
     they belong to the task and the entry spans all of them.
     """
-    groups: list[list[Cell]] = []
+    groups: list[list[Result]] = []
     for group in _grouped(cells, ("method", "method_version", "method_config")):
         tasks: dict[str, set[str]] = {}
         for cell in group:
@@ -57,7 +72,7 @@ def entries_of(cells: Sequence[Cell]) -> list[Entry]:
     labels = _labels(groups)
     return sorted(
         (
-            Entry(
+            Contender(
                 label=label,
                 method=group[0].method,
                 method_version=group[0].config["method_version"],
@@ -72,23 +87,23 @@ def entries_of(cells: Sequence[Cell]) -> list[Entry]:
     )
 
 
-def _grouped(cells: Sequence[Cell], keys: Sequence[str]) -> list[list[Cell]]:
-    groups: dict[str, list[Cell]] = {}
+def _grouped(cells: Sequence[Result], keys: Sequence[str]) -> list[list[Result]]:
+    groups: dict[str, list[Result]] = {}
     for cell in cells:
         groups.setdefault(_key(cell, keys), []).append(cell)
     return list(groups.values())
 
 
-def _key(cell: Cell, keys: Sequence[str]) -> str:
+def _key(cell: Result, keys: Sequence[str]) -> str:
     return json.dumps([cell.config.get(key) for key in keys], sort_keys=True)
 
 
-def _values(cells: Sequence[Cell], key: str) -> tuple[str, ...]:
+def _values(cells: Sequence[Result], key: str) -> tuple[str, ...]:
     found = {_text(cell.config[key]) for cell in cells if cell.config.get(key)}
     return tuple(sorted(found - {_NONE}))
 
 
-def _labels(groups: Sequence[Sequence[Cell]]) -> list[str]:
+def _labels(groups: Sequence[Sequence[Result]]) -> list[str]:
     """Name each group by its method, and by what tells it from the others of that method."""
     backbones = [" + ".join(_values(group, "backbone")) for group in groups]
     several = len({backbone for backbone in backbones if backbone}) > 1
@@ -109,7 +124,7 @@ def _labels(groups: Sequence[Sequence[Cell]]) -> list[str]:
     return labels
 
 
-def _traits(group: Sequence[Cell]) -> dict[str, str]:
+def _traits(group: Sequence[Result]) -> dict[str, str]:
     """Return everything that tells entries of one method on one backbone apart, as text."""
     config = group[0].config
     traits = {"version": _text(config["method_version"])}

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from benchmarks import catalog
 from runner.cell import Cell
-from runner.config import Grid, TaskSettings, validated
+from runner.config import Grid, TaskSettings
 from runner.ledger import CellState, Ledger
+from runner.plugins import install, plugins_used, read_plugins
 from runner.results import results, usual_seconds
+from runner.validation import validated
 from xmft.backbones.reading import backbone_size
 from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import DataError, RequestError
@@ -19,7 +21,7 @@ from xmft.methods import METHODS, Method
 from xmft.methods.variants import method_of, options_of
 from xmft.metrics import METRICS
 from xmft.registry import nearest
-from xmft.source import PROXIES, check_modality, proxy_identity
+from xmft.source import PROXIES, check_modality, default_proxy, proxy_identity
 from xmft.task import Protocol, Recipe
 
 State = Literal["done", "failed", "missing"]
@@ -68,7 +70,8 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         RequestError: the grid names something unknown, or a backbone or source proxy that cannot
             be found.
     """
-    settings = {name: grid.settings_of(name) for name in grid.tasks}
+    install(read_plugins(grid.plugins))
+    settings = {name: _with_source(grid.settings_of(name)) for name in grid.tasks}
     _check_request(grid, settings)
     recipes = {name: grid.recipe_of(name) for name in grid.tasks}
     entries = {name: catalog.get(name) for name in grid.tasks}
@@ -99,6 +102,13 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     seed=seed,
                     data=source.fingerprint if source else "missing",
                     metric_versions={m: METRICS[m].version for m in entry.task.metrics},
+                    plugins=plugins_used(
+                        task=entry.task.name,
+                        method=method,
+                        metrics=entry.task.metrics,
+                        loss=entry.task.loss,
+                        source=settings[name].source if kind.uses_source else None,
+                    ),
                 )
                 known = states.get(cell.id)
                 expected = usual(cell)
@@ -113,6 +123,14 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     measured=expected is not None,
                 )
     return list(planned.values())
+
+
+def _with_source(settings: TaskSettings) -> TaskSettings:
+    """Fill in the source that follows from the backbone where none is named."""
+    if settings.source:
+        return settings
+    modality = backbone_size(settings.backbone).modality
+    return settings.model_copy(update={"source": default_proxy(modality)})
 
 
 def _state(known: CellState | None) -> State:

@@ -100,7 +100,19 @@ class Result:
     def setting(self) -> dict[str, Any]:
         """The part of the configuration that compared cells of one task must share."""
         kept = {key: value for key, value in self.config.items() if key not in _COMPARED}
-        return kept | {"main_metric": self.metric}
+        plugins = self.config.get("plugins", {})
+        of_task = {role: text for role, text in plugins.items() if not _is_of_method(role)}
+        return kept | {"main_metric": self.metric, "plugins": of_task}
+
+    @property
+    def method_plugins(self) -> dict[str, str]:
+        """The plug-ins that its method is made of, with the hash of their text."""
+        plugins = self.config.get("plugins", {})
+        return {role: text for role, text in plugins.items() if _is_of_method(role)}
+
+
+def _is_of_method(role: str) -> bool:
+    return role.startswith(("method:", "source:"))
 
 
 def counting(statuses: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from runner.cli.options import (
     GridName,
     ListCommand,
     MethodFilter,
+    Plugins,
     Results,
     SeedFilter,
     Settings,
@@ -56,6 +57,7 @@ def run(
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
     settings: Settings = [],
+    plugin: Plugins = [],
     workers: Annotated[int, typer.Option(min=1, help="processes that train one cell")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU cores of each process")] = 1,
     gpus_per_worker: Annotated[
@@ -86,7 +88,7 @@ def run(
     from runner.ledger import Ledger
     from runner.run import RunOptions, run_grid
 
-    chosen = chosen_grid(grid, settings, tasks, methods, seeds)
+    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
     ledger = Ledger(results)
     options = RunOptions(
         workers=workers,
@@ -147,13 +149,14 @@ def plan(
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
     settings: Settings = [],
+    plugin: Plugins = [],
 ) -> None:
     """Show the cells of a grid, their state, missing data and expected time; run nothing."""
     from runner.ledger import Ledger
     from runner.plan import make_plan
     from runner.plan_table import plan_table
 
-    chosen = chosen_grid(grid, settings, tasks, methods, seeds)
+    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
     planned = make_plan(chosen, Ledger(results), data_root(data))
     for part in plan_table(planned):
         console.print(part, highlight=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +61,12 @@ def contenders_of(cells: Sequence[Result]) -> list[Contender]:
     they belong to the task and the entry spans all of them.
     """
     groups: list[list[Result]] = []
-    for group in _grouped(cells, ("method", "method_version", "method_config")):
+    for group in _grouped(cells, _method):
         tasks: dict[str, set[str]] = {}
         for cell in group:
             tasks.setdefault(cell.task, set()).add(_key(cell, _CARRIER))
         if any(len(carriers) > 1 for carriers in tasks.values()):
-            groups += _grouped(group, _CARRIER)
+            groups += _grouped(group, lambda cell: _key(cell, _CARRIER))
         else:
             groups.append(group)
     labels = _labels(groups)
@@ -87,11 +87,17 @@ def contenders_of(cells: Sequence[Result]) -> list[Contender]:
     )
 
 
-def _grouped(cells: Sequence[Result], keys: Sequence[str]) -> list[list[Result]]:
+def _grouped(cells: Sequence[Result], key: Callable[[Result], str]) -> list[list[Result]]:
     groups: dict[str, list[Result]] = {}
     for cell in cells:
-        groups.setdefault(_key(cell, keys), []).append(cell)
+        groups.setdefault(key(cell), []).append(cell)
     return list(groups.values())
+
+
+def _method(cell: Result) -> str:
+    """Return what a method is: name, version, configuration, and the plug-in it comes from."""
+    own = json.dumps(cell.method_plugins, sort_keys=True)
+    return _key(cell, ("method", "method_version", "method_config")) + own
 
 
 def _key(cell: Result, keys: Sequence[str]) -> str:
@@ -131,6 +137,8 @@ def _traits(group: Sequence[Result]) -> dict[str, str]:
     traits |= {key: _text(value) for key, value in (config["method_config"] or {}).items()}
     for key in ("source", "weights"):
         traits[key] = " + ".join(_values(group, key)) or "none"
+    for role, text in group[0].method_plugins.items():
+        traits[role] = text[:8]
     return traits
 
 

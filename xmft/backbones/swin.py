@@ -182,8 +182,8 @@ class SwinFamily(Family):
         if height % merged or width % merged or body.config.num_channels != 3:
             raise RequestError(
                 f"Backbone '{name}' reads images of {height} x {width} with "
-                f"{body.config.num_channels} channels; a Swin is used here if it reads three channels "
-                f"on a grid that its patches and stages cut evenly, by {merged}."
+                f"{body.config.num_channels} channels; a Swin is used here if it reads three "
+                f"channels on a grid that its patches and stages cut evenly, by {merged}."
             )
         return VisionBackbone(
             id=name,

@@ -178,35 +178,10 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     if any(method_of(method).uses_backbone for method in grid.methods):
         aligns = any(method_of(method).uses_source for method in grid.methods)
         for task, of_task in settings.items():
-            _check_size(task, of_task)
+            size = backbone_size(of_task.backbone)
+            size.check(of_task, axes=catalog.get(task).axes, task=task)
             if aligns:
-                modality = backbone_size(of_task.backbone).modality
-                check_modality(of_task.source, modality, of_task.backbone, task=task)
-
-
-def _check_size(task: str, settings: TaskSettings) -> None:
-    size = backbone_size(settings.backbone)
-    if size.modality == "vision" and catalog.get(task).axes == 1:
-        raise RequestError(
-            f"Backbone '{settings.backbone}' reads images, but the inputs of task '{task}' have "
-            "one axis. Choose a text encoder for this task, such as minilm or roberta-base, with "
-            "--set backbone=NAME or per_task."
-        )
-    if settings.layers is not None and size.modality == "vision":
-        raise RequestError(
-            f"layers={settings.layers} ({task}), but backbone '{settings.backbone}' is a Swin, "
-            "whose stages belong together. Leave layers out (null)."
-        )
-    if settings.layers is not None and settings.layers > size.layers:
-        raise RequestError(
-            f"layers={settings.layers} ({task}), but backbone '{settings.backbone}' has "
-            f"{size.layers} layers."
-        )
-    if size.positions is not None and settings.max_tokens > size.positions:
-        raise RequestError(
-            f"max_tokens={settings.max_tokens} ({task}), but backbone '{settings.backbone}' has "
-            f"{size.positions} positions."
-        )
+                check_modality(of_task.source, size.modality, of_task.backbone, task=task)
 
 
 def _proxies(grid: Grid, settings: Mapping[str, TaskSettings], data_root: Path) -> dict[str, str]:

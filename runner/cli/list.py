@@ -106,8 +106,8 @@ def list_backbones() -> None:
     from xmft.backbones.weights import NAMED
 
     table = plain_table("backbone", "what it is")
-    for name, what in NAMED.items():
-        table.add_row(name, what)
+    for name, entry in sorted(NAMED.items()):
+        table.add_row(name, entry.title)
     table.add_row("(hub id or folder)", "any sequence encoder that takes inputs_embeds, or a Swin")
     console.print(table)
 

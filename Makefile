@@ -49,7 +49,7 @@ bench: .venv/installed
 study: .venv/installed
 	$(BIN)/xmft run study-methods --results results/study-methods || test $$? -eq 1
 	$(BIN)/python -m runner.report.study --results results/study-methods \
-	  --document docs/study-methods.md
+	  --document docs/study-methods.md --ours recraft --head-trained mona
 
 gpu: .venv/installed
 	$(BIN)/python -m performance.gpu

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import prepare, sources
 from benchmarks.entry import Entry, Frames, Generation
-from benchmarks.files import Progress, cache_root, default_data_root
+from benchmarks.files import Progress, cache_root, default_data_root, write_atomically
 from benchmarks.nasbench360 import satellite
 from benchmarks.pdebench import entry as pdebench
 from benchmarks.sources import Located
@@ -20,10 +20,12 @@ from xmft.registry import Registry
 from xmft.task import Protocol, Recipe, TaskData
 
 __all__ = [
+    "TASKS",
     "Entry",
     "Frames",
     "Generation",
     "Located",
+    "add",
     "cache_root",
     "default_data_root",
     "fetch",
@@ -35,18 +37,28 @@ __all__ = [
     "names",
     "variants",
     "verify",
+    "write_atomically",
 ]
 
 _DELETE = "Delete it; it is made again when it is needed."
 
-_TASKS: Registry[Entry] = Registry("task")
+TASKS: Registry[Entry] = Registry("task")
 for _entry in (*pdebench.entries(), *satellite.entries()):
-    _TASKS.add(_entry.task.name, _entry)
+    TASKS.add(_entry.task.name, _entry)
+
+
+def add(entry: Entry) -> Entry:
+    """Register a task of your own; a plug-in does so when it is imported.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return TASKS.add(entry.task.name, entry)
 
 
 def names() -> list[str]:
     """Return the names of all tasks, sorted, without variants."""
-    return sorted(_TASKS)
+    return sorted(TASKS)
 
 
 def variants(name: str) -> list[str]:
@@ -58,7 +70,7 @@ def variants(name: str) -> list[str]:
         RequestError: unknown task.
     """
     base = name.partition(":")[0]
-    return [f"{base}:{label}" for label in _TASKS[base].labels]
+    return [f"{base}:{label}" for label in TASKS[base].labels]
 
 
 def get(name: str) -> Entry:
@@ -68,7 +80,7 @@ def get(name: str) -> Entry:
         RequestError: unknown task or variant; the message has the nearest right name.
     """
     base, colon, label = name.partition(":")
-    return _TASKS[base].variant(label) if colon else _TASKS[base]
+    return TASKS[base].variant(label) if colon else TASKS[base]
 
 
 def locate(name: str, *, data_root: Path, recipe: Recipe, protocol: Protocol = "clean") -> Located:

@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from runner.cli.options import Data, data_root, example, guarded, plain_table
+from runner.cli.options import (
+    Data,
+    Plugins,
+    data_root,
+    example,
+    guarded,
+    import_plugins,
+    plain_table,
+)
 from runner.console import complain, console, generating, say
 from xmft.errors import DataError
 
@@ -18,11 +26,12 @@ app = typer.Typer(
 Tasks = Annotated[list[str], typer.Argument(metavar="TASKS...", help="names; * and ? match")]
 
 
-def _named_tasks(patterns: list[str]) -> list[str]:
+def _named_tasks(plugins: list[str], patterns: list[str]) -> list[str]:
     """Expand patterns over base names; a full name or variant stands for itself."""
     from benchmarks import catalog
     from runner.config import select
 
+    import_plugins(plugins)
     found: list[str] = []
     for pattern in patterns:
         if any(c in pattern for c in "*?["):
@@ -38,6 +47,7 @@ def _named_tasks(patterns: list[str]) -> list[str]:
 def data_status(
     tasks: Annotated[list[str], typer.Argument(metavar="[TASKS...]")] = [],
     data: Data = None,
+    plugin: Plugins = [],
 ) -> None:
     """Say for each task where its data are, or what is missing."""
     from benchmarks import catalog
@@ -45,7 +55,7 @@ def data_status(
 
     root = data_root(data)
     table = plain_table("task", "origin", "")
-    for name in _named_tasks(tasks or ["*"]):
+    for name in _named_tasks(plugin, tasks or ["*"]):
         try:
             source = catalog.locate(name, data_root=root, recipe=Recipe())
             table.add_row(name, source.origin, Text(source.note))
@@ -56,11 +66,11 @@ def data_status(
 
 @app.command("fetch", epilog=example("xmft data fetch pdebench/advection --data ~/pdebench"))
 @guarded
-def data_fetch(tasks: Tasks, data: Data = None) -> None:
+def data_fetch(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> None:
     """Download the official files, checked against their published checksums."""
     from benchmarks import catalog
 
-    for name in _named_tasks(tasks):
+    for name in _named_tasks(plugin, tasks):
         for path in catalog.fetch(name, data_root=data_root(data)):
             say(f"{name}: {path}")
 
@@ -70,6 +80,7 @@ def data_fetch(tasks: Tasks, data: Data = None) -> None:
 def data_generate(
     tasks: Tasks,
     data: Data = None,
+    plugin: Plugins = [],
     samples: Annotated[int | None, typer.Option(min=10, help="samples [1000]")] = None,
     resolution: Annotated[
         int | None, typer.Option(min=4, help="points per axis [the task's own]")
@@ -90,7 +101,7 @@ def data_generate(
     generation = catalog.Generation(
         samples=samples, resolution=resolution, seed=seed, frames=frames
     )
-    names = _named_tasks(tasks)
+    names = _named_tasks(plugin, tasks)
     for name in names:  # what cannot be generated is refused before hours of work
         catalog.get(name).signature(generation)
     for name in names:
@@ -101,12 +112,12 @@ def data_generate(
 
 @app.command("verify", epilog=example("xmft data verify 'pdebench/*' --data ~/pdebench"))
 @guarded
-def data_verify(tasks: Tasks, data: Data = None) -> int:
+def data_verify(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> int:
     """Check files in full: layout, values, checksum where one is published."""
     from benchmarks import catalog
 
     bad = 0
-    for name in _named_tasks(tasks):
+    for name in _named_tasks(plugin, tasks):
         try:
             for line in catalog.verify(name, data_root=data_root(data)):
                 say(f"{name}: {line}")

@@ -429,7 +429,8 @@ def test_a_task_may_have_its_own_backbone_and_source(write: Write) -> None:
         for settings in [grid.settings_of(task)]
     }
     assert found == {
-        "pdebench/advection": ("minilm", "stdlib-docs", Recipe().epochs),
+        # Empty: the source of its backbone.
+        "pdebench/advection": ("minilm", "", Recipe().epochs),
         "pdebench/darcy": ("swin-base", "cifar10", 5),
     }
     assert grid.recipe_of("pdebench/darcy") == Recipe(epochs=5)
@@ -445,17 +446,17 @@ def test_set_gives_all_tasks_the_same_backbone(write: Write, key: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ([], ("stdlib-docs", "cifar10")),
+        ([], ("", "cifar10")),
         # Text and vision side by side: each gives way to its like.
         (["source=conll2003"], ("conll2003", "cifar10")),
-        (["source=procedural-images"], ("stdlib-docs", "procedural-images")),
+        (["source=procedural-images"], ("", "procedural-images")),
         (["source=conll2003", "source=procedural-images"], ("conll2003", "procedural-images")),
         # One backbone for all, one source for all; in either order.
         (["backbone=minilm", "source=conll2003"], ("conll2003", "conll2003")),
         (["source=conll2003", "backbone=minilm"], ("conll2003", "conll2003")),
         (["source=procedural-images", "backbone=swin-base"], ("procedural-images",) * 2),
         # Without a source nothing is guessed; the plan names the task whose source does not fit.
-        (["backbone=minilm"], ("stdlib-docs", "cifar10")),
+        (["backbone=minilm"], ("", "cifar10")),
     ],
 )
 def test_set_source_replaces_what_is_like_it(

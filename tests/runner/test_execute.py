@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import runner.execute
+import xmft.training
 from benchmarks import catalog
 from benchmarks.pdebench import miniature
 from runner.execute import attempt_cell
@@ -124,13 +125,13 @@ def test_scores_are_those_of_the_predictions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Any] = []
-    fit = runner.execute.fit
+    fit = xmft.training.fit
 
     def spied(model: Any, stages: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
         seen[:] = [model, data]
         return fit(model, stages, data, *args, **kwargs)
 
-    monkeypatch.setattr(runner.execute, "fit", spied)
+    monkeypatch.setattr(xmft.training, "fit", spied)
     item = plan_one()
     attempt(job_of(item))
     model, data = seen
@@ -454,7 +455,7 @@ def test_a_bug_is_recorded_with_its_traceback(
     def careless_fit(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(runner.execute, "fit", careless_fit)
+    monkeypatch.setattr(xmft.training, "fit", careless_fit)
     row = only_failure(ledger, attempt(job_of(plan_one())))
     assert row["failure"] == "code"
     assert row["error"].startswith("Traceback")
@@ -606,7 +607,7 @@ def test_methods_without_a_backbone_leave_their_scores(
     def unwanted(*_: object, **__: object) -> None:
         pytest.fail("a backbone was loaded")
 
-    monkeypatch.setattr(runner.execute, "load_backbone", unwanted)
+    monkeypatch.setattr(xmft.training, "load_backbone", unwanted)
     item = plan_one(methods=[name])
     outcome = attempt(job_of(item))
     assert (outcome.status, outcome.error) == ("ok", None)

@@ -28,7 +28,7 @@ import torch
 import yaml
 from torch import nn
 
-from benchmarks import catalog
+from benchmarks import data as task_data
 from xmft.backbones import load_backbone
 from xmft.fit import fit
 from xmft.methods import METHODS, Context
@@ -92,7 +92,7 @@ def build_cell(method: str, options: dict[str, Any], recipe: Recipe) -> BuiltCel
     """
     kind = METHODS[method]
     clock = _Clock()
-    data = catalog.load(TASK, data_root=catalog.cache_root() / "data", recipe=recipe)
+    data = task_data.load(TASK, data_root=task_data.cache_root() / "data", recipe=recipe)
     data_s = clock.lap()
     backbone = load_backbone(BACKBONE, layers=recipe.layers, pretrained=kind.pretrained)
     context = Context(
@@ -102,7 +102,7 @@ def build_cell(method: str, options: dict[str, Any], recipe: Recipe) -> BuiltCel
         proxy=SOURCE,
         seed=0,
         device=torch.device("cpu"),
-        cache=catalog.cache_root(),
+        cache=task_data.cache_root(),
     )
     seed_everything("model", 0)
     chosen = kind(kind.Config.model_validate(options))

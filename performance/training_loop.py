@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks import catalog
+from benchmarks import data as task_data
 from xmft.backbones import load_backbone
 from xmft.fit import fit
 from xmft.methods import METHODS, Context
@@ -133,7 +133,7 @@ def main() -> None:
     recipe = Recipe(epochs=options.epochs, batch_size=16, layers=2, max_tokens=8, samples=256)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XMFT_CACHE"] = folder
-        data = catalog.load(_TASK, data_root=Path(folder), recipe=recipe)
+        data = task_data.load(_TASK, data_root=Path(folder), recipe=recipe)
         _compare(data, recipe, options.pairs)
 
 
@@ -149,7 +149,7 @@ def _compare(data: TaskData, recipe: Recipe, pairs: int) -> None:
         proxy="",
         seed=_SEED,
         device=torch.device("cpu"),
-        cache=catalog.cache_root(),
+        cache=task_data.cache_root(),
     )
     (stage,) = method.stages(context)
 

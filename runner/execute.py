@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import catalog
+from benchmarks.data import cache_root, load
 from runner.cell import Cell
 from runner.failures import classify, describe
 from runner.job import CellJob, FinishedCell, Outcome
@@ -42,7 +42,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
         source=_proxy(cell, job) or None,
         seed=cell.seed,
         device=session.device,
-        cache=catalog.cache_root(),
+        cache=cache_root(),
         data_root=Path(job.data_root),
     )
     with closing(session):
@@ -62,9 +62,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
 
 
 def _load(cell: Cell, job: CellJob, recipe: Recipe) -> TaskData:
-    data = catalog.load(
-        cell.task, data_root=Path(job.data_root), recipe=recipe, protocol=cell.protocol
-    )
+    data = load(cell.task, data_root=Path(job.data_root), recipe=recipe, protocol=cell.protocol)
     if data.fingerprint != cell.data:
         raise DataError(
             f"The data of {cell.task} ({data.source}) changed since the grid was planned. "

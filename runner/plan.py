@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from benchmarks import catalog
+from benchmarks import catalog, data
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings, validated
 from runner.ledger import CellState, Ledger
@@ -56,7 +56,7 @@ class PlannedCell:
     cell: Cell
     state: State
     failure: str | None
-    source: catalog.Located | None
+    source: data.Located | None
     problem: str | None
     expected_s: float
     measured: bool
@@ -224,9 +224,9 @@ def _carrier(
 
 def _locate(
     name: str, data_root: Path, recipe: Recipe, protocol: Protocol
-) -> tuple[catalog.Located | None, str | None]:
+) -> tuple[data.Located | None, str | None]:
     try:
-        source = catalog.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+        source = data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:
         return None, str(error)
     return source, None

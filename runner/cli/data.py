@@ -40,14 +40,13 @@ def data_status(
     data: Data = None,
 ) -> None:
     """Say for each task where its data are, or what is missing."""
-    from benchmarks import catalog
-    from xmft.task import Recipe
+    from benchmarks.data import locate
 
     root = data_root(data)
     table = plain_table("task", "origin", "")
     for name in _named_tasks(tasks or ["*"]):
         try:
-            source = catalog.locate(name, data_root=root, recipe=Recipe())
+            source = locate(name, data_root=root)
             table.add_row(name, source.origin, Text(source.note))
         except DataError as error:
             table.add_row(name, "missing", Text(str(error)))
@@ -58,10 +57,10 @@ def data_status(
 @guarded
 def data_fetch(tasks: Tasks, data: Data = None) -> None:
     """Download the official files, checked against their published checksums."""
-    from benchmarks import catalog
+    from benchmarks.data import fetch
 
     for name in _named_tasks(tasks):
-        for path in catalog.fetch(name, data_root=data_root(data)):
+        for path in fetch(name, data_root=data_root(data)):
             say(f"{name}: {path}")
 
 
@@ -86,16 +85,15 @@ def data_generate(
     by giving their folder to --data.
     """
     from benchmarks import catalog
+    from benchmarks.data import Generation, generate
 
-    generation = catalog.Generation(
-        samples=samples, resolution=resolution, seed=seed, frames=frames
-    )
+    generation = Generation(samples=samples, resolution=resolution, seed=seed, frames=frames)
     names = _named_tasks(tasks)
     for name in names:  # what cannot be generated is refused before hours of work
         catalog.get(name).signature(generation)
     for name in names:
         with generating(name) as progress:
-            path = catalog.generate(name, generation, data_root=data_root(data), progress=progress)
+            path = generate(name, generation, data_root=data_root(data), progress=progress)
         say(f"{name}: {path}")
 
 
@@ -103,12 +101,12 @@ def data_generate(
 @guarded
 def data_verify(tasks: Tasks, data: Data = None) -> int:
     """Check files in full: layout, values, checksum where one is published."""
-    from benchmarks import catalog
+    from benchmarks.data import verify
 
     bad = 0
     for name in _named_tasks(tasks):
         try:
-            for line in catalog.verify(name, data_root=data_root(data)):
+            for line in verify(name, data_root=data_root(data)):
                 say(f"{name}: {line}")
         except DataError as error:
             bad += 1

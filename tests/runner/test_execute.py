@@ -16,6 +16,7 @@ import torch
 
 import runner.execute
 from benchmarks import catalog
+from benchmarks import data as task_data
 from benchmarks.pdebench import miniature
 from runner.execute import attempt_cell
 from runner.job import CellJob, Outcome, Trained
@@ -264,7 +265,7 @@ def test_tensorboard_gets_the_losses(
     ]
     batches = -(
         -len(
-            catalog.load(
+            task_data.load(
                 "pdebench/advection",
                 data_root=ledger.local_root.parent / "data",
                 recipe=runner.execute.Recipe.model_validate(item.cell.recipe),

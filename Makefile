@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test lint bench gpu study clean
+.PHONY: help quickstart test accuracy lint bench gpu study clean
 
 help:
 	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
 	@echo "make test        set up, run the tests"
+	@echo "make accuracy    set up, run the tests of the solvers' accuracy; minutes"
 	@echo "make lint        set up, ruff and mypy"
 	@echo "make bench       set up, timings against straightforward versions"
 	@echo "make gpu         set up, speed of fitting on this machine's GPU"
@@ -26,7 +27,11 @@ quickstart: .venv/installed
 	$(BIN)/xmft leaderboard
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/accuracy
+
+accuracy: .venv/installed
+	$(BIN)/python -m pytest tests/accuracy
+	$(BIN)/python .ci/accuracy.py --passed
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
@@ -44,7 +49,7 @@ bench: .venv/installed
 study: .venv/installed
 	$(BIN)/xmft run study-methods --results results/study-methods || test $$? -eq 1
 	$(BIN)/python -m runner.report.study --results results/study-methods \
-	  --document docs/study-methods.md
+	  --document docs/study-methods.md --ours recraft --head-trained mona
 
 gpu: .venv/installed
 	$(BIN)/python -m performance.gpu

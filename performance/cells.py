@@ -26,16 +26,10 @@ from typing import Any
 
 import torch
 import yaml
-from torch import nn
 
 from benchmarks import data as task_data
-from xmft.backbones import load_backbone
-from xmft.fit import fit
-from xmft.methods import METHODS, Context
-from xmft.seeding import seed_everything
-from xmft.session import Session
-from xmft.stages import Stage
-from xmft.task import Recipe, TaskData
+from xmft.task import Recipe
+from xmft.training import Assembled, assemble
 
 TASK, BACKBONE, SOURCE = "pdebench/advection", "minilm", "stdlib-docs"
 _GRID = "pdebench-small.yaml"
@@ -47,21 +41,20 @@ class CellTimes:
 
     Attributes:
         data: Opening the data, and generating and preparing them if need be.
-        model: Reading the backbone and building the model.
-        source: The method's preparation: source artefacts and classes.
-        stages: By stage name, and under `eval`.
+        backbone: Reading the backbone.
+        prepare: The model, and the method's preparation: source artefacts and classes.
+        stages: By account: `align`, `fit` and `eval`.
     """
 
     data: float
-    model: float
-    source: float
+    backbone: float
+    prepare: float
     stages: dict[str, float]
 
     @property
     def before_fitting(self) -> float:
         """Stage 1 with its preparation and what it measures."""
-        scored = {"fitting", "eval"}
-        return self.source + sum(s for name, s in self.stages.items() if name not in scored)
+        return self.prepare + self.stages.get("align", 0.0)
 
 
 def small_grid() -> tuple[Recipe, dict[str, dict[str, Any]]]:
@@ -70,68 +63,39 @@ def small_grid() -> tuple[Recipe, dict[str, dict[str, Any]]]:
     return Recipe.model_validate(grid["recipe"]), grid["options"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuiltCell:
-    """A cell before its first step, and the seconds that led there."""
-
-    data: TaskData
-    model: nn.Module
-    stages: list[Stage]
-    data_s: float
-    model_s: float
-    source_s: float
-
-
-def build_cell(method: str, options: dict[str, Any], recipe: Recipe) -> BuiltCell:
+def build_cell(
+    method: str, options: dict[str, Any], recipe: Recipe
+) -> tuple[Assembled, float, float]:
     """Load the data and build model and stages, as the runner does.
 
     Args:
         method: Its name.
         options: Its options where they are not the defaults.
         recipe: The recipe.
+
+    Returns:
+        The cell before its first step, the seconds of its data, and those of its backbone.
     """
-    kind = METHODS[method]
-    clock = _Clock()
+    start = time.perf_counter()
     data = task_data.load(TASK, data_root=task_data.cache_root() / "data", recipe=recipe)
-    data_s = clock.lap()
-    backbone = load_backbone(BACKBONE, layers=recipe.layers, pretrained=kind.pretrained)
-    context = Context(
-        data=data,
+    data_s = time.perf_counter() - start
+    cell = assemble(
+        data,
+        method,
+        backbone=BACKBONE,
         recipe=recipe,
-        backbone=backbone,
-        proxy=SOURCE,
-        seed=0,
-        device=torch.device("cpu"),
+        options=options,
+        source=SOURCE,
         cache=task_data.cache_root(),
     )
-    seed_everything("model", 0)
-    chosen = kind(kind.Config.model_validate(options))
-    model = chosen.model(context)
-    model_s = clock.lap()
-    stages = chosen.stages(context)
-    return BuiltCell(
-        data=data, model=model, stages=stages, data_s=data_s, model_s=model_s, source_s=clock.lap()
-    )
+    return cell, data_s, time.perf_counter() - start - data_s - cell.prepare_s
 
 
 def run_cell(method: str, options: dict[str, Any], recipe: Recipe) -> CellTimes:
     """Train a cell from data to scores in this process; the arguments are those of `build_cell`."""
-    cell = build_cell(method, options, recipe)
-    result = fit(cell.model, cell.stages, cell.data, recipe, Session(), seed=0)
-    return CellTimes(
-        data=cell.data_s, model=cell.model_s, source=cell.source_s, stages=result.seconds
-    )
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self._last = time.perf_counter()
-
-    def lap(self) -> float:
-        """Return the seconds since the last call."""
-        now = time.perf_counter()
-        seconds, self._last = now - self._last, now
-        return seconds
+    cell, data_s, backbone_s = build_cell(method, options, recipe)
+    seconds = cell.fit().result.seconds
+    return CellTimes(data=data_s, backbone=backbone_s, prepare=cell.prepare_s, stages=seconds)
 
 
 def machine() -> str:
@@ -167,19 +131,19 @@ def _compare(method: str, rounds: int) -> None:
         wall = statistics.median(seconds for seconds, _ in found)
         parts = {
             "data": statistics.median(times.data for _, times in found),
-            "source and classes": statistics.median(times.source for _, times in found),
+            "model, source and classes": statistics.median(times.prepare for _, times in found),
             "stages and scores": statistics.median(sum(t.stages.values()) for _, t in found),
         }
         shown = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in parts.items())
         print(f"{name} start: {wall:.2f} s ({shown})")
     ratios = [b / a for (a, _), (b, _) in zip(starts["first"], starts["second"], strict=True)]
     saved = [
-        (b.data + b.source) / (a.data + a.source)
+        (b.data + b.prepare) / (a.data + a.prepare)
         for (_, a), (_, b) in zip(starts["first"], starts["second"], strict=True)
     ]
     print(
         f"ratio second / first: {statistics.median(ratios):.2f} of the process, "
-        f"{statistics.median(saved):.3f} of data, source and classes"
+        f"{statistics.median(saved):.3f} of data, model, source and classes"
     )
 
 

@@ -29,7 +29,6 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,16 +41,12 @@ from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.wasserstein import Points, wasserstein
 from xmft.backbones import Backbone, load_backbone
 from xmft.backbones.text import take_apart
-from xmft.evaluation import Samples
 from xmft.gradients import Gradient, StageObjective
-from xmft.methods import Context
-from xmft.methods.method import fitting_stage
-from xmft.model import CrossModalModel
 from xmft.optimizers import make_optimizer
-from xmft.seeding import seed_everything
+from xmft.samples import Samples
 from xmft.session import Session
-from xmft.stages import Stage
 from xmft.task import Precision, Recipe, Split, Task, TaskData
+from xmft.training import Assembled, assemble
 
 _SAMPLES, _POINTS, _SIDE = 1024, 1024, 64
 _WARM_UP = 3
@@ -121,27 +116,25 @@ def _no_tokenizer(texts: list[str]) -> list[list[int]]:
 class Fitting:
     """The steps of target fitting in one of the four ways, warmed up."""
 
-    def __init__(
-        self, start: CrossModalModel, stage: Stage, data: TaskData, variant: Variant, recipe: Recipe
-    ) -> None:
-        device = next(start.parameters()).device
+    def __init__(self, cell: Assembled, variant: Variant) -> None:
         session = Session()
-        session.device = device
-        self._model = copy.deepcopy(start)
+        session.device = cell.device
+        self._model = copy.deepcopy(cell.model)
         _set_attention(self._model, variant.attention)
-        self._stage = stage
-        self._objective = StageObjective(self._model, stage, compiled=variant.compiled)
+        (self._stage,) = cell.stages
+        self._objective = StageObjective(self._model, self._stage, compiled=variant.compiled)
         self._gradient = Gradient(
             session,
-            Samples(data.train, device),
+            Samples(cell.data.train, cell.device),
             precision=variant.precision,
             micro_batch=None,
         )
-        self._optimizer = make_optimizer(list(self._model.parameters()), recipe, 1e-4)
+        self._optimizer = make_optimizer(list(self._model.parameters()), cell.recipe, 1e-4)
         # Before the first step this is as if it had been made so.
         for group in self._optimizer.param_groups:
             group["fused"] = variant.fused
-        self._batches = [b for b in stage.batches(0) if len(b) == recipe.batch_size]
+        size = cell.recipe.batch_size
+        self._batches = [b for b in self._stage.batches(0) if len(b) == size]
 
     def step(self, number: int) -> None:
         """Take a step."""
@@ -193,19 +186,8 @@ def fit_in_turns(backbone: Backbone, sizes: Sizes, device: torch.device) -> None
     """Time the four ways and print what was found."""
     recipe = Recipe(batch_size=sizes.batch, max_tokens=sizes.tokens)
     data = _data(backbone)
-    context = Context(
-        data=data,
-        recipe=recipe,
-        backbone=backbone,
-        proxy="",
-        seed=0,
-        device=device,
-        cache=Path(),
-    )
-    seed_everything("model", 0)
-    start = CrossModalModel(backbone, data, recipe).to(device)
-    stage = fitting_stage(context)
-    fittings = [Fitting(start, stage, data, variant, recipe) for variant in VARIANTS]
+    cell = assemble(data, "nft", backbone=backbone, recipe=recipe, device=device)
+    fittings = [Fitting(cell, variant) for variant in VARIANTS]
     flops = _flops(fittings[0])
     for fitting in fittings:
         seconds_of(fitting.step, _WARM_UP, device)
@@ -215,7 +197,7 @@ def fit_in_turns(backbone: Backbone, sizes: Sizes, device: torch.device) -> None
     ]
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     peak = peak_tflops(card)
-    count = sum(parameter.numel() for parameter in start.parameters())
+    count = sum(parameter.numel() for parameter in cell.model.parameters())
     print(
         f"{card}, torch {torch.__version__}, {backbone.id}, {count / 1e6:.1f} million parameters, "
         f"batches of {sizes.batch}, {flops / 1e12:.3g} TFLOP a step, medians of {sizes.turns} "

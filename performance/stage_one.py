@@ -51,7 +51,7 @@ class Setting:
 
 def share(times: CellTimes, *, measured: int, epochs: int) -> float:
     """Return the share of stage 1 in a cell of `epochs`, of which `measured` were run."""
-    fitting = times.stages["fitting"] * epochs / measured + times.stages["eval"]
+    fitting = times.stages["fit"] * epochs / measured + times.stages["eval"]
     return times.before_fitting / (times.before_fitting + fitting)
 
 
@@ -70,8 +70,8 @@ def _settings(grid_epochs: int, options: dict[str, dict[str, Any]]) -> list[Sett
 
 def _report(setting: Setting, found: list[CellTimes], measured: int) -> None:
     first = statistics.median(times.before_fitting for times in found)
-    prepared = statistics.median(times.source for times in found)
-    fitting = statistics.median(times.stages["fitting"] for times in found) / measured
+    prepared = statistics.median(times.prepare for times in found)
+    fitting = statistics.median(times.stages["fit"] for times in found) / measured
     options = "options of the small grid" if setting.options else "defaults"
     line = (
         f"{setting.method}, {options}: stage 1 {first:.2f} s ({prepared:.2f} s of it before its "

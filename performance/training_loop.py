@@ -1,4 +1,4 @@
-"""Time of the training loop: `xmft.fit.fit` against a plain PyTorch loop that does the same.
+"""Time of the training loop: `xmft.train` against a plain PyTorch loop that does the same.
 
     python -m performance.training_loop [--pairs 9] [--epochs 4]
 
@@ -25,6 +25,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +33,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import data as task_data
-from xmft.backbones import load_backbone
-from xmft.fit import fit
-from xmft.methods import METHODS, Context
 from xmft.metrics import METRICS
-from xmft.model import CrossModalModel
 from xmft.optimizers import warmup_then_linear
-from xmft.seeding import seed_everything
-from xmft.session import Session
-from xmft.stages import Stage
 from xmft.task import Recipe, Split, TaskData
+from xmft.training import Assembled, assemble
 
 TARGET = 1.05
-_TASK, _BACKBONE, _SEED = "pdebench/advection", "minilm", 0
+_TASK, _BACKBONE = "pdebench/advection", "minilm"
 
 _CURVE_METRICS = 3
 
@@ -52,8 +47,10 @@ Scores = dict[tuple[str, str, str], float]
 """Selection, split and metric to the score."""
 
 
-def plain_loop(model: CrossModalModel, stage: Stage, data: TaskData, recipe: Recipe) -> Scores:
-    """Train and score `model` the way one writes it by hand for this one experiment."""
+def plain_loop(cell: Assembled) -> Scores:
+    """Train and score its model the way one writes it by hand for this one experiment."""
+    model, data, recipe = cell.model, cell.data, cell.recipe
+    (stage,) = cell.stages
     inputs, targets = _tensors(data.train)
     names = data.task.metrics
     optimizer = torch.optim.AdamW(
@@ -96,7 +93,7 @@ def plain_loop(model: CrossModalModel, stage: Stage, data: TaskData, recipe: Rec
     }
 
 
-def _final_scores(model: CrossModalModel, data: TaskData) -> dict[tuple[str, str], float]:
+def _final_scores(model: nn.Module, data: TaskData) -> dict[tuple[str, str], float]:
     return {
         (name, metric): value
         for name, split in (("val", data.val), ("test", data.test))
@@ -108,7 +105,7 @@ def _tensors(split: Split) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.array(split.inputs)), torch.from_numpy(np.array(split.targets))
 
 
-def _score(model: CrossModalModel, split: Split, names: tuple[str, ...]) -> dict[str, float]:
+def _score(model: nn.Module, split: Split, names: tuple[str, ...]) -> dict[str, float]:
     """Return every metric's score of a split that fits one batch."""
     model.eval()
     inputs, targets = _tensors(split)
@@ -117,10 +114,10 @@ def _score(model: CrossModalModel, split: Split, names: tuple[str, ...]) -> dict
         return {name: METRICS[name].score(predictions, targets) for name in names}
 
 
-def fitted(model: CrossModalModel, stage: Stage, data: TaskData, recipe: Recipe) -> Scores:
-    """Train and score `model` with the loop of this package."""
-    result = fit(model, [stage], data, recipe, Session(), seed=_SEED)
-    return {(s.selection, s.split, s.metric): s.value for s in result.scores}
+def fitted(cell: Assembled) -> Scores:
+    """Train and score its model with the loop of this package."""
+    scores = cell.fit().result.scores
+    return {(s.selection, s.split, s.metric): s.value for s in scores}
 
 
 def main() -> None:
@@ -138,27 +135,12 @@ def main() -> None:
 
 
 def _compare(data: TaskData, recipe: Recipe, pairs: int) -> None:
-    backbone = load_backbone(_BACKBONE, layers=recipe.layers)
-    seed_everything("model", _SEED)
-    start = CrossModalModel(backbone, data, recipe)
-    method = METHODS["nft"](METHODS["nft"].Config())
-    context = Context(
-        data=data,
-        recipe=recipe,
-        backbone=backbone,
-        proxy="",
-        seed=_SEED,
-        device=torch.device("cpu"),
-        cache=task_data.cache_root(),
-    )
-    (stage,) = method.stages(context)
+    start = assemble(data, "nft", backbone=_BACKBONE, recipe=recipe)
 
-    def timed(
-        loop: Callable[[CrossModalModel, Stage, TaskData, Recipe], Scores],
-    ) -> tuple[float, Scores]:
-        model = copy.deepcopy(start)
+    def timed(loop: Callable[[Assembled], Scores]) -> tuple[float, Scores]:
+        cell = replace(start, model=copy.deepcopy(start.model))
         begin = time.perf_counter()
-        scores = loop(model, stage, data, recipe)
+        scores = loop(cell)
         return time.perf_counter() - begin, scores
 
     _check_same(timed(fitted)[1], timed(plain_loop)[1])  # warms up, too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,8 @@ class Cell:
         data: Fingerprint of the data and of how they are cut.
         method_config: The method's validated options.
         metric_versions: Metric name to version, main metric first.
+        plugins: Plug-ins of the user's that take part: what for and which, to the hash of their
+            text. A cell without any says nothing of it.
     """
 
     task: str
@@ -39,6 +41,7 @@ class Cell:
     seed: int
     data: str
     metric_versions: dict[str, int]
+    plugins: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def config_json(self) -> str:
@@ -46,6 +49,8 @@ class Cell:
         content = {key: getattr(self, key) for key in self.__dataclass_fields__}
         ordered = {key: _sorted(content[key]) for key in sorted(content)}
         ordered["metric_versions"] = content["metric_versions"]
+        if not self.plugins:
+            del ordered["plugins"]
         return json.dumps(ordered, separators=(",", ":"), allow_nan=False)
 
     @cached_property

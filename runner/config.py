@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from runner.settings import apply_setting
+from runner.validation import validated
 from xmft.errors import RequestError
 from xmft.registry import nearest
 from xmft.task import Protocol, Recipe
 
-M = TypeVar("M", bound=BaseModel)
 # The ledger stores seeds as int64.
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -24,7 +25,7 @@ class TaskSettings(Recipe):
     """All that a grid may say of one task: its recipe, and the backbone and source it is for."""
 
     backbone: str
-    source: str
+    source: str = Field(description="empty: that of the backbone")
 
 
 class Grid(BaseModel):
@@ -36,11 +37,16 @@ class Grid(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     description: str = Field("", description="one line for `xmft list grids`")
+    plugins: list[str] = Field(
+        [], description="modules or .py files of your own that register tasks, methods, metrics"
+    )
     tasks: list[str] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     seeds: list[_Seed] = Field([0, 1, 2], min_length=1)
     backbone: str = "minilm"
-    source: str = Field("stdlib-docs", description="source proxy of the methods that align")
+    source: str | None = Field(
+        None, description="source proxy of the methods that align; null: that of the backbone"
+    )
     protocol: Protocol = "clean"
     recipe: dict[str, Any] = Field({}, description="fields of Recipe, for all tasks")
     per_task: dict[str, dict[str, Any]] = Field(
@@ -59,6 +65,8 @@ class Grid(BaseModel):
         validated(Recipe, self.recipe, where="recipe")
         carrier = {"backbone": self.backbone, "source": self.source}
         fields = {**carrier, **self.recipe, **self.per_task.get(task, {})}
+        if fields["source"] is None:
+            fields["source"] = ""
         return validated(TaskSettings, fields, where=f"recipe of {task}")
 
     def recipe_of(self, task: str) -> Recipe:
@@ -73,13 +81,14 @@ def shipped_grids() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_grid(name: str, settings: Sequence[str] = ()) -> Grid:
-    """Read a grid and apply `key=value` settings to it.
+def load_grid(name: str, settings: Sequence[str] = (), *, plugins: Sequence[str] = ()) -> Grid:
+    """Read a grid, import its plug-ins and apply `key=value` settings to it.
 
     Args:
         name: A shipped name or the path of a YAML file.
         settings: `key=value`, where key is a field of the grid, a field of the recipe, or
             `method.option` or `method:variant.option`.
+        plugins: More plug-ins than the grid names.
 
     Raises:
         RequestError: there is no such grid, or something in it is wrong.
@@ -101,18 +110,44 @@ def load_grid(name: str, settings: Sequence[str] = ()) -> Grid:
         raise RequestError(f"Grid {path} is not valid YAML: {reason}") from None
     if not isinstance(content, dict):
         raise RequestError(f"Grid {path} must be a mapping with the keys tasks and methods.")
+    return make_grid(
+        content, settings, plugins=plugins, folder=path.absolute().parent, where=f"grid {path.name}"
+    )
+
+
+def make_grid(
+    content: dict[str, Any],
+    settings: Sequence[str] = (),
+    *,
+    plugins: Sequence[str] = (),
+    folder: Path | None = None,
+    where: str = "the grid",
+) -> Grid:
+    """Make a grid of a mapping with the keys of a grid file.
+
+    Args:
+        content: What a file would say; changed.
+        settings: See `load_grid`.
+        plugins: See `load_grid`.
+        folder: What plug-in files that it names are relative to; None: the working directory.
+        where: What it is called in messages.
+
+    Raises:
+        RequestError: something in it is wrong.
+    """
+    _import_plugins(content, folder or Path.cwd(), plugins)
     written = [name for key in ("tasks", "methods") for name in _names(content.get(key))]
     # Sources come last: which of them to replace depends on the backbones that are left.
     for setting in sorted(settings, key=lambda setting: setting.startswith("source=")):
-        _apply(content, setting)
+        apply_setting(content, setting, Grid.model_fields)
     # A key without a value means nothing to say, not null.
     given = {key: value for key, value in content.items() if value is not None}
-    grid = validated(Grid, given, where=f"grid {path.name}")
+    grid = validated(Grid, given, where=where)
     for task in grid.per_task:
         # Narrowed down on the command line, a grid may keep what it says of its other tasks.
         if task not in grid.tasks and task not in written:
             raise RequestError(
-                f"Unknown name '{task}' in per_task of grid {path.name}; its tasks are meant. "
+                f"Unknown name '{task}' in per_task of {where}; its tasks are meant. "
                 f"{nearest(task, grid.tasks)}"
             )
     for name in grid.options:
@@ -120,81 +155,31 @@ def load_grid(name: str, settings: Sequence[str] = ()) -> Grid:
         # for are a slip of the pen.
         if ":" in name and name not in grid.methods and name not in written:
             raise RequestError(
-                f"Options are given for '{name}', which is not among the methods of grid "
-                f"{path.name}. {nearest(name, grid.methods)}"
+                f"Options are given for '{name}', which is not among the methods of {where}. "
+                f"{nearest(name, grid.methods)}"
             )
     return grid
 
 
-def _apply(content: dict[str, Any], setting: str) -> None:
-    """Put one `key=value` where it belongs."""
-    key, separator, text = setting.partition("=")
-    if not separator or not key:
-        raise RequestError(f"--set takes key=value, found '{setting}'.")
-    value = _parse(text)
-    if key == "source":
-        _set_source(content, value)
-    elif key in Grid.model_fields:
-        content[key] = value
-        if key == "backbone":
-            _forget(content, key)
-    elif key in Recipe.model_fields or key.startswith("recipe."):
-        field = key.removeprefix("recipe.")
-        _mapping(content, "recipe")[field] = value
-        _forget(content, field)
-    elif "." in key:
-        *parents, leaf = key.split(".")
-        target = _mapping(content, "options")
-        for parent in parents:
-            target = _mapping(target, parent)
-        target[leaf] = value
-    else:
-        known = [*Grid.model_fields, *Recipe.model_fields]
-        raise RequestError(
-            f"Unknown setting '{key}'. {nearest(key, known)} "
-            "Options of a method are written method.option."
-        )
+def _import_plugins(content: dict[str, Any], folder: Path, more: Sequence[str]) -> None:
+    """Import the plug-ins that a grid and the command line name; files are named absolutely then.
 
+    Those of the grid are relative to its own folder, the others to the working directory.
+    """
+    own = content.get("plugins") or []
+    if not isinstance(own, list) or not all(isinstance(name, str) for name in own):
+        raise RequestError(f"'plugins' must be a list of modules or .py files, found {own!r}.")
+    named = [(name, folder) for name in own] + [(name, Path.cwd()) for name in more]
+    if not named:
+        return
+    # Imported here: a grid without plug-ins is read without torch.
+    from runner.plugins import install, read_plugins
 
-def _set_source(content: dict[str, Any], name: Any) -> None:
-    """Replace the sources of the grid and of `per_task`."""
-    per_task = _mapping(content, "per_task")
-    tasks = [_mapping(per_task, task) for task in per_task]
-    if content.get("source") is None:
-        content["source"] = Grid.model_fields["source"].default
-    holders = [content, *(task for task in tasks if "source" in task)]
-    # With one backbone for all tasks there is one source for all of them. Where tasks have
-    # backbones of their own, text and vision stand side by side and only sources like it give way.
-    several = any("backbone" in task for task in tasks)
-    alike = [h for h in holders if several and _modality(h["source"]) == _modality(name)]
-    for holder in alike or holders:
-        holder["source"] = name
-
-
-def _modality(source: Any) -> str | None:
-    """Return the modality of a source proxy, None if there is none of that name."""
-    # Not at the top: proxies need torch, which takes seconds to import.
-    from xmft.source import PROXIES
-
-    known = isinstance(source, str) and source in PROXIES
-    return PROXIES[source].modality if known else None
-
-
-def _forget(content: dict[str, Any], field: str) -> None:
-    """Take a field out of what `per_task` says, so that all tasks have the same."""
-    per_task = _mapping(content, "per_task")
-    for task in per_task:
-        _mapping(per_task, task).pop(field, None)
-
-
-def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return `content[key]`, made or filled in if it is missing or empty."""
-    if content.get(key) is None:
-        content[key] = {}
-    if not isinstance(content[key], dict):
-        raise RequestError(f"'{key}' must be a mapping, found {content[key]!r}.")
-    inner: dict[str, Any] = content[key]
-    return inner
+    content["plugins"] = [
+        str((where / Path(name).expanduser()).absolute()) if name.endswith(".py") else name
+        for name, where in named
+    ]
+    install(read_plugins(content["plugins"]))
 
 
 def _names(value: Any) -> list[Any]:
@@ -207,72 +192,27 @@ def _unshared(value: Any) -> Any:
     return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _parse(text: str) -> Any:
-    """Read a value of the command line: YAML, and numbers the way people write them (1e-3)."""
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        return text
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+def narrowed(
+    grid: Grid, *, tasks: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
+) -> Grid:
+    """Return a grid with what filters leave of it.
 
-
-def validated(model: type[M], content: Mapping[str, Any], *, where: str) -> M:
-    """Build `model` from a mapping; the first thing wrong becomes one sentence.
+    Args:
+        grid: The grid.
+        tasks: Names or globs; empty for all.
+        methods: Names or globs; empty for all.
+        seeds: Seeds instead of those of the grid; empty for these.
 
     Raises:
-        RequestError: an unknown key, a missing one, or a value of the wrong type.
+        RequestError: a filter matches nothing, or a seed is none.
     """
-    try:
-        return model.model_validate(dict(content))
-    except ValidationError as error:
-        raise RequestError(_sentence(model, error, where)) from None
-
-
-def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    # A misspelt key explains a missing one, not the other way round.
-    problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in problem["loc"])
-    found = problem["input"]
-    if problem["type"] == "extra_forbidden":
-        return f"Unknown key '{path}' in {where}. {nearest(path, _fields_at(model, problem))}"
-    if problem["type"] == "missing":
-        return f"The key '{path}' is missing in {where}."
-    reason = problem["msg"][0].lower() + problem["msg"][1:]
-    sentence = f"'{path}' in {where}: {reason}, found {found!r}."
-    if isinstance(found, str) and _is_number(found):
-        sentence += f" YAML reads {found} as text; write {_yaml_number(found)}."
-    return sentence
-
-
-def _fields_at(model: type[BaseModel], problem: Any) -> Iterable[str]:
-    """Return the keys that would have been right where the wrong one stood."""
-    for part in problem["loc"][:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return model.model_fields
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _yaml_number(text: str) -> str:
-    """Write 1e-3 as YAML 1.1 wants it: with a point and a signed exponent, without quotes."""
-    mantissa, e, exponent = text.strip().lower().partition("e")
-    if not e:
-        return mantissa
-    point = "" if "." in mantissa else ".0"
-    return f"{mantissa}{point}e{int(exponent):+d}"
+    changes: dict[str, Any] = {
+        "tasks": select(grid.tasks, tasks, kind="task"),
+        "methods": select(grid.methods, methods, kind="method"),
+    }
+    if seeds:
+        changes["seeds"] = list(seeds)
+    return validated(Grid, {**grid.model_dump(), **changes}, where="--seeds")
 
 
 def select(names: Sequence[str], patterns: Sequence[str], *, kind: str) -> list[str]:

@@ -13,6 +13,17 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True)
 
 
+@contextmanager
+def quiet(on: bool = True) -> Iterator[None]:
+    """Print nothing inside, if asked."""
+    before = console.quiet, errors.quiet
+    console.quiet, errors.quiet = on or before[0], on or before[1]
+    try:
+        yield
+    finally:
+        console.quiet, errors.quiet = before
+
+
 def say(text: str) -> None:
     """Print plain text as it is: no markup, no wrapping, paths stay whole."""
     console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -125,7 +125,7 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Out
         )
         ledger.write_curves(cell.id, trained.result.curves)
         if trained.result.examples is not None:
-            ledger.write_examples(cell.id, trained.result.examples)
+            ledger.write_examples(cell.id, trained.result.examples, trained.channels)
         ledger.write_attempt(ok_attempt(job, trained, started, outcome.wall_s))
         if not job.keep_checkpoints:
             ledger.drop_checkpoint(cell.id)

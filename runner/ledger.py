@@ -16,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pyarrow as pa
 
+from runner.example_table import NamedExamples, example_table, examples_in
+from runner.results import State, counting
 from runner.schema import (
     CURVE_SCHEMA,
     SCHEMA,
@@ -28,8 +30,6 @@ from runner.schema import (
     Attempt,
     attempt_table,
     curve_table,
-    example_table,
-    examples_in,
 )
 from runner.storage import Storage
 from xmft.errors import RequestError
@@ -53,7 +53,7 @@ class CellState:
         failure: Class of the latest attempt's failure, None if that attempt is ok.
     """
 
-    status: Literal["ok", "failed"]
+    status: State
     attempts: int
     failure: str | None
 
@@ -81,7 +81,7 @@ class Ledger:
         self.local_root = self._storage.local_root
         self.is_local = self.local_root is not None
         # Attempts never change once written, so that polling `states` reads only the new ones.
-        self._outcomes: dict[str, tuple[str, str | None]] = {}
+        self._outcomes: dict[str, tuple[State, str | None]] = {}
         self._warned: set[str] = set()
 
     def prepare(self) -> None:
@@ -109,13 +109,13 @@ class Ledger:
         new = [path for _, path in attempts if path not in self._outcomes]
         for path, table in self._tables(new):
             self._outcomes[path] = (table["status"][0].as_py(), table["failure"][0].as_py())
-        outcomes: dict[str, list[tuple[str, str | None]]] = {}
+        outcomes: dict[str, list[tuple[State, str | None]]] = {}
         for cell_id, path in attempts:
             if path in self._outcomes:
                 outcomes.setdefault(cell_id, []).append(self._outcomes[path])
         return {
             cell_id: CellState(
-                status="ok" if any(status == "ok" for status, _ in known) else "failed",
+                status=known[counting([status for status, _ in known])][0],
                 attempts=len(known),
                 failure=known[-1][1],
             )
@@ -147,11 +147,20 @@ class Ledger:
             return CURVE_SCHEMA.empty_table()
         return pa.ipc.open_file(payload).read_all().select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
 
-    def write_examples(self, cell_id: str, examples: Examples) -> None:
-        """Write a few of the cell's predictions, in place of earlier ones."""
-        self._storage.write(f"cells/{cell_id}/examples.arrow", _to_bytes(example_table(examples)))
+    def write_examples(
+        self, cell_id: str, examples: Examples, channels: Sequence[str] = ()
+    ) -> None:
+        """Write a few of the cell's predictions, in place of earlier ones.
 
-    def examples(self, cell_id: str) -> Examples | None:
+        Args:
+            cell_id: The cell.
+            examples: The predictions.
+            channels: Names of the target's channels, if they have any.
+        """
+        table = example_table(examples, channels)
+        self._storage.write(f"cells/{cell_id}/examples.arrow", _to_bytes(table))
+
+    def examples(self, cell_id: str) -> NamedExamples | None:
         """Return the predictions that the cell keeps, None if there are none.
 
         Raises:
@@ -175,6 +184,10 @@ class Ledger:
         """
         tables = [table for _, table in self._tables([path for _, path in self._attempts()])]
         return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+    def to_pandas(self) -> Any:
+        """Return `read` as a pandas data frame."""
+        return self.read().to_pandas()
 
     def find(self, prefix: str) -> str:
         """Return the id of the one cell that starts with `prefix`.

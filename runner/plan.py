@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-
 from benchmarks import catalog, data
 from runner.cell import Cell
-from runner.config import Grid, TaskSettings, validated
+from runner.config import Grid, TaskSettings
 from runner.ledger import CellState, Ledger
+from runner.plugins import install, plugins_used, read_plugins
+from runner.results import results, usual_seconds
+from runner.validation import validated
 from xmft.backbones.reading import backbone_size
 from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import DataError, RequestError
@@ -23,7 +21,7 @@ from xmft.methods import METHODS, Method
 from xmft.methods.variants import method_of, options_of
 from xmft.metrics import METRICS
 from xmft.registry import nearest
-from xmft.source import PROXIES, check_modality, proxy_identity
+from xmft.source import PROXIES, check_modality, default_proxy, proxy_identity
 from xmft.task import Protocol, Recipe
 
 State = Literal["done", "failed", "missing"]
@@ -72,7 +70,8 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         RequestError: the grid names something unknown, or a backbone or source proxy that cannot
             be found.
     """
-    settings = {name: grid.settings_of(name) for name in grid.tasks}
+    install(read_plugins(grid.plugins))
+    settings = {name: _with_source(grid.settings_of(name)) for name in grid.tasks}
     _check_request(grid, settings)
     recipes = {name: grid.recipe_of(name) for name in grid.tasks}
     entries = {name: catalog.get(name) for name in grid.tasks}
@@ -85,7 +84,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     }
     proxies = _proxies(grid, settings, data_root)
     states = ledger.states()
-    history = _median_seconds(ledger.read())
+    usual = usual_seconds(results(ledger.read()))
     for name, entry in entries.items():
         source, problem = _locate(name, data_root, recipes[name], grid.protocol)
         for method in grid.methods:
@@ -103,9 +102,16 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     seed=seed,
                     data=source.fingerprint if source else "missing",
                     metric_versions={m: METRICS[m].version for m in entry.task.metrics},
+                    plugins=plugins_used(
+                        task=entry.task.name,
+                        method=method,
+                        metrics=entry.task.metrics,
+                        loss=entry.task.loss,
+                        source=settings[name].source if kind.uses_source else None,
+                    ),
                 )
                 known = states.get(cell.id)
-                expected = history.get((entry.task.name, method, _recipe_key(cell.recipe)))
+                expected = usual(cell)
                 # By id: a task under two names, or a seed written twice, is one cell.
                 planned[cell.id] = PlannedCell(
                     cell=cell,
@@ -117,6 +123,14 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     measured=expected is not None,
                 )
     return list(planned.values())
+
+
+def _with_source(settings: TaskSettings) -> TaskSettings:
+    """Fill in the source that follows from the backbone where none is named."""
+    if settings.source:
+        return settings
+    modality = backbone_size(settings.backbone).modality
+    return settings.model_copy(update={"source": default_proxy(modality)})
 
 
 def _state(known: CellState | None) -> State:
@@ -164,35 +178,10 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     if any(method_of(method).uses_backbone for method in grid.methods):
         aligns = any(method_of(method).uses_source for method in grid.methods)
         for task, of_task in settings.items():
-            _check_size(task, of_task)
+            size = backbone_size(of_task.backbone)
+            size.check(of_task, axes=catalog.get(task).axes, task=task)
             if aligns:
-                modality = backbone_size(of_task.backbone).modality
-                check_modality(of_task.source, modality, of_task.backbone, task=task)
-
-
-def _check_size(task: str, settings: TaskSettings) -> None:
-    size = backbone_size(settings.backbone)
-    if size.modality == "vision" and catalog.get(task).axes == 1:
-        raise RequestError(
-            f"Backbone '{settings.backbone}' reads images, but the inputs of task '{task}' have "
-            "one axis. Choose a text encoder for this task, such as minilm or roberta-base, with "
-            "--set backbone=NAME or per_task."
-        )
-    if settings.layers is not None and size.modality == "vision":
-        raise RequestError(
-            f"layers={settings.layers} ({task}), but backbone '{settings.backbone}' is a Swin, "
-            "whose stages belong together. Leave layers out (null)."
-        )
-    if settings.layers is not None and settings.layers > size.layers:
-        raise RequestError(
-            f"layers={settings.layers} ({task}), but backbone '{settings.backbone}' has "
-            f"{size.layers} layers."
-        )
-    if size.positions is not None and settings.max_tokens > size.positions:
-        raise RequestError(
-            f"max_tokens={settings.max_tokens} ({task}), but backbone '{settings.backbone}' has "
-            f"{size.positions} positions."
-        )
+                check_modality(of_task.source, size.modality, of_task.backbone, task=task)
 
 
 def _proxies(grid: Grid, settings: Mapping[str, TaskSettings], data_root: Path) -> dict[str, str]:
@@ -230,24 +219,6 @@ def _locate(
     except DataError as error:
         return None, str(error)
     return source, None
-
-
-def _recipe_key(recipe: dict[str, Any]) -> str:
-    return hashlib.sha256(repr(sorted(recipe.items())).encode()).hexdigest()
-
-
-def _median_seconds(table: pa.Table) -> dict[tuple[str, str, str], float]:
-    """Return the median wall time of finished cells by task, method and recipe."""
-    if not table.num_rows:
-        return {}
-    columns = table.select(["cell_id", "status", "task", "method", "wall_s", "config_json"])
-    cells = {row["cell_id"]: row for row in columns.to_pylist() if row["status"] == "ok"}
-    times: dict[tuple[str, str, str], list[float]] = {}
-    for row in cells.values():
-        recipe = json.loads(row["config_json"])["recipe"]
-        key = (row["task"], row["method"], _recipe_key(recipe))
-        times.setdefault(key, []).append(row["wall_s"])
-    return {key: statistics.median(values) for key, values in times.items()}
 
 
 def _guess(method: type[Method], recipe: Recipe) -> float:

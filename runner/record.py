@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from runner.job import CellJob, FinishedCell, Outcome
 from runner.provenance import provenance
@@ -19,7 +18,8 @@ _HIGHER_IS_BETTER = ("source_accuracy", "source_entropy")
 def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt:
     """Return the ledger's record of a failure."""
     return Attempt(
-        **_identity(job),
+        cell=job.cell,
+        worker_count=job.workers,
         data_origin=None,
         status="failed",
         failure=outcome.failure,
@@ -28,6 +28,7 @@ def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt
         device=None,
         started_at=started,
         finished_at=datetime.now(UTC),
+        **vars(provenance()),
     )
 
 
@@ -35,7 +36,8 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
     """Return the ledger's record of a finished training."""
     seconds = trained.result.seconds
     return Attempt(
-        **_identity(job),
+        cell=job.cell,
+        worker_count=job.workers,
         data_origin=trained.origin,
         status="ok",
         params=trained.params,
@@ -49,29 +51,8 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
         started_at=started,
         finished_at=datetime.now(UTC),
         metrics=(*_metric_values(trained.result), *_floor(trained)),
+        **vars(provenance()),
     )
-
-
-def _identity(job: CellJob) -> dict[str, Any]:
-    cell, facts = job.cell, provenance()
-    return {
-        "cell_id": cell.id,
-        "task": cell.task,
-        "suite": cell.task.split("/", 1)[0],
-        "task_version": cell.task_version,
-        "method": cell.method,
-        "method_version": cell.method_version,
-        "backbone": cell.backbone,
-        "seed": cell.seed,
-        "protocol": cell.protocol,
-        "worker_count": job.workers,
-        "precision": cell.recipe["precision"],
-        "git_revision": facts.git_revision,
-        "git_dirty": facts.git_dirty,
-        "versions": facts.versions,
-        "host": facts.host,
-        "config_json": cell.config_json,
-    }
 
 
 def _metric_values(result: FitResult) -> list[MetricValue]:

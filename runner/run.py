@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from runner.console import complain, console, generating, say
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
+from runner.plugins import Plugin, read_plugins
 from runner.storage import Storage
 from xmft.errors import DataError, RequestError
 
@@ -88,7 +90,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         for item in chosen:
             ledger.drop_checkpoint(item.cell.id)
     start = time.perf_counter()
-    outcomes, slots = _fan_out(chosen, ledger, data_root, options)
+    plugins = read_plugins(grid.plugins)
+    outcomes, slots = _fan_out(chosen, ledger, data_root, options, plugins)
     wall_s = time.perf_counter() - start
     _draw(planned, outcomes, ledger)
     busy_s = sum(outcome.busy_s for outcome in outcomes) / slots
@@ -105,6 +108,7 @@ def _fan_out(
     ledger: Ledger,
     data_root: Path,
     options: RunOptions,
+    plugins: Sequence[Plugin],
 ) -> tuple[list[Outcome], int]:
     # Imported here: Ray takes seconds, and nothing before this point needs it.
     from runner import cluster, tune
@@ -144,6 +148,7 @@ def _fan_out(
                 board,
                 max_infra_retries=options.max_infra_retries,
                 fail_fast=options.fail_fast,
+                plugins=plugins,
             )
     return outcomes, slots.count
 

@@ -1,103 +1,71 @@
 """What the ledger's tables hold: the columns, their types and what they mean.
 
-The schema is versioned in the metadata of every file. A file written by a newer version is
-refused instead of being half understood.
+The columns are the fields of `Attempt`, in their order; those of `MetricValue` stand where its
+`metrics` do. The schema is versioned in the metadata of every file. A file written by a newer
+version is refused instead of being half understood.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from typing import Annotated, Any, get_type_hints
 
-import numpy as np
 import pyarrow as pa
 
-from xmft.examples import Examples, Fields
+from runner.cell import Cell
 from xmft.task import CurvePoint
 
 SCHEMA_VERSION = 1
 VERSION_KEY = b"xmft_schema_version"
 FAILURES = ("oom", "infra", "data", "code", "timeout", "diverged")
 SELECTIONS = ("best_val", "last")
-# The row of the data's error floor: its selection and its metric.
-REFERENCE, ERROR_FLOOR = "reference", "error_floor"
+# The row of the data's error floor: its selection, its metric, and the metric it is a value of.
+REFERENCE, ERROR_FLOOR, FLOOR_METRIC = "reference", "error_floor", "nrmse"
 
 _TIME = pa.timestamp("us", tz="UTC")
-_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
-    ("cell_id", pa.string(), "hash of everything that decides the cell's result"),
-    ("attempt", pa.int32(), "counts from 1; the latest ok attempt is the cell's result"),
-    ("task", pa.string(), "suite/name, with the variant if there is one"),
-    ("suite", pa.string(), "the part of the task's name before the slash"),
-    ("task_version", pa.int32(), "raised when the task starts to mean other numbers"),
-    ("method", pa.string(), "the fine-tuning method or baseline"),
-    ("method_version", pa.int32(), "raised when the method starts to compute other numbers"),
-    ("backbone", pa.string(), "the pretrained model"),
-    ("seed", pa.int64(), "seed of everything random in the cell"),
-    ("protocol", pa.string(), "clean or released; the two never share a table"),
-    ("data_origin", pa.string(), "official, generated or miniature; never share a table"),
-    ("status", pa.string(), "ok or failed"),
-    ("failure", pa.string(), f"class of the failure ({', '.join(FAILURES)}); null if ok"),
-    ("error", pa.string(), "the error's message or traceback; null if ok"),
-    ("split", pa.string(), "split that was scored; null in the row of a failure"),
-    ("selection", pa.string(), "rule that chose the epoch, or what was measured; null if failed"),
-    ("metric", pa.string(), "name of the metric; null in the row of a failure"),
-    ("metric_version", pa.int32(), "raised when the metric starts to mean other numbers"),
-    ("direction", pa.string(), "min if lower is better, max if higher is"),
-    ("value", pa.float64(), "the metric over the whole split; null in the row of a failure"),
-    ("epoch", pa.int32(), "epoch of the weights that were scored; null if failed"),
-    ("params", pa.int64(), "parameters of the model"),
-    ("trainable_params", pa.int64(), "parameters that were trained"),
-    ("align_s", pa.float64(), "seconds spent on alignment to the source"),
-    ("fit_s", pa.float64(), "seconds spent on fitting the target"),
-    ("eval_s", pa.float64(), "seconds spent on scoring"),
-    ("wall_s", pa.float64(), "seconds from start to end of the attempt"),
-    ("peak_memory_bytes", pa.int64(), "peak memory of the device, or of the process on a CPU"),
-    ("worker_count", pa.int32(), "processes that trained the cell together"),
-    ("device", pa.string(), "name of the device"),
-    ("precision", pa.string(), "number format of the forward pass"),
-    ("git_revision", pa.string(), "commit of the code that ran, if it was a checkout"),
-    ("git_dirty", pa.bool_(), "whether that checkout had uncommitted changes"),
-    ("versions", pa.string(), "versions of Python and of the libraries, a JSON object"),
-    ("host", pa.string(), "machine that ran the attempt"),
-    ("started_at", _TIME, "UTC"),
-    ("finished_at", _TIME, "UTC"),
-    ("config_json", pa.string(), "everything that the cell id is the hash of, a JSON object"),
-)
 
 
-def _schema(columns: Sequence[tuple[str, pa.DataType, str]]) -> pa.Schema:
-    described = [
-        pa.field(name, kind, metadata={"description": description})
-        for name, kind, description in columns
-    ]
-    return pa.schema(described, metadata={VERSION_KEY: str(SCHEMA_VERSION)})
+@dataclass(frozen=True)
+class Column:
+    """A column of the ledger.
 
+    Attributes:
+        type: On disk.
+        description: For the metadata of its field.
+        of: What gives its value where it follows from the cell; None where an attempt is told.
+    """
 
-SCHEMA: pa.Schema = _schema(_COLUMNS)
-CURVE_SCHEMA: pa.Schema = _schema(
-    (
-        ("epoch", pa.int32(), "counts from 1; 0 is before training"),
-        ("split", pa.string(), "split of the number"),
-        ("name", pa.string(), "name of the loss or metric"),
-        ("value", pa.float64(), "its value after the epoch"),
-    )
-)
-STRIDE_KEY = b"xmft_stride"
+    type: pa.DataType
+    description: str
+    of: Callable[[Cell], Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValue:
-    """One score of a cell: one row of the ledger. The fields are columns of `SCHEMA`."""
+    """One score of a cell: one row of the ledger."""
 
-    split: str
-    selection: str
-    metric: str
-    metric_version: int
-    direction: str
-    value: float
-    epoch: int
+    split: Annotated[
+        str, Column(pa.string(), "split that was scored; null in the row of a failure")
+    ]
+    selection: Annotated[
+        str,
+        Column(pa.string(), "rule that chose the epoch, or what was measured; null if failed"),
+    ]
+    metric: Annotated[str, Column(pa.string(), "name of the metric; null in the row of a failure")]
+    metric_version: Annotated[
+        int, Column(pa.int32(), "raised when the metric starts to mean other numbers")
+    ]
+    direction: Annotated[str, Column(pa.string(), "min if lower is better, max if higher is")]
+    value: Annotated[
+        float,
+        Column(pa.float64(), "the metric over the whole split; null in the row of a failure"),
+    ]
+    epoch: Annotated[
+        int, Column(pa.int32(), "epoch of the weights that were scored; null if failed")
+    ]
 
     def __post_init__(self) -> None:
         if self.direction not in ("min", "max"):
@@ -108,49 +76,130 @@ class MetricValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt at a cell, whether it went well or not. The fields are columns of `SCHEMA`.
+    """One attempt at a cell, whether it went well or not; what the cell says is not told again.
 
     Attributes:
+        cell: The cell.
+        attempt: Its number, which the ledger gives when it writes.
         versions: Name to version; stored as JSON text.
         started_at: With a time zone; stored as UTC.
         finished_at: With a time zone; stored as UTC.
-        config_json: Canonical JSON of what the cell id is the hash of.
         metrics: The scores; none if the attempt failed.
     """
 
-    cell_id: str
-    task: str
-    suite: str
-    task_version: int
-    method: str
-    method_version: int
-    backbone: str | None
-    seed: int
-    protocol: str
-    data_origin: str | None
-    status: str
-    failure: str | None = None
-    error: str | None = None
-    params: int | None = None
-    trainable_params: int | None = None
-    align_s: float | None = None
-    fit_s: float | None = None
-    eval_s: float | None = None
-    wall_s: float
-    peak_memory_bytes: int | None = None
-    worker_count: int
-    device: str | None
-    precision: str | None
-    git_revision: str | None
-    git_dirty: bool | None
-    versions: Mapping[str, str]
-    host: str
-    started_at: datetime
-    finished_at: datetime
-    config_json: str
+    cell: Cell
+    cell_id: Annotated[
+        str,
+        Column(pa.string(), "hash of everything that decides the cell's result", lambda c: c.id),
+    ] = field(init=False)
+    attempt: Annotated[
+        int,
+        Column(pa.int32(), "counts from 1; the latest ok attempt is the cell's result"),
+    ] = field(init=False, default=0)
+    task: Annotated[
+        str,
+        Column(pa.string(), "suite/name, with the variant if there is one", lambda c: c.task),
+    ] = field(init=False)
+    suite: Annotated[
+        str,
+        Column(
+            pa.string(),
+            "the part of the task's name before the slash",
+            lambda c: c.task.split("/", 1)[0],
+        ),
+    ] = field(init=False)
+    task_version: Annotated[
+        int,
+        Column(
+            pa.int32(),
+            "raised when the task starts to mean other numbers",
+            lambda c: c.task_version,
+        ),
+    ] = field(init=False)
+    method: Annotated[
+        str, Column(pa.string(), "the fine-tuning method or baseline", lambda c: c.method)
+    ] = field(init=False)
+    method_version: Annotated[
+        int,
+        Column(
+            pa.int32(),
+            "raised when the method starts to compute other numbers",
+            lambda c: c.method_version,
+        ),
+    ] = field(init=False)
+    backbone: Annotated[str, Column(pa.string(), "the pretrained model", lambda c: c.backbone)] = (
+        field(init=False)
+    )
+    seed: Annotated[
+        int, Column(pa.int64(), "seed of everything random in the cell", lambda c: c.seed)
+    ] = field(init=False)
+    protocol: Annotated[
+        str,
+        Column(pa.string(), "clean or released; the two never share a table", lambda c: c.protocol),
+    ] = field(init=False)
+    data_origin: Annotated[
+        str | None,
+        Column(pa.string(), "official, generated or miniature; never share a table"),
+    ]
+    status: Annotated[str, Column(pa.string(), "ok or failed")]
+    failure: Annotated[
+        str | None,
+        Column(pa.string(), f"class of the failure ({', '.join(FAILURES)}); null if ok"),
+    ] = None
+    error: Annotated[
+        str | None, Column(pa.string(), "the error's message or traceback; null if ok")
+    ] = None
     metrics: tuple[MetricValue, ...] = ()
+    params: Annotated[int | None, Column(pa.int64(), "parameters of the model")] = None
+    trainable_params: Annotated[int | None, Column(pa.int64(), "parameters that were trained")] = (
+        None
+    )
+    align_s: Annotated[
+        float | None, Column(pa.float64(), "seconds spent on alignment to the source")
+    ] = None
+    fit_s: Annotated[float | None, Column(pa.float64(), "seconds spent on fitting the target")] = (
+        None
+    )
+    eval_s: Annotated[float | None, Column(pa.float64(), "seconds spent on scoring")] = None
+    wall_s: Annotated[float, Column(pa.float64(), "seconds from start to end of the attempt")]
+    peak_memory_bytes: Annotated[
+        int | None,
+        Column(pa.int64(), "peak memory of the device, or of the process on a CPU"),
+    ] = None
+    worker_count: Annotated[int, Column(pa.int32(), "processes that trained the cell together")]
+    device: Annotated[str | None, Column(pa.string(), "name of the device")]
+    precision: Annotated[
+        str | None,
+        Column(
+            pa.string(), "number format of the forward pass", lambda c: c.recipe.get("precision")
+        ),
+    ] = field(init=False)
+    git_revision: Annotated[
+        str | None, Column(pa.string(), "commit of the code that ran, if it was a checkout")
+    ]
+    git_dirty: Annotated[
+        bool | None, Column(pa.bool_(), "whether that checkout had uncommitted changes")
+    ]
+    versions: Annotated[
+        Mapping[str, str],
+        Column(pa.string(), "versions of Python and of the libraries, a JSON object"),
+    ]
+    host: Annotated[str, Column(pa.string(), "machine that ran the attempt")]
+    started_at: Annotated[datetime, Column(_TIME, "UTC")]
+    finished_at: Annotated[datetime, Column(_TIME, "UTC")]
+    config_json: Annotated[
+        str,
+        Column(
+            pa.string(),
+            "everything that the cell id is the hash of, a JSON object",
+            lambda c: c.config_json,
+        ),
+    ] = field(init=False)
 
     def __post_init__(self) -> None:
+        for name, column in _COLUMNS:
+            if column.of is not None:
+                object.__setattr__(self, name, column.of(self.cell))
         if self.status == "ok":
             if self.failure is not None or not self.metrics:
                 raise ValueError(f"cell {self.cell_id}: an ok attempt has metrics and no failure")
@@ -165,13 +214,40 @@ class Attempt:
             raise ValueError(f"cell {self.cell_id}: started_at and finished_at need a time zone")
 
 
+def columns_of(record: type) -> Iterator[tuple[str, Column]]:
+    """Yield name and column of each field of a record, those of its metrics in their place."""
+    hints = get_type_hints(record, include_extras=True)
+    for one in fields(record):
+        if one.name == "metrics":
+            yield from columns_of(MetricValue)
+        for column in getattr(hints[one.name], "__metadata__", ()):
+            yield one.name, column
+
+
+def schema_of(columns: Iterable[tuple[str, Column]]) -> pa.Schema:
+    """Return a schema with descriptions and the version in its metadata."""
+    described = [
+        pa.field(name, column.type, metadata={"description": column.description})
+        for name, column in columns
+    ]
+    return pa.schema(described, metadata={VERSION_KEY: str(SCHEMA_VERSION)})
+
+
+_COLUMNS = tuple(columns_of(Attempt))
+SCHEMA: pa.Schema = schema_of(_COLUMNS)
+CURVE_SCHEMA: pa.Schema = schema_of(
+    (
+        ("epoch", Column(pa.int32(), "counts from 1; 0 is before training")),
+        ("split", Column(pa.string(), "split of the number")),
+        ("name", Column(pa.string(), "name of the loss or metric")),
+        ("value", Column(pa.float64(), "its value after the epoch")),
+    )
+)
+
+
 def attempt_table(attempt: Attempt, number: int) -> pa.Table:
     """Return the ledger's rows of an attempt: one per metric, or a single one if it failed."""
-    facts = {
-        field.name: getattr(attempt, field.name)
-        for field in fields(attempt)
-        if field.name != "metrics"
-    }
+    facts = {name: getattr(attempt, name, None) for name in SCHEMA.names}
     facts |= {"attempt": number, "versions": json.dumps(dict(attempt.versions), sort_keys=True)}
     scores: list[dict[str, object]] = [asdict(metric) for metric in attempt.metrics] or [{}]
     return pa.Table.from_pylist([facts | score for score in scores], schema=SCHEMA)
@@ -180,43 +256,3 @@ def attempt_table(attempt: Attempt, number: int) -> pa.Table:
 def curve_table(points: Sequence[CurvePoint]) -> pa.Table:
     """Return the points as a table of `CURVE_SCHEMA`."""
     return pa.Table.from_pylist([asdict(point) for point in points], schema=CURVE_SCHEMA)
-
-
-def example_table(examples: Examples) -> pa.Table:
-    """Return one row per sample: its place in the test split, and its fields as tensors.
-
-    A column's type says the shape `[channels, *grid]` (Arrow's canonical fixed-shape tensors;
-    readers that do not know them see flat lists). The distance between the points that are kept
-    is in the metadata.
-    """
-    described = (
-        ("input", examples.inputs, "what the model was given, physical units"),
-        ("target", examples.targets, "what it had to predict, physical units"),
-        ("prediction", examples.predictions, "what it predicted after the last epoch"),
-    )
-    columns = [(name, _tensors(fields), text) for name, fields, text in described]
-    schema = _schema(
-        (
-            ("sample", pa.int32(), "counts from 0 through the test split"),
-            *((name, column.type, text) for name, column, text in columns),
-        )
-    )
-    schema = schema.with_metadata(schema.metadata | {STRIDE_KEY: str(examples.stride)})
-    numbers = pa.array(range(len(examples)), pa.int32())
-    return pa.table([numbers, *(column for _, column, _ in columns)], schema=schema)
-
-
-def examples_in(table: pa.Table) -> Examples:
-    """Undo `example_table`."""
-    inputs, targets, predictions = (
-        table[name].combine_chunks().to_numpy_ndarray()
-        for name in ("input", "target", "prediction")
-    )
-    stride = int(table.schema.metadata[STRIDE_KEY])
-    return Examples(inputs=inputs, targets=targets, predictions=predictions, stride=stride)
-
-
-def _tensors(fields: Fields) -> pa.ExtensionArray:
-    return pa.FixedShapeTensorArray.from_numpy_ndarray(
-        np.ascontiguousarray(fields, dtype=np.float32)
-    )

@@ -16,11 +16,12 @@ from runner.execute import attempt_cell, local_runner
 from runner.failures import classify
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
+from runner.plugins import Plugin, install
 from runner.progress_actor import Board
 from runner.record import failed_attempt
 
 
-class _Cell(tune.Trainable):
+class _CellActor(tune.Trainable):
     """A warm actor: torch, the backbone and the prepared data stay loaded between cells."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -31,6 +32,7 @@ class _Cell(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        install(self._config["plugins"])
         job = CellJob(**self._config["job"])
         run = local_runner(
             job, self._config["board"], self._config["threads"], self._config["gpus"]
@@ -42,6 +44,7 @@ def _drive_workers(config: dict[str, Any]) -> None:
     """Tune function of a cell with several workers: the driver of its `TorchTrainer`."""
     from runner.workers import distributed_runner
 
+    install(config["plugins"])
     job = CellJob(**config["job"])
     run = distributed_runner(
         job,
@@ -49,6 +52,7 @@ def _drive_workers(config: dict[str, Any]) -> None:
         threads=config["threads"],
         gpus=config["gpus"],
         storage=config["storage"],
+        plugins=config["plugins"],
     )
     tune.report({"outcome": asdict(attempt_cell(job, run))})
 
@@ -60,15 +64,18 @@ def fan_out(
     *,
     max_infra_retries: int,
     fail_fast: bool,
+    plugins: Sequence[Plugin] = (),
 ) -> list[Outcome]:
     """Run the jobs and return what became of each; failures are rows of the ledger.
+
+    Every process imports the plug-ins before it looks up a name.
 
     A job whose process was lost is run again, from its checkpoint, after the others.
     """
     outcomes: dict[str, Outcome] = {}
     left = list(jobs)
     for _ in range(max_infra_retries + 1):
-        for outcome in _round(left, slots, board, fail_fast=fail_fast):
+        for outcome in _round(left, slots, board, fail_fast=fail_fast, plugins=plugins):
             outcomes[outcome.cell_id] = outcome
         if fail_fast and any(outcome.status == "failed" for outcome in outcomes.values()):
             break
@@ -85,6 +92,7 @@ def _round(
     board: Board,
     *,
     fail_fast: bool,
+    plugins: Sequence[Plugin],
 ) -> list[Outcome]:
     ledger = Ledger(jobs[0].results)
     alone = slots.workers == 1
@@ -95,6 +103,7 @@ def _round(
             "threads": slots.threads,
             "gpus": slots.gpus,
             "storage": storage,
+            "plugins": tuple(plugins),
         }
         # The driver of a cell with workers only waits, on the head node; its workers ask for their
         # own resources. Tune does not take an empty request, so it asks for a sliver of the node.
@@ -105,7 +114,7 @@ def _round(
         )
         stop = _StopAtFailure() if fail_fast else None
         tuner = tune.Tuner(
-            tune.with_resources(_Cell if alone else _drive_workers, resources),
+            tune.with_resources(_CellActor if alone else _drive_workers, resources),
             param_space=space,
             tune_config=tune.TuneConfig(
                 max_concurrent_trials=slots.count,

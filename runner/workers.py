@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,11 +12,18 @@ from ray.train.torch import TorchTrainer, get_device
 
 from runner.execute import train_cell
 from runner.job import CellJob, FinishedCell
+from runner.plugins import Plugin, install
 from runner.sessions import WorkerSession
 
 
 def distributed_runner(
-    job: CellJob, board: Any, *, threads: int, gpus: float, storage: str
+    job: CellJob,
+    board: Any,
+    *,
+    threads: int,
+    gpus: float,
+    storage: str,
+    plugins: Sequence[Plugin] = (),
 ) -> Callable[[int | None], FinishedCell]:
     """Return a function that trains the cell under `TorchTrainer` and blocks until it is done.
 
@@ -26,6 +33,7 @@ def distributed_runner(
         threads: CPU cores, and torch threads, of each worker.
         gpus: GPUs of each worker; 0 trains on CPUs over gloo.
         storage: Path or URI for Ray Train's own files.
+        plugins: What every worker imports first.
     """
 
     def run(micro_batch: int | None) -> FinishedCell:
@@ -37,6 +45,7 @@ def distributed_runner(
                 "board": board,
                 "threads": threads,
                 "micro_batch": micro_batch,
+                "plugins": plugins,
             },
             scaling_config=ScalingConfig(
                 num_workers=job.workers, use_gpu=gpus > 0, resources_per_worker=resources
@@ -60,6 +69,7 @@ def distributed_runner(
 
 def _worker(config: dict[str, Any]) -> FinishedCell:
     """Run in every worker; rank 0's return value is the cell's."""
+    install(config["plugins"])
     torch.set_num_threads(config["threads"])
     job: CellJob = config["job"]
     session = WorkerSession(job.cell, job.results, get_device(), config["board"], job.timeout_s)

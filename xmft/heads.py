@@ -12,8 +12,8 @@ from xmft.embedders import from_patches
 class PatchHead(nn.Module):
     """Dense head: every token writes the patch it stands for, by one learned linear map.
 
-    It starts near zero, so that the untrained model predicts the training mean. After eight epochs
-    its errors are mostly half of those of the published head (docs/study-methods.md).
+    It starts near zero, so that the untrained model predicts the training mean. How it does beside
+    the published head is in docs/study-methods.md.
     """
 
     def __init__(self, width: int, side: int, shape: tuple[int, ...]) -> None:

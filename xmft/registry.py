@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
 
 from xmft.errors import RequestError
 
 T = TypeVar("T")
+
+# The plug-in that is being imported.
+_owner: ContextVar[str | None] = ContextVar("owner", default=None)
+_registries: list[Registry[Any]] = []
+
+
+@contextmanager
+def registering(owner: str) -> Iterator[None]:
+    """Note `owner`, a plug-in, as the one whose entries are added inside."""
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
+def owned(owner: str) -> list[str]:
+    """Return the names of all entries that a plug-in added, whatever they are."""
+    return [name for registry in _registries for name in registry if registry.owner(name) == owner]
+
+
+def forget(owner: str) -> None:
+    """Take out all entries that a plug-in added, before it is imported again."""
+    for registry in _registries:
+        registry.drop(owner)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -31,6 +58,8 @@ class Registry(Mapping[str, T], Generic[T]):
         """Create an empty registry; `kind` ("method", "task") names an entry in messages."""
         self.kind = kind
         self._entries: dict[str, T] = {}
+        self._owners: dict[str, str] = {}
+        _registries.append(self)
 
     def add(self, name: str, entry: T) -> T:
         """Register `entry` under `name`.
@@ -41,7 +70,18 @@ class Registry(Mapping[str, T], Generic[T]):
         if name in self._entries:
             raise ValueError(f"The {self.kind} '{name}' is registered twice.")
         self._entries[name] = entry
+        if (owner := _owner.get()) is not None:
+            self._owners[name] = owner
         return entry
+
+    def owner(self, name: str) -> str | None:
+        """Return the plug-in that added an entry; None for entries of this project."""
+        return self._owners.get(name)
+
+    def drop(self, owner: str) -> None:
+        """Take out the entries that a plug-in added."""
+        for name in [name for name, whose in self._owners.items() if whose == owner]:
+            del self._entries[name], self._owners[name]
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator form of `add`."""

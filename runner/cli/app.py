@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from runner.cli.options import (
     GridName,
     ListCommand,
     MethodFilter,
+    Plugins,
     Results,
     SeedFilter,
     Settings,
@@ -22,12 +22,9 @@ from runner.cli.options import (
     chosen_grid,
     data_root,
     example,
-    globs,
     guarded,
-    whole_numbers,
 )
-from runner.console import complain, console, errors, say
-from xmft.errors import RequestError
+from runner.console import complain, console, say
 
 if TYPE_CHECKING:
     from runner.run import RunSummary
@@ -42,11 +39,6 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(list_commands.app, name="list")
-app.command(
-    "figures",
-    cls=ListCommand,
-    epilog=example("xmft figures", "xmft figures --tasks '*darcy*' --methods nft fno --out pics"),
-)(report_commands.figures)
 
 
 @app.command(
@@ -65,6 +57,7 @@ def run(
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
     settings: Settings = [],
+    plugin: Plugins = [],
     workers: Annotated[int, typer.Option(min=1, help="processes that train one cell")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU cores of each process")] = 1,
     gpus_per_worker: Annotated[
@@ -95,7 +88,7 @@ def run(
     from runner.ledger import Ledger
     from runner.run import RunOptions, run_grid
 
-    chosen = chosen_grid(grid, settings, tasks, methods, seeds)
+    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
     ledger = Ledger(results)
     options = RunOptions(
         workers=workers,
@@ -156,117 +149,17 @@ def plan(
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
     settings: Settings = [],
+    plugin: Plugins = [],
 ) -> None:
     """Show the cells of a grid, their state, missing data and expected time; run nothing."""
     from runner.ledger import Ledger
     from runner.plan import make_plan
     from runner.plan_table import plan_table
 
-    chosen = chosen_grid(grid, settings, tasks, methods, seeds)
+    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
     planned = make_plan(chosen, Ledger(results), data_root(data))
     for part in plan_table(planned):
         console.print(part, highlight=False)
 
 
-@app.command(epilog=example("xmft status", "xmft status --results s3://bucket/results"))
-@guarded
-def status(results: Results = "results") -> None:
-    """Count the cells of the ledger by task and outcome, and name the failed ones."""
-    from runner.ledger import Ledger
-    from runner.report.status import failures_table, status_table
-
-    table = Ledger(results).read()
-    if not table.num_rows:
-        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
-    console.print(status_table(table))
-    failed = failures_table(table)
-    if failed is not None:
-        console.print(failed)
-
-
-@app.command(epilog=example("xmft show 3f2a", "xmft show 3f2a91c0d4e5b677 --results results"))
-@guarded
-def show(
-    cell: Annotated[str, typer.Argument(metavar="CELL", help="cell id, or how it begins")],
-    results: Results = "results",
-) -> None:
-    """Show everything about one cell: scores, configuration, provenance, failure."""
-    from runner.ledger import Ledger
-    from runner.report.status import show_cell
-
-    ledger = Ledger(results)
-    cell_id = ledger.find(cell)
-    console.print(show_cell(ledger.read(), ledger.curves(cell_id), cell_id))
-
-
-@app.command(epilog=example("xmft export --to results.parquet", "xmft export --to results.csv"))
-@guarded
-def export(
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="*.parquet or *.csv")],
-    results: Results = "results",
-) -> None:
-    """Write all rows of the ledger to one Parquet or CSV file."""
-    from runner.ledger import Ledger
-    from runner.report.rows import export_rows
-
-    table = Ledger(results).read()
-    export_rows(table, to)
-    say(f"{table.num_rows} rows written to {to}")
-
-
-@app.command(
-    cls=ListCommand,
-    epilog=example(
-        "xmft leaderboard",
-        "xmft leaderboard --tasks 'pdebench/*' --seeds 0 1 --format md --out leaderboard.md",
-    ),
-)
-@guarded
-def leaderboard(
-    results: Results = "results",
-    tasks: TaskFilter = [],
-    methods: MethodFilter = [],
-    seeds: SeedFilter = [],
-    format_: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="table, md, csv or arrow")
-    ] = "table",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="file [table: shown; others: in the results]"),
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
-    selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
-    published: Annotated[
-        bool, typer.Option("--published/--no-published", help="published numbers underneath")
-    ] = False,
-) -> None:
-    """Rank the methods of the ledger: mean and std over seeds, rank per task, average rank."""
-    from runner.ledger import Ledger
-    from runner.report import build, to_csv, to_markdown, to_terminal, write
-    from runner.report.export import FORMATS
-    from xmft.registry import nearest
-
-    if format_ not in FORMATS:
-        raise RequestError(f"Unknown format '{format_}'. {nearest(format_, FORMATS)}")
-    ledger = Ledger(results)
-    boards = build(
-        ledger.read(),
-        protocol=protocol,
-        selection=selection,
-        tasks=globs(tasks),
-        methods=globs(methods),
-        seeds=whole_numbers(seeds),
-    )
-    if format_ == "table" and out is None:
-        console.print(to_terminal(boards, published=published))
-        return
-    if out is None and ledger.local_root is not None:
-        out = ledger.local_root / f"leaderboard.{format_}"
-    elif out is None:
-        raise RequestError("Results are not on this machine: name a file with --out.")
-    write(boards, out, format=format_, ledger=ledger.uri, published=published)
-    if format_ == "md":
-        typer.echo(to_markdown(boards, ledger=ledger.uri, published=published))
-    elif format_ == "csv":
-        typer.echo(to_csv(boards, published=published), nl=False)
-    errors.print(f"written to {out}", highlight=False, soft_wrap=True, markup=False)
+report_commands.add_to(app)

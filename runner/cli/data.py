@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from runner.cli.options import Data, data_root, example, guarded, plain_table
+from runner.cli.options import (
+    Data,
+    Plugins,
+    data_root,
+    example,
+    guarded,
+    import_plugins,
+    plain_table,
+)
 from runner.console import complain, console, generating, say
 from xmft.errors import DataError
 
@@ -18,11 +26,12 @@ app = typer.Typer(
 Tasks = Annotated[list[str], typer.Argument(metavar="TASKS...", help="names; * and ? match")]
 
 
-def _named_tasks(patterns: list[str]) -> list[str]:
+def _named_tasks(plugins: list[str], patterns: list[str]) -> list[str]:
     """Expand patterns over base names; a full name or variant stands for itself."""
     from benchmarks import catalog
     from runner.config import select
 
+    import_plugins(plugins)
     found: list[str] = []
     for pattern in patterns:
         if any(c in pattern for c in "*?["):
@@ -38,13 +47,14 @@ def _named_tasks(patterns: list[str]) -> list[str]:
 def data_status(
     tasks: Annotated[list[str], typer.Argument(metavar="[TASKS...]")] = [],
     data: Data = None,
+    plugin: Plugins = [],
 ) -> None:
     """Say for each task where its data are, or what is missing."""
     from benchmarks.data import locate
 
     root = data_root(data)
     table = plain_table("task", "origin", "")
-    for name in _named_tasks(tasks or ["*"]):
+    for name in _named_tasks(plugin, tasks or ["*"]):
         try:
             source = locate(name, data_root=root)
             table.add_row(name, source.origin, Text(source.note))
@@ -55,11 +65,11 @@ def data_status(
 
 @app.command("fetch", epilog=example("xmft data fetch pdebench/advection --data ~/pdebench"))
 @guarded
-def data_fetch(tasks: Tasks, data: Data = None) -> None:
+def data_fetch(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> None:
     """Download the official files, checked against their published checksums."""
     from benchmarks.data import fetch
 
-    for name in _named_tasks(tasks):
+    for name in _named_tasks(plugin, tasks):
         for path in fetch(name, data_root=data_root(data)):
             say(f"{name}: {path}")
 
@@ -69,6 +79,7 @@ def data_fetch(tasks: Tasks, data: Data = None) -> None:
 def data_generate(
     tasks: Tasks,
     data: Data = None,
+    plugin: Plugins = [],
     samples: Annotated[int | None, typer.Option(min=10, help="samples [1000]")] = None,
     resolution: Annotated[
         int | None, typer.Option(min=4, help="points per axis [the task's own]")
@@ -88,7 +99,7 @@ def data_generate(
     from benchmarks.data import Generation, generate
 
     generation = Generation(samples=samples, resolution=resolution, seed=seed, frames=frames)
-    names = _named_tasks(tasks)
+    names = _named_tasks(plugin, tasks)
     for name in names:  # what cannot be generated is refused before hours of work
         catalog.get(name).signature(generation)
     for name in names:
@@ -99,12 +110,12 @@ def data_generate(
 
 @app.command("verify", epilog=example("xmft data verify 'pdebench/*' --data ~/pdebench"))
 @guarded
-def data_verify(tasks: Tasks, data: Data = None) -> int:
+def data_verify(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> int:
     """Check files in full: layout, values, checksum where one is published."""
     from benchmarks.data import verify
 
     bad = 0
-    for name in _named_tasks(tasks):
+    for name in _named_tasks(plugin, tasks):
         try:
             for line in verify(name, data_root=data_root(data)):
                 say(f"{name}: {line}")

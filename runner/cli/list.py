@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from runner.cli.options import example, guarded, plain_table
+from runner.cli.options import Plugins, example, guarded, import_plugins, plain_table
 from runner.console import console
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ app = typer.Typer(help="What there is to choose from.", no_args_is_help=True)
 
 @app.command("tasks", epilog=example("xmft list tasks"))
 @guarded
-def list_tasks() -> None:
+def list_tasks(plugin: Plugins = []) -> None:
     """List the tasks and their variants."""
+    import_plugins(plugin)
     from benchmarks import catalog
 
     table = plain_table("task", "kind", "metric", "generated if missing", "variants")
@@ -44,8 +45,10 @@ def list_methods(
     name: Annotated[
         str | None, typer.Argument(metavar="METHOD", help="show its options [all methods]")
     ] = None,
+    plugin: Plugins = [],
 ) -> None:
     """List the methods and their presets, or the options of one."""
+    import_plugins(plugin)
     from xmft.methods import METHODS
     from xmft.methods.variants import method_of
 
@@ -103,8 +106,8 @@ def list_backbones() -> None:
     from xmft.backbones.weights import NAMED
 
     table = plain_table("backbone", "what it is")
-    for name, what in NAMED.items():
-        table.add_row(name, what)
+    for name, entry in sorted(NAMED.items()):
+        table.add_row(name, entry.title)
     table.add_row("(hub id or folder)", "any sequence encoder that takes inputs_embeds, or a Swin")
     console.print(table)
 

@@ -25,6 +25,10 @@ Data = Annotated[
     typer.Option("--data", metavar="DIR", help="data root [$XMFT_DATA or ~/.cache/xmft]"),
 ]
 Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="change the grid")]
+Plugins = Annotated[
+    list[str],
+    typer.Option("--plugin", metavar="MODULE", help="module or .py file of your own; repeatable"),
+]
 TaskFilter = Annotated[
     list[str], typer.Option("--tasks", metavar="GLOB", help="only these: a b, or a,b")
 ]
@@ -36,7 +40,7 @@ SeedFilter = Annotated[
 ]
 
 
-_LISTS = ("--tasks", "--methods", "--seeds", "--set")
+_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained")
 
 
 class ListCommand(TyperCommand):
@@ -109,23 +113,34 @@ def data_root(data: Path | None) -> Path:
 
 
 def chosen_grid(
-    name: str, settings: list[str], tasks: list[str], methods: list[str], seeds: list[str]
+    name: str,
+    settings: list[str],
+    tasks: list[str],
+    methods: list[str],
+    seeds: list[str],
+    plugins: list[str],
 ) -> Grid:
     """Read a grid and narrow it down to what the filters leave.
 
     Raises:
         RequestError: the grid or a filter is wrong.
     """
-    from runner.config import Grid, load_grid, select, validated
+    from runner.config import load_grid, narrowed
 
-    grid = load_grid(name, settings)
-    changes: dict[str, Any] = {
-        "tasks": select(grid.tasks, tasks, kind="task"),
-        "methods": select(grid.methods, methods, kind="method"),
-    }
-    if seeds:
-        changes["seeds"] = whole_numbers(seeds)
-    return validated(Grid, {**grid.model_dump(), **changes}, where="--seeds")
+    grid = load_grid(name, settings, plugins=plugins)
+    return narrowed(grid, tasks=tasks, methods=methods, seeds=whole_numbers(seeds))
+
+
+def import_plugins(plugins: list[str]) -> None:
+    """Import plug-ins of the command line, so that what they register can be named.
+
+    Raises:
+        RequestError: one cannot be imported.
+    """
+    if plugins:
+        from runner.plugins import install, read_plugins
+
+        install(read_plugins(plugins))
 
 
 def globs(values: list[str]) -> list[str]:

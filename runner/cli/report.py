@@ -1,14 +1,127 @@
-"""`xmft figures`: pictures of predictions."""
+"""`xmft status`, `show`, `export`, `leaderboard`, `figures`: what the ledger holds."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runner.cli.options import MethodFilter, Results, TaskFilter, globs, guarded
-from runner.console import console, say
+from runner.cli.options import (
+    ListCommand,
+    MethodFilter,
+    Results,
+    SeedFilter,
+    TaskFilter,
+    example,
+    globs,
+    guarded,
+    whole_numbers,
+)
+from runner.console import console, errors, say
+from runner.report.export import (
+    BOARD_FORMATS,
+    ROW_FORMATS,
+    board_format,
+    either,
+    write_boards,
+    write_rows,
+)
 from xmft.errors import RequestError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from runner.ledger import Ledger
+
+
+@guarded
+def status(results: Results = "results") -> None:
+    """Count the cells of the ledger by task and outcome, and name the failed ones."""
+    from runner.report.status import failures_table, status_table
+
+    _, table = _opened(results)
+    console.print(status_table(table))
+    failed = failures_table(table)
+    if failed is not None:
+        console.print(failed)
+
+
+@guarded
+def show(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="cell id, or how it begins")],
+    results: Results = "results",
+) -> None:
+    """Show everything about one cell: scores, configuration, provenance, failure."""
+    from runner.ledger import Ledger
+    from runner.report.status import show_cell
+
+    ledger = Ledger(results)
+    cell_id = ledger.find(cell)
+    console.print(show_cell(ledger.read(), ledger.curves(cell_id), cell_id))
+
+
+_ENDINGS = [f"*{ending}" for ending in ROW_FORMATS]
+
+
+@guarded
+def export(
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help=either(_ENDINGS))],
+    results: Results = "results",
+) -> None:
+    """Write all rows of the ledger to one file."""
+    from runner.ledger import Ledger
+
+    table = Ledger(results).read()
+    write_rows(table, to)
+    say(f"{table.num_rows} rows written to {to}")
+
+
+@guarded
+def leaderboard(
+    results: Results = "results",
+    tasks: TaskFilter = [],
+    methods: MethodFilter = [],
+    seeds: SeedFilter = [],
+    format_: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help=either([*BOARD_FORMATS]))
+    ] = "table",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="file [table: shown; others: in the results]"),
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
+    selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    published: Annotated[
+        bool, typer.Option("--published/--no-published", help="published numbers underneath")
+    ] = False,
+) -> None:
+    """Rank the methods of the ledger: mean and std over seeds, rank per task, average rank."""
+    from runner.ledger import Ledger
+    from runner.report.compare import Query, build
+    from runner.report.terminal import to_terminal
+
+    chosen = board_format(format_)
+    ledger = Ledger(results)
+    query = Query(
+        protocol=protocol,
+        selection=selection,
+        tasks=globs(tasks),
+        methods=globs(methods),
+        seeds=whole_numbers(seeds),
+    )
+    boards = build(ledger.read(), query)
+    if format_ == "table" and out is None:
+        console.print(to_terminal(boards, published=published))
+        return
+    if out is None and ledger.local_root is not None:
+        out = ledger.local_root / f"leaderboard.{format_}"
+    elif out is None:
+        raise RequestError("Results are not on this machine: name a file with --out.")
+    content = write_boards(boards, out, format=format_, ledger=ledger.uri, published=published)
+    if chosen.ends is not None:
+        typer.echo(content.decode("utf-8") + chosen.ends, nl=False)
+    errors.print(f"written to {out}", highlight=False, soft_wrap=True, markup=False)
 
 
 @guarded
@@ -30,14 +143,10 @@ def figures(
 
     There is one picture for each dense task, origin of its data and protocol.
     """
-    from runner.ledger import Ledger
     from runner.report.figures import pictures, write_figures
     from runner.storage import Storage
 
-    ledger = Ledger(results)
-    table = ledger.read()
-    if not table.num_rows:
-        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
+    ledger, table = _opened(results)
     folder = Storage(f"{ledger.uri}/figures" if out is None else out)
     shown = pictures(
         table, ledger.examples, tasks=globs(tasks), methods=globs(methods), seed=seed, sample=sample
@@ -52,3 +161,42 @@ def figures(
         )
     for path in written:
         say(f"{folder.uri}/{path}")
+
+
+def _opened(results: str) -> tuple[Ledger, pa.Table]:
+    """Return a ledger and its rows.
+
+    Raises:
+        RequestError: it has none.
+    """
+    from runner.ledger import Ledger
+
+    ledger = Ledger(results)
+    table = ledger.read()
+    if not table.num_rows:
+        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
+    return ledger, table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands, without a name in front of them."""
+    app.command(epilog=example("xmft status", "xmft status --results s3://bucket/results"))(status)
+    app.command(epilog=example("xmft show 3f2a", "xmft show 3f2a91c0d4e5b677 --results results"))(
+        show
+    )
+    app.command(epilog=example("xmft export --to results.parquet", "xmft export --to results.csv"))(
+        export
+    )
+    app.command(
+        cls=ListCommand,
+        epilog=example(
+            "xmft leaderboard",
+            "xmft leaderboard --tasks 'pdebench/*' --seeds 0 1 --format md --out leaderboard.md",
+        ),
+    )(leaderboard)
+    app.command(
+        cls=ListCommand,
+        epilog=example(
+            "xmft figures", "xmft figures --tasks '*darcy*' --methods nft fno --out pics"
+        ),
+    )(figures)

@@ -1,28 +1,26 @@
 """Turns the ledger's tables into leaderboards; needs neither torch nor Ray.
 
-`select` picks the comparable cells, `entries` groups them into the lines of a board, `ranks` does
-the statistics, `compare` puts them together to a `board`; `terminal`, `markdown` and `export` write
-boards down, `published` finds published numbers to set beside them, `status` shows what the ledger
-holds.
+`select` picks the comparable cells, `entries` groups them into the entries of a board, `ranks` does
+the statistics, `lines` says how each entry stands, `compare` puts them together to a leaderboard;
+`terminal`, `markdown` and `long_table` write it down, in the formats that `export` lists;
+`published` finds published numbers to set beside it, `status` shows what the ledger holds.
+`leaderboard` is the way in for notebooks.
 """
 
-from runner.report.board import Leaderboard, Leaderboards
-from runner.report.compare import build
-from runner.report.export import long_table, to_csv, write
-from runner.report.markdown import to_markdown
-from runner.report.status import show_cell, status_table, summary
-from runner.report.terminal import to_terminal
+from __future__ import annotations
 
-__all__ = [
-    "Leaderboard",
-    "Leaderboards",
-    "build",
-    "long_table",
-    "show_cell",
-    "status_table",
-    "summary",
-    "to_csv",
-    "to_markdown",
-    "to_terminal",
-    "write",
-]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runner.report.notebook import Leaderboards, leaderboard
+
+__all__ = ["Leaderboards", "leaderboard"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import pandas and scipy when a leaderboard is asked for, not before."""
+    if name in __all__:
+        from runner.report import notebook
+
+        return getattr(notebook, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

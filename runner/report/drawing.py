@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from runner.report.figures import Picture, Row
+from runner.report.picture import Picture, Row
 
 Field = npt.NDArray[np.float32]
 

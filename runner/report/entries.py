@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.report.select import Cell
+from runner.results import Result
 
 _CARRIER = ("backbone", "weights", "source")
 # What cells of methods without a pretrained model have in its place.
@@ -15,7 +15,7 @@ _NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class Contender:
     """The cells of one line of a leaderboard.
 
     Attributes:
@@ -34,30 +34,45 @@ class Entry:
     method_config: dict[str, Any]
     backbones: tuple[str, ...]
     sources: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[Result, ...]
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds of all attempts at its cells, the failed ones included."""
+        return sum(cell.wall_s for cell in self.cells)
+
+    @property
+    def align_s(self) -> float:
+        """Seconds of those that alignment to the source took."""
+        return sum(cell.align_s for cell in self.cells)
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds of those that fitting the target took."""
+        return sum(cell.fit_s for cell in self.cells)
 
 
-def entries_of(cells: Sequence[Cell]) -> list[Entry]:
-    """Group comparable cells into entries, sorted by label.
+def contenders_of(cells: Sequence[Result]) -> list[Contender]:
+    """Group comparable cells into the entries of a leaderboard, sorted by label.
 
     An entry is a method with its version and configuration. Backbone, weights and source proxy
     tell entries apart as soon as one task was run with several of them; while each task has only
     one, as in the published setting (a text encoder for one dimension, a vision encoder for two),
     they belong to the task and the entry spans all of them.
     """
-    groups: list[list[Cell]] = []
-    for group in _grouped(cells, ("method", "method_version", "method_config")):
+    groups: list[list[Result]] = []
+    for group in _grouped(cells, _method):
         tasks: dict[str, set[str]] = {}
         for cell in group:
             tasks.setdefault(cell.task, set()).add(_key(cell, _CARRIER))
         if any(len(carriers) > 1 for carriers in tasks.values()):
-            groups += _grouped(group, _CARRIER)
+            groups += _grouped(group, lambda cell: _key(cell, _CARRIER))
         else:
             groups.append(group)
     labels = _labels(groups)
     return sorted(
         (
-            Entry(
+            Contender(
                 label=label,
                 method=group[0].method,
                 method_version=group[0].config["method_version"],
@@ -72,23 +87,29 @@ def entries_of(cells: Sequence[Cell]) -> list[Entry]:
     )
 
 
-def _grouped(cells: Sequence[Cell], keys: Sequence[str]) -> list[list[Cell]]:
-    groups: dict[str, list[Cell]] = {}
+def _grouped(cells: Sequence[Result], key: Callable[[Result], str]) -> list[list[Result]]:
+    groups: dict[str, list[Result]] = {}
     for cell in cells:
-        groups.setdefault(_key(cell, keys), []).append(cell)
+        groups.setdefault(key(cell), []).append(cell)
     return list(groups.values())
 
 
-def _key(cell: Cell, keys: Sequence[str]) -> str:
+def _method(cell: Result) -> str:
+    """Return what a method is: name, version, configuration, and the plug-in it comes from."""
+    own = json.dumps(cell.method_plugins, sort_keys=True)
+    return _key(cell, ("method", "method_version", "method_config")) + own
+
+
+def _key(cell: Result, keys: Sequence[str]) -> str:
     return json.dumps([cell.config.get(key) for key in keys], sort_keys=True)
 
 
-def _values(cells: Sequence[Cell], key: str) -> tuple[str, ...]:
+def _values(cells: Sequence[Result], key: str) -> tuple[str, ...]:
     found = {_text(cell.config[key]) for cell in cells if cell.config.get(key)}
     return tuple(sorted(found - {_NONE}))
 
 
-def _labels(groups: Sequence[Sequence[Cell]]) -> list[str]:
+def _labels(groups: Sequence[Sequence[Result]]) -> list[str]:
     """Name each group by its method, and by what tells it from the others of that method."""
     backbones = [" + ".join(_values(group, "backbone")) for group in groups]
     several = len({backbone for backbone in backbones if backbone}) > 1
@@ -109,13 +130,15 @@ def _labels(groups: Sequence[Sequence[Cell]]) -> list[str]:
     return labels
 
 
-def _traits(group: Sequence[Cell]) -> dict[str, str]:
+def _traits(group: Sequence[Result]) -> dict[str, str]:
     """Return everything that tells entries of one method on one backbone apart, as text."""
     config = group[0].config
     traits = {"version": _text(config["method_version"])}
     traits |= {key: _text(value) for key, value in (config["method_config"] or {}).items()}
     for key in ("source", "weights"):
         traits[key] = " + ".join(_values(group, key)) or "none"
+    for role, text in group[0].method_plugins.items():
+        traits[role] = text[:8]
     return traits
 
 

@@ -1,114 +1,136 @@
-"""Leaderboards as long tables for programs: Arrow and CSV."""
+"""The formats that leaderboards and the ledger's rows are written in: one table for each.
+
+A format is added here and nowhere else: help and error texts are made of the tables. What a
+writer needs is imported when it writes, so that a command can name the formats at once.
+"""
 
 from __future__ import annotations
 
 import io
-import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-from pyarrow import csv
-from rich.console import Console
-
-from benchmarks.published import PublishedScore
-from runner.report.board import Leaderboard, Leaderboards, Line, TaskColumn
-from runner.report.markdown import to_markdown
-from runner.report.published import published_beside
-from runner.report.terminal import to_terminal
 from xmft.errors import RequestError
 from xmft.registry import nearest
 
-FORMATS = ("table", "md", "csv", "arrow")
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-LONG_SCHEMA: pa.Schema = pa.schema(
-    [
-        ("kind", pa.string()),  # measured or published
-        ("data_origin", pa.string()),
-        ("protocol", pa.string()),
-        ("selection", pa.string()),
-        ("split", pa.string()),
-        ("entry", pa.string()),
-        ("method", pa.string()),
-        ("method_version", pa.int32()),
-        ("method_config", pa.string()),
-        ("backbone", pa.string()),
-        ("source", pa.string()),
-        ("average_rank", pa.float64()),
-        ("tasks_covered", pa.int32()),
-        ("tasks_total", pa.int32()),
-        ("missing", pa.string()),
-        ("wall_s", pa.float64()),
-        ("align_s", pa.float64()),
-        ("fit_s", pa.float64()),
-        ("task", pa.string()),
-        ("metric", pa.string()),
-        ("metric_version", pa.int32()),
-        ("direction", pa.string()),
-        ("floor", pa.float64()),
-        ("mean", pa.float64()),
-        ("std", pa.float64()),
-        ("seed_count", pa.int32()),
-        ("seeds", pa.string()),
-        ("rank", pa.float64()),
-        ("citation", pa.string()),
-        ("confidence", pa.string()),
-    ]
-)
+    from runner.report.compare import Leaderboard
 
 
-def long_table(boards: Leaderboards, *, published: bool = True) -> pa.Table:
-    """Return one row per line and task, with the line's summary repeated in each.
+def _text(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
+    from rich.console import Console
 
-    Published numbers, if asked for, are rows of kind `published`, without ranks, protocol or
-    selection; the others are of kind `measured`. A task that a line lacks is a row without a mean.
+    from runner.report.terminal import to_terminal
+
+    console = Console(file=io.StringIO(), width=160, record=True)
+    console.print(to_terminal(boards, published=published))
+    return console.export_text().encode("utf-8")
+
+
+def _markdown(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
+    from runner.report.markdown import to_markdown
+
+    return to_markdown(boards, ledger=ledger, published=published).encode("utf-8")
+
+
+def _csv(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
+    from runner.report.long_table import to_csv
+
+    return to_csv(boards, published=published).encode("utf-8")
+
+
+def _arrow(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
+    import pyarrow as pa
+
+    from runner.report.long_table import long_table
+
+    table = long_table(boards, published=published)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _parquet_rows(table: pa.Table, path: str) -> None:
+    from pyarrow import parquet
+
+    parquet.write_table(table, path)
+
+
+def _csv_rows(table: pa.Table, path: str) -> None:
+    from pyarrow import csv
+
+    csv.write_csv(table, path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of leaderboards.
+
+    Attributes:
+        content: From the boards, where their results lie, and whether to set published numbers
+            underneath, to the content of a file.
+        ends: What follows the content where a command shows it; None: it is not shown.
     """
-    rows: list[dict[str, object]] = []
-    for board in boards:
-        for line in board.lines:
-            rows += [_measured(board, line, column) for column in board.tasks]
-        if published:
-            rows += [_published(board, score) for score in published_beside(board)]
-    return pa.Table.from_pylist(rows, schema=LONG_SCHEMA)
+
+    content: Callable[[Sequence[Leaderboard], str, bool], bytes]
+    ends: str | None = None
 
 
-def to_csv(boards: Leaderboards, *, published: bool = True) -> str:
-    """Return `long_table` as CSV text."""
-    sink = io.BytesIO()
-    csv.write_csv(long_table(boards, published=published), sink)
-    return sink.getvalue().decode("utf-8")
+# The first one is for the terminal.
+BOARD_FORMATS: dict[str, Format] = {
+    "table": Format(content=_text),
+    "md": Format(content=_markdown, ends="\n"),
+    "csv": Format(content=_csv, ends=""),
+    "arrow": Format(content=_arrow),
+}
+ROW_FORMATS: dict[str, Callable[[pa.Table, str], None]] = {
+    ".parquet": _parquet_rows,
+    ".csv": _csv_rows,
+}
 
 
-def write(
-    boards: Leaderboards, path: str | Path, *, format: str, ledger: str, published: bool = True
-) -> None:
-    """Write the boards to a file.
+def either(names: Sequence[str]) -> str:
+    """Return `a, b or c`."""
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def board_format(name: str) -> Format:
+    """Return a format of leaderboards.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    if name not in BOARD_FORMATS:
+        raise RequestError(f"Unknown format '{name}'. {nearest(name, BOARD_FORMATS)}")
+    return BOARD_FORMATS[name]
+
+
+def write_boards(
+    boards: Sequence[Leaderboard],
+    path: str | Path,
+    *,
+    format: str,
+    ledger: str,
+    published: bool = True,
+) -> bytes:
+    """Write leaderboards to a file and return its content.
 
     Args:
         boards: What `build` returned.
         path: The file; its folder is made if need be.
-        format: One of `FORMATS`.
+        format: One of `BOARD_FORMATS`.
         ledger: Where the results lie, for documents that name it.
         published: Whether to set published numbers underneath.
 
     Raises:
         RequestError: the format is unknown or the file cannot be written.
     """
-    target = Path(path)
-    if format == "md":
-        content = to_markdown(boards, ledger=ledger, published=published).encode("utf-8")
-    elif format == "csv":
-        content = to_csv(boards, published=published).encode("utf-8")
-    elif format == "arrow":
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, LONG_SCHEMA) as writer:
-            writer.write_table(long_table(boards, published=published))
-        content = sink.getvalue().to_pybytes()
-    elif format == "table":
-        console = Console(file=io.StringIO(), width=160, record=True)
-        console.print(to_terminal(boards, published=published))
-        content = console.export_text().encode("utf-8")
-    else:
-        raise RequestError(f"Unknown format '{format}'. {nearest(format, FORMATS)}")
+    target, content = Path(path), board_format(format).content(boards, ledger, published)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
@@ -117,53 +139,22 @@ def write(
             f"The leaderboard cannot be written to {target} ({error}). "
             "Name a writable file with --out."
         ) from error
+    return content
 
 
-def _measured(board: Leaderboard, line: Line, column: TaskColumn) -> dict[str, object]:
-    score = line.scores.get(column.task)
-    return {
-        "kind": "measured",
-        "data_origin": board.origin,
-        "protocol": board.protocol,
-        "selection": board.selection,
-        "split": board.split,
-        "entry": line.label,
-        "method": line.method,
-        "method_version": line.method_version,
-        "method_config": json.dumps(line.method_config, sort_keys=True),
-        "backbone": " + ".join(line.backbones) or None,
-        "source": " + ".join(line.sources) or None,
-        "average_rank": line.average_rank,
-        "tasks_covered": line.covered,
-        "tasks_total": len(board.tasks),
-        "missing": "; ".join(line.missing),
-        "wall_s": line.wall_s,
-        "align_s": line.align_s,
-        "fit_s": line.fit_s,
-        "task": column.task,
-        "metric": column.metric,
-        "metric_version": column.metric_version,
-        "direction": column.direction,
-        "floor": column.floor,
-        "mean": score and score.mean,
-        "std": score and score.std,
-        "seed_count": len(score.seeds) if score else 0,
-        "seeds": " ".join(map(str, score.seeds)) if score else "",
-        "rank": score and score.rank,
-    }
+def write_rows(table: pa.Table, path: Path) -> None:
+    """Write the ledger's rows to a file, in one of `ROW_FORMATS` by the ending of its name.
 
-
-def _published(board: Leaderboard, score: PublishedScore) -> dict[str, object]:
-    column = next(column for column in board.tasks if column.task == score.task_name)
-    return {
-        "kind": "published",
-        "entry": score.method,
-        "task": score.task_name,
-        "metric": score.metric,
-        "direction": column.direction,
-        "mean": score.value,
-        "std": score.std,
-        "seed_count": score.seeds,
-        "citation": score.source,
-        "confidence": score.confidence,
-    }
+    Raises:
+        RequestError: another ending, no rows, or the file cannot be written.
+    """
+    writer = ROW_FORMATS.get(path.suffix)
+    if writer is None:
+        raise RequestError(f"--to ends in '{path.suffix}'. {nearest(path.suffix, ROW_FORMATS)}")
+    if not table.num_rows:
+        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer(table, str(path))
+    except OSError as error:
+        raise RequestError(f"The rows cannot be written to {path} ({error}).") from error

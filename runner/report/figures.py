@@ -3,83 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 
-from benchmarks.pdebench.channels import channel_names
-from runner.report.entries import Entry, entries_of
-from runner.report.select import Cell, cells_of, chosen, one_setting
-from runner.storage import Storage, path_of
+from runner.example_table import NamedExamples
+from runner.report import drawing
+from runner.report.entries import Contender, contenders_of
+from runner.report.picture import Picture, Row
+from runner.report.select import chosen, one_setting
+from runner.results import Result, results
+from runner.storage import Storage
 from xmft.errors import RequestError
-from xmft.examples import Examples, Fields
 
 # Examples are kept of the parameters after the last epoch.
 _SELECTION = "last"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One method's prediction of one test sample; fields are `[channels, *grid]`.
-
-    Attributes:
-        label: What the method is called.
-        seed: Seed of the cell.
-        metric: Main metric of the task.
-        score: Its value over the whole test split.
-        inputs: What the method was given.
-        target: What it had to predict.
-        prediction: What it predicted.
-    """
-
-    label: str
-    seed: int
-    metric: str
-    score: float
-    inputs: Fields
-    target: Fields
-    prediction: Fields
-
-    def nrmse(self, channel: int | None = None) -> float:
-        """Return the relative L2 error of this sample, of one channel if one is given."""
-        which = slice(None) if channel is None else channel
-        target = self.target[which].astype(np.float64)
-        error = float(np.linalg.norm(self.prediction[which] - target))
-        return error / max(float(np.linalg.norm(target)), 1e-30)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """What several methods make of one sample of a task.
-
-    Attributes:
-        task: Name of the task.
-        origin: Of the data.
-        protocol: Of the cells.
-        sample: Place in the test split.
-        stride: Every how many grid points are shown.
-        channels: Names of the channels of the target.
-        rows: The methods, best score first; at least one.
-    """
-
-    task: str
-    origin: str
-    protocol: str
-    sample: int
-    stride: int
-    channels: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-    @property
-    def path(self) -> str:
-        """The file, relative to the folder of figures."""
-        return f"{path_of(self.task)}-{self.origin}-{self.protocol}.png"
-
-
 def pictures(
     table: pa.Table,
-    examples: Callable[[str], Examples | None],
+    examples: Callable[[str], NamedExamples | None],
     *,
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
@@ -103,14 +46,14 @@ def pictures(
     Raises:
         RequestError: a filter matches nothing.
     """
-    found = cells_of(table, selection=_SELECTION, split="test")
+    found = results(table, selection=_SELECTION, split="test")
     found = [cell for cell in found if only is None or cell.cell_id in only]
     seeds = () if seed is None else (seed,)
     found = chosen(found, tasks=tasks, methods=methods, seeds=seeds)
-    boards: dict[tuple[str, str, str], list[Cell]] = {}
+    boards: dict[tuple[str, str, str], list[Result]] = {}
     for cell in found:
         if cell.value is not None:
-            board = (cell.task, cell.origin or "unknown", cell.config["protocol"])
+            board = (cell.task, cell.origin or "unknown", cell.protocol)
             boards.setdefault(board, []).append(cell)
     for _, cells in sorted(boards.items()):
         picture = _picture(cells, examples, sample)
@@ -119,12 +62,12 @@ def pictures(
 
 
 def _picture(
-    cells: Sequence[Cell], examples: Callable[[str], Examples | None], sample: int
+    cells: Sequence[Result], examples: Callable[[str], NamedExamples | None], sample: int
 ) -> Picture | None:
     kept, _ = one_setting(cells)
     picture: Picture | None = None
     rows: list[tuple[float, Row]] = []
-    for entry in entries_of(kept):
+    for entry in contenders_of(kept):
         shown = _first_with_sample(entry, examples, sample)
         if shown is None:
             continue
@@ -144,10 +87,10 @@ def _picture(
             picture = Picture(
                 task=cell.task,
                 origin=cell.origin or "unknown",
-                protocol=cell.config["protocol"],
+                protocol=cell.protocol,
                 sample=sample,
                 stride=found.stride,
-                channels=_names(cell.task, len(row.target)),
+                channels=_names(found.channels, len(row.target)),
                 rows=(),
             )
     rows.sort(key=lambda pair: (pair[0], pair[1].label))
@@ -155,8 +98,8 @@ def _picture(
 
 
 def _first_with_sample(
-    entry: Entry, examples: Callable[[str], Examples | None], sample: int
-) -> tuple[Cell, Examples] | None:
+    entry: Contender, examples: Callable[[str], NamedExamples | None], sample: int
+) -> tuple[Result, NamedExamples] | None:
     for cell in sorted(entry.cells, key=lambda cell: cell.seed):
         found = examples(cell.cell_id)
         if found is not None and len(found) > sample:
@@ -164,8 +107,8 @@ def _first_with_sample(
     return None
 
 
-def _names(task: str, count: int) -> tuple[str, ...]:
-    names = channel_names(task)
+def _names(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Return the names if there is one for every channel, else their numbers."""
     if len(names) == count:
         return names
     return tuple(f"channel {number}" for number in range(count)) if count > 1 else ("",)
@@ -184,13 +127,10 @@ def write_figures(shown: Iterator[Picture], folder: Storage) -> list[str]:
     Raises:
         RequestError: a file cannot be written.
     """
-    # Imported here: matplotlib takes a while, and most commands draw nothing.
-    from runner.report.drawing import png
-
     written = []
     for picture in shown:
         try:
-            folder.write(picture.path, png(picture))
+            folder.write(picture.path, drawing.png(picture))
         except OSError as error:
             raise RequestError(
                 f"The figure {picture.path} cannot be written to {folder.uri} ({error}). "

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from runner.report.board import Line
-from runner.report.select import Cell
+from runner.results import Result
 
 
-def floor_of(cells: Sequence[Cell]) -> tuple[float | None, str | None]:
+def floor_of(cells: Sequence[Result]) -> tuple[float | None, str | None]:
     """Return the error floor of one task's cells, and a note if they do not agree on it.
 
     Of several floors it is the largest: no comparison of these cells resolves less.
@@ -24,16 +23,23 @@ def floor_of(cells: Sequence[Cell]) -> tuple[float | None, str | None]:
     )
 
 
-def below_floor(lines: Sequence[Line], floors: Mapping[str, float | None]) -> list[str]:
-    """Return a note for every task on which a line is better than the data allow."""
+def below_floor(
+    means: Mapping[str, Mapping[str, float]], floors: Mapping[str, float | None]
+) -> list[str]:
+    """Return a note for every task on which a line is better than the data allow.
+
+    Args:
+        means: By the label of a line, then by task.
+        floors: By task, None where it is unknown.
+    """
     notes = []
     for task, floor in floors.items():
         if floor is None:
             continue
         below = ", ".join(
-            f"{line.label} ({line.scores[task].mean:.2e})"
-            for line in lines
-            if task in line.scores and line.scores[task].mean < floor
+            f"{label} ({own[task]:.2e})"
+            for label, own in means.items()
+            if task in own and own[task] < floor
         )
         if below:
             notes.append(

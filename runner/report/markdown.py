@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.report.board import Leaderboard, Leaderboards, Line
-from runner.report.published import CAUTION, as_published, published_beside
+from runner.report.compare import Leaderboard
+from runner.report.lines import Line
+from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
 from runner.report.wording import (
     average_rank,
     coverage,
     heading,
-    is_best,
-    score_text,
+    score_cells,
     task_title,
     time_spent,
     title,
 )
 
 
-def to_markdown(boards: Leaderboards, *, ledger: str, published: bool = True) -> str:
+def to_markdown(boards: Sequence[Leaderboard], *, ledger: str, published: bool = True) -> str:
     """Return the boards as Markdown.
 
     Args:
@@ -80,31 +80,17 @@ def _board(board: Leaderboard) -> list[str]:
 
 
 def _scores(line: Line, board: Leaderboard) -> list[str]:
-    texts = []
-    for column in board.tasks:
-        score = line.scores.get(column.task)
-        value, behind = score_text(score, column)
-        texts.append((f"**{value}**" if is_best(score, column, board) else value) + behind)
-    return texts
+    return [
+        (f"**{value}**" if best else value) + behind
+        for value, behind, best in score_cells(line, board.tasks, board)
+    ]
 
 
 def _published(board: Leaderboard) -> list[str]:
-    scores = published_beside(board)
-    if not scores:
+    rows = published_rows(board)
+    if not rows:
         return []
-    rows = [
-        [
-            score.task_name,
-            score.metric,
-            score.method,
-            as_published(score),
-            score.source,
-            score.confidence,
-        ]
-        for score in scores
-    ]
-    header = ["task", "metric", "method", "value", "source", "confidence"]
-    return [f"{CAUTION[0].upper()}{CAUTION[1:]}:", markdown_table(header, rows)]
+    return [f"{CAUTION[0].upper()}{CAUTION[1:]}:", markdown_table(PUBLISHED_COLUMNS, rows)]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

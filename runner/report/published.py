@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from benchmarks.published import PublishedScore, published_scores
-from runner.report.board import Leaderboard
+from runner.report.compare import Leaderboard
 
 CAUTION = (
     "published, other protocol (selection on the test set is usual there): not ranked, "
     "not comparable line by line"
 )
+PUBLISHED_COLUMNS = ("task", "metric", "method", "value", "source", "confidence")
 
 
 def published_beside(board: Leaderboard) -> list[PublishedScore]:
@@ -25,6 +26,21 @@ def published_beside(board: Leaderboard) -> list[PublishedScore]:
             key=lambda score: score.value if column.direction == "min" else -score.value,
         )
         if (score.task_name, score.metric) == (column.task, column.metric)
+    ]
+
+
+def published_rows(board: Leaderboard) -> list[list[str]]:
+    """Return the numbers of `published_beside` as the texts of `PUBLISHED_COLUMNS`."""
+    return [
+        [
+            score.task_name,
+            score.metric,
+            score.method,
+            as_published(score),
+            score.source,
+            score.confidence,
+        ]
+        for score in published_beside(board)
     ]
 
 

@@ -13,8 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.report.select import attempts_of
 from runner.report.wording import duration
+from runner.results import Result, results
 from runner.schema import FAILURES
 from xmft.errors import RequestError
 
@@ -32,9 +32,6 @@ _PROVENANCE = (
     "git_dirty",
     "host",
 )
-
-
-_FAILURE = ["cell_id", "attempt", "task", "method", "seed", "status", "failure", "error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,22 +54,12 @@ class TaskCounts:
 
 def summary(table: pa.Table) -> list[TaskCounts]:
     """Count the cells of the ledger by protocol, task and origin."""
-    protocols = dict(zip(table["cell_id"].to_pylist(), table["protocol"].to_pylist(), strict=True))
-    cells: dict[str, list[dict[str, Any]]] = {}
-    for attempt in attempts_of(table):
-        cells.setdefault(attempt["cell_id"], []).append(attempt)
-    groups: dict[tuple[str, str, str], list[list[dict[str, Any]]]] = {}
-    for cell_id, attempts in cells.items():
-        origin = next((a["data_origin"] for a in attempts if a["data_origin"]), "")
-        key = (protocols[cell_id], attempts[-1]["task"], origin)
-        groups.setdefault(key, []).append(attempts)
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for cell in results(table):
+        groups.setdefault((cell.protocol, cell.task, cell.origin or ""), []).append(cell)
     counts = []
     for (protocol, task, origin), members in sorted(groups.items()):
-        failures = Counter(
-            attempts[-1]["failure"] or "code"
-            for attempts in members
-            if all(attempt["status"] != "ok" for attempt in attempts)
-        )
+        failures = Counter(cell.failure or "code" for cell in members if cell.state == "failed")
         counts.append(
             TaskCounts(
                 task=task,
@@ -80,7 +67,7 @@ def summary(table: pa.Table) -> list[TaskCounts]:
                 origin=origin or None,
                 ok=len(members) - failures.total(),
                 failed=dict(failures),
-                wall_s=sum(a["wall_s"] or 0.0 for attempts in members for a in attempts),
+                wall_s=sum(cell.wall_s for cell in members),
             )
         )
     return counts
@@ -114,29 +101,22 @@ def status_table(table: pa.Table) -> Table:
 
 def failures_table(table: pa.Table) -> Table | None:
     """Return the cells that have no ok attempt, with the last line of their latest error."""
-    latest: dict[str, dict[str, Any]] = {}
-    done = set()
-    for row in table.select(_FAILURE).to_pylist():
-        if row["status"] == "ok":
-            done.add(row["cell_id"])
-        elif row["attempt"] >= latest.get(row["cell_id"], row)["attempt"]:
-            latest[row["cell_id"]] = row
-    failed = [row for cell_id, row in latest.items() if cell_id not in done]
+    failed = [cell for cell in results(table) if cell.state == "failed"]
     if not failed:
         return None
     view = Table(title="Failed cells", title_justify="left")
     for name in ("cell", "task", "method", "seed", "failure"):
         view.add_column(name, no_wrap=name == "cell")
     view.add_column("error", overflow="fold")
-    for row in sorted(failed, key=lambda row: (row["task"], row["method"], row["seed"])):
+    for cell in sorted(failed, key=lambda cell: (cell.task, cell.method, cell.seed)):
         # Of a traceback the last line says what happened.
-        error = (row["error"] or "").strip().splitlines()[-1:]
+        error = (cell.error or "").strip().splitlines()[-1:]
         view.add_row(
-            row["cell_id"],
-            Text(row["task"]),
-            row["method"],
-            str(row["seed"]),
-            row["failure"],
+            cell.cell_id,
+            Text(cell.task),
+            cell.method,
+            str(cell.seed),
+            cell.failure,
             Text("".join(error)),
         )
     return view
@@ -156,10 +136,8 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     rows = table.filter(pc.field("cell_id") == cell_id)
     if not rows.num_rows:
         raise RequestError(f"The ledger holds no cell '{cell_id}'.")
-    attempts = attempts_of(rows)
-    ok = [attempt["attempt"] for attempt in attempts if attempt["status"] == "ok"]
-    shown = ok[-1] if ok else attempts[-1]["attempt"]
-    records = rows.filter(pc.field("attempt") == shown).to_pylist()
+    (cell,) = results(rows)
+    records = rows.filter(pc.field("attempt") == cell.attempt).to_pylist()
     first = records[0]
     backbone = "no backbone" if first["backbone"] == "none" else first["backbone"]
     parts: list[RenderableType] = [
@@ -171,10 +149,10 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
         ),
         _attempts(rows),
     ]
-    if ok:
+    if cell.state == "ok":
         parts.append(_records("scores", _SCORES, records))
     else:
-        parts.append(Text(f"{first['failure']}: {first['error']}", style="red"))
+        parts.append(Text(f"{cell.failure}: {cell.error}", style="red"))
     if curves.num_rows:
         parts.append(_curves(curves))
     config = json.dumps(json.loads(first["config_json"]), indent=2, ensure_ascii=False)
@@ -182,7 +160,7 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     versions = "\n".join(f"{k}: {v}" for k, v in json.loads(first["versions"] or "{}").items())
     for name, text in (
         ("configuration", config),
-        (f"provenance of attempt {shown}", facts),
+        (f"provenance of attempt {cell.attempt}", facts),
         ("versions", versions),
     ):
         parts += [Text(f"\n{name}", style="bold"), Text(text)]

@@ -9,21 +9,21 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from runner.report.board import Leaderboard, Leaderboards, Line, TaskColumn
-from runner.report.published import CAUTION, as_published, published_beside
+from runner.report.compare import Leaderboard, TaskColumn
+from runner.report.lines import Line
+from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
 from runner.report.wording import (
     average_rank,
     coverage,
     heading,
-    is_best,
-    score_text,
+    score_cells,
     task_title,
     time_spent,
     title,
 )
 
 
-def to_terminal(boards: Leaderboards, *, published: bool = True) -> RenderableType:
+def to_terminal(boards: Sequence[Leaderboard], *, published: bool = True) -> RenderableType:
     """Return something that a rich console prints.
 
     Args:
@@ -79,11 +79,8 @@ def _table(board: Leaderboard, columns: Sequence[TaskColumn], *, last: bool) -> 
 
     def add(line: Line) -> None:
         cells: list[Text] = [Text(average_rank(line)), Text(line.label)]
-        for column in columns:
-            score = line.scores.get(column.task)
-            value, behind = score_text(score, column)
-            style = "bold" if is_best(score, column, board) else ""
-            cells.append(Text.assemble((value, style), behind))
+        for value, behind, best in score_cells(line, columns, board):
+            cells.append(Text.assemble((value, "bold" if best else ""), behind))
         if last:
             cells += [Text(coverage(line, board)), Text(time_spent(line))]
         table.add_row(*cells)
@@ -97,25 +94,13 @@ def _table(board: Leaderboard, columns: Sequence[TaskColumn], *, last: bool) -> 
 
 
 def _published(board: Leaderboard) -> RenderResult:
-    scores = published_beside(board)
-    if not scores:
+    rows = published_rows(board)
+    if not rows:
         return
     yield Text(CAUTION)
     table = Table(style="dim")
-    for name in ("task", "metric", "method", "value", "source", "confidence"):
+    for name in PUBLISHED_COLUMNS:
         table.add_column(name, justify="right" if name == "value" else "left")
-    for score in scores:
-        table.add_row(
-            *(
-                Text(part)
-                for part in (
-                    score.task_name,
-                    score.metric,
-                    score.method,
-                    as_published(score),
-                    score.source,
-                    score.confidence,
-                )
-            )
-        )
+    for row in rows:
+        table.add_row(*(Text(part) for part in row))
     yield table

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
-from runner.report.board import Leaderboard, Line, Score, TaskColumn
+from runner.report.compare import Leaderboard, TaskColumn
+from runner.report.lines import Line, Standing
 
 ARROWS = {"min": "↓", "max": "↑"}
 
@@ -20,8 +22,8 @@ def heading(board: Leaderboard) -> list[str]:
         for name, tasks in metrics.items()
     ]
     lines = [
-        f"data origin: {board.origin} · protocol: {board.protocol} · "
-        f"selection: {board.selection} · split: {board.split}",
+        f"data origin: {board.origin} · protocol: {board.query.protocol} · "
+        f"selection: {board.query.selection} · split: {board.query.split}",
         f"metric: {'; '.join(described)} · mean ± sample standard deviation over seeds (rank)",
         f"sorted by: average rank over {_count(len(board.tasks), 'task')}, each weighing the same, "
         f"among the {_count(len(board.ranked), 'complete entry', 'complete entries')}; 1 is best",
@@ -57,7 +59,7 @@ def plus_minus(value: float, std: float | None) -> str:
     return f"{value:.{decimals}f}" + ("" if std is None else f" ± {std:.{decimals}f}")
 
 
-def score_text(score: Score | None, column: TaskColumn) -> tuple[str, str]:
+def score_text(score: Standing | None, column: TaskColumn) -> tuple[str, str]:
     """Return the result in words and what stands behind it: its rank, or the seeds it lacks."""
     if score is None:
         return "-", ""
@@ -69,12 +71,21 @@ def score_text(score: Score | None, column: TaskColumn) -> tuple[str, str]:
     return text, ""
 
 
-def is_best(score: Score | None, column: TaskColumn, board: Leaderboard) -> bool:
+def is_best(score: Standing | None, column: TaskColumn, board: Leaderboard) -> bool:
     """Tell whether no ranked line is better on the task."""
     if score is None or score.rank is None:
         return False
     ranks = [line.scores[column.task].rank for line in board.ranked]
     return score.rank == min(rank for rank in ranks if rank is not None)
+
+
+def score_cells(
+    line: Line, columns: Sequence[TaskColumn], board: Leaderboard
+) -> Iterator[tuple[str, str, bool]]:
+    """Yield for each column the result, what stands behind it, and whether it is the best."""
+    for column in columns:
+        standing = line.scores.get(column.task)
+        yield *score_text(standing, column), is_best(standing, column, board)
 
 
 def coverage(line: Line, board: Leaderboard) -> str:

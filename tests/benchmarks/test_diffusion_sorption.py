@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,9 +12,8 @@ from xmft.errors import DataError, RequestError
 
 Array = npt.NDArray[np.float64]
 
-Method = Literal["Radau", "BDF", "LSODA"]
-
 CPU = torch.device("cpu")
+
 ENDS = np.array([0.0, 500.0])
 
 
@@ -45,36 +42,6 @@ def stencil(points: int) -> tuple[Array, Array]:
     return matrix * points**2, constant_part * points**2
 
 
-def by_scipy(u0: float, points: int, times: Array, method: Method) -> Array:
-    matrix, constant_part = stencil(points)
-    factor = (1 - 0.29) / 0.29 * 2880 * 3.5e-4 * 0.874
-
-    def rate(_: float, u: Array) -> Array:
-        return 5e-4 / (1 + factor * (u + 1e-6) ** (0.874 - 1)) * (matrix @ u + constant_part)
-
-    solution = scipy.integrate.solve_ivp(
-        rate,
-        (0.0, times[-1]),
-        np.full(points, u0),
-        method=method,
-        t_eval=times,
-        rtol=1e-9,
-        atol=1e-11,
-    )
-    return np.asarray(solution.y.T, dtype=np.float64)
-
-
-@pytest.mark.parametrize(
-    ("u0", "points", "method"), [(0.15, 32, "Radau"), (0.002, 32, "BDF"), (0.08, 33, "LSODA")]
-)
-def test_agrees_with_scipy(u0: float, points: int, method: Method) -> None:
-    times = np.array([0.0, 5.0, 40.0, 250.0, 500.0])
-    found = diffusion_sorption.solve(constant([u0], points), times)[0]
-    errors = relative_errors(found, by_scipy(u0, points, times, method))
-    assert errors.max() < 3e-6
-    assert errors[-1] <= diffusion_sorption.tolerance({}, points)
-
-
 def test_without_nonlinearity_it_is_the_matrix_exponential() -> None:
     points = 48
     constants = {**diffusion_sorption.CONSTANTS, "n_f": 1.0}
@@ -86,43 +53,6 @@ def test_without_nonlinearity_it_is_the_matrix_exponential() -> None:
     found = diffusion_sorption.solve(constant([0.1], points), times, constants=constants)[0]
     true = [steady + scipy.linalg.expm(matrix * t) @ (0.1 - steady) for t in times]
     assert relative_errors(found, np.stack(true)).max() < 2e-6
-
-
-def test_long_run_ends_on_the_straight_line() -> None:
-    points = 16
-    matrix, constant_part = stencil(points)
-    steady = np.linalg.solve(matrix, -constant_part)
-    np.testing.assert_allclose(np.diff(steady, 2), 0, atol=1e-13)
-    found = diffusion_sorption.solve(constant([0.0, 0.2], points), np.array([1e6]))[:, 0]
-    np.testing.assert_allclose(found, np.stack([steady, steady]), rtol=1e-6)
-
-
-def test_error_follows_the_tolerance_of_the_steps() -> None:
-    initial = constant([0.0, 1e-8, 1e-5, 0.01, 0.19], 64)
-    fine = diffusion_sorption.solve(initial, ENDS, step_tolerance=1e-10)[:, 1]
-    errors = [
-        relative_errors(diffusion_sorption.solve(initial, ENDS, step_tolerance=s)[:, 1], fine).max()
-        for s in (1e-5, diffusion_sorption.STEP_TOLERANCE, 1e-7)
-    ]
-    assert errors[0] < 1e-5 and errors[2] < 1e-7
-    assert errors[1] <= diffusion_sorption.tolerance({}, 64)
-
-
-def test_profiles_fall_along_x_and_grow_with_the_start() -> None:
-    found = diffusion_sorption.solve(
-        constant([1e-4, 0.01, 0.1, 0.2], 128), diffusion_sorption.TIMES[[0, 1, 20, 100]]
-    )
-    assert (found > 0).all() and (found < 1).all()
-    assert (np.diff(found, axis=-1) < 1e-7).all()
-    assert (np.diff(found, axis=0) > 0).all()
-
-
-def test_frames_between_change_nothing() -> None:
-    initial = constant([0.05, 0.17], 64)
-    all_frames = diffusion_sorption.solve(initial, diffusion_sorption.TIMES)
-    ends = diffusion_sorption.solve(initial, ENDS)
-    np.testing.assert_array_equal(all_frames[:, 0], initial)
-    assert relative_errors(ends[:, 1], all_frames[:, -1]).max() < 5e-7
 
 
 def test_samples_do_not_depend_on_their_batch() -> None:

@@ -69,9 +69,9 @@ def test_without_a_gpu_there_is_nothing_to_measure() -> None:
 def test_share_of_stage_one() -> None:
     times = CellTimes(
         data=100.0,
-        model=100.0,
-        source=1.0,
-        stages={"alignment": 3.0, "distortion": 2.0, "fitting": 4.0, "eval": 6.0},
+        backbone=100.0,
+        prepare=1.0,
+        stages={"align": 5.0, "fit": 4.0, "eval": 6.0},
     )
     # 6 s of stage 1, 2 s an epoch of fitting, 6 s of scores.
     assert share(times, measured=2, epochs=2) == pytest.approx(6 / 16)

@@ -8,13 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from xmft.backbones import load_backbone
-from xmft.evaluation import samples_of
-from xmft.fit import fit
-from xmft.methods import METHODS, Context
+import xmft
 from xmft.records import FitResult
-from xmft.seeding import seed_everything
-from xmft.session import Session
+from xmft.samples import samples_of
 from xmft.task import Recipe, Split, Task, TaskData
 
 pytestmark = [
@@ -40,21 +36,8 @@ def data() -> TaskData:
 @pytest.fixture
 def train(data: TaskData, tmp_path: Path) -> Iterator[Callable[..., FitResult]]:
     def trained(device: str, recipe: Recipe = RECIPE) -> FitResult:
-        session = Session()
-        session.device = torch.device(device)
-        context = Context(
-            data=data,
-            recipe=recipe,
-            backbone=load_backbone("tiny-sequence"),
-            proxy="",
-            seed=0,
-            device=session.device,
-            cache=tmp_path,
-        )
-        seed_everything("model", 0)
-        method = METHODS["nft"](METHODS["nft"].Config())
-        model = method.model(context).to(session.device)
-        return fit(model, method.stages(context), data, recipe, session, seed=0)
+        options = {"backbone": "tiny-sequence", "recipe": recipe, "cache": tmp_path}
+        return xmft.train(data, "nft", device=device, **options).result
 
     yield trained
     torch.cuda.empty_cache()
@@ -89,7 +72,7 @@ def test_data_stay_on_the_device_or_are_sent_there(data: TaskData) -> None:
     for limit in (None, 0):
         samples = samples_of(data, device, limit=limit)["train"]
         assert (samples.resident_bytes == 0) == (limit == 0)
-        inputs, targets = samples.take(rows)
+        inputs, targets, _ = samples.take(rows)
         assert inputs.is_cuda and targets.is_cuda
         assert np.array_equal(inputs.cpu().numpy(), data.train.inputs[rows])
         assert np.array_equal(targets.cpu().numpy(), data.train.targets[rows])

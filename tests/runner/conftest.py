@@ -9,7 +9,7 @@ import torch
 
 from runner.config import Grid
 from runner.execute import attempt_cell, train_cell
-from runner.job import CellJob, Outcome, Trained
+from runner.job import CellJob, FinishedCell, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
@@ -112,12 +112,12 @@ def job_of(ledger: Ledger, data_root: Path) -> Callable[..., CellJob]:
 
 
 @pytest.fixture
-def train() -> Callable[..., Trained]:
+def train() -> Callable[..., FinishedCell]:
     """Train a job in this process, in a session of the given class."""
 
     def run(
         job: CellJob, micro_batch: int | None = None, session: type[CellSession] = CellSession
-    ) -> Trained:
+    ) -> FinishedCell:
         device = torch.device("cpu")
         return train_cell(
             job, session(job.cell, job.results, device, None, job.timeout_s), micro_batch
@@ -127,7 +127,7 @@ def train() -> Callable[..., Trained]:
 
 
 @pytest.fixture
-def attempt(train: Callable[..., Trained]) -> Callable[..., Outcome]:
+def attempt(train: Callable[..., FinishedCell]) -> Callable[..., Outcome]:
     """Attempt a job in this process and write it down."""
 
     def run(job: CellJob, session: type[CellSession] = CellSession) -> Outcome:

@@ -19,7 +19,7 @@ from benchmarks import catalog
 from benchmarks import data as task_data
 from benchmarks.pdebench import miniature
 from runner.execute import attempt_cell
-from runner.job import CellJob, Outcome, Trained
+from runner.job import CellJob, FinishedCell, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
@@ -27,7 +27,7 @@ from xmft.methods import METHODS
 
 PlanOne = Callable[..., PlannedCell]
 JobOf = Callable[..., CellJob]
-Train = Callable[..., Trained]
+Train = Callable[..., FinishedCell]
 Attempt = Callable[..., Outcome]
 
 METRICS = (
@@ -382,7 +382,7 @@ class Memory:
         self.train, self.job, self.times = train, job, times
         self.micro_batches: list[int | None] = []
 
-    def __call__(self, micro_batch: int | None) -> Trained:
+    def __call__(self, micro_batch: int | None) -> FinishedCell:
         self.micro_batches.append(micro_batch)
         if len(self.micro_batches) <= self.times:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -438,7 +438,7 @@ def test_another_failure_after_out_of_memory_is_told_as_what_it_is(
     job = job_of(plan_one())
     errors = iter([torch.OutOfMemoryError("CUDA out of memory"), ValueError("bug")])
 
-    def run(_: int | None) -> Trained:
+    def run(_: int | None) -> FinishedCell:
         raise next(errors)
 
     assert attempt_cell(job, run).failure == "code"

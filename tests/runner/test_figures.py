@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +9,16 @@ import pytest
 
 from runner.ledger import Ledger
 from runner.report.drawing import draw, png
-from runner.report.figures import Picture, pictures, write_figures
-from runner.schema import SCHEMA, Attempt, MetricValue
+from runner.report.figures import pictures, write_figures
+from runner.report.picture import Picture
+from runner.schema import SCHEMA
 from runner.storage import Storage
+from tests.runner.attempts import attempt_of, cell_of, score_of
 from xmft.errors import RequestError
 from xmft.examples import Examples
 
 Add = Callable[..., str]
-NOW = datetime(2025, 1, 1, tzinfo=UTC)
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger(tmp_path / "results")
-    ledger.prepare()
-    return ledger
 
 
 @pytest.fixture
@@ -47,65 +38,23 @@ def add(ledger: Ledger) -> Add:
         epochs: int = 1,
         origin: str = "generated",
         protocol: str = "clean",
+        names: tuple[str, ...] = (),
     ) -> str:
-        config = {
-            "task": task,
-            "method": method,
-            "method_version": 1,
-            "method_config": {},
-            "seed": seed,
-            "backbone": "minilm",
-            "protocol": protocol,
-            "data": f"{task} {origin}",
-            "recipe": {"epochs": epochs},
-            "metric_versions": {"nrmse": 1},
-        }
-        text = json.dumps(config)
-        cell_id = hashlib.sha256(text.encode()).hexdigest()[:16]
-        metric = MetricValue(
-            split="test",
-            selection="last",
-            metric="nrmse",
-            metric_version=1,
-            direction="min",
-            value=score,
-            epoch=1,
+        cell = cell_of(
+            task, method, seed, origin=origin, protocol=protocol, recipe={"epochs": epochs}
         )
         ledger.write_attempt(
-            Attempt(
-                cell_id=cell_id,
-                task=task,
-                suite="s",
-                task_version=1,
-                method=method,
-                method_version=1,
-                backbone="minilm",
-                seed=seed,
-                protocol=protocol,
-                data_origin=origin,
-                status="ok",
-                wall_s=1.0,
-                worker_count=1,
-                device="cpu",
-                precision="float32",
-                git_revision=None,
-                git_dirty=None,
-                versions={},
-                host="laptop",
-                started_at=NOW,
-                finished_at=NOW,
-                config_json=text,
-                metrics=(metric,),
-            )
+            attempt_of(cell, score_of(score, selection="last", epoch=1), origin=origin)
         )
         if keeps:
             rng = np.random.default_rng(0)
             targets = rng.standard_normal((keeps, channels, *grid)).astype(np.float32)
             ledger.write_examples(
-                cell_id,
+                cell.id,
                 Examples(inputs=targets[::-1], targets=targets, predictions=targets + error),
+                names,
             )
-        return cell_id
+        return cell.id
 
     return add
 
@@ -235,9 +184,10 @@ def test_fields_without_any_spread_can_be_drawn(ledger: Ledger, add: Add) -> Non
 
 
 def test_names_of_channels(ledger: Ledger, add: Add) -> None:
-    add("pdebench/compressible_ns_2d:M0.1", channels=4)
+    fields = ("density", "pressure", "velocity x", "velocity y")
+    add("pdebench/compressible_ns_2d:M0.1", channels=4, names=fields)
     # The released protocol predicts one of the two.
-    add("pdebench/diffusion_reaction_2d", channels=1)
+    add("pdebench/diffusion_reaction_2d", channels=1, names=("activator u", "inhibitor v"))
     flow, reaction = shown(ledger)
     assert flow.channels == ("density", "pressure", "velocity x", "velocity y")
     assert reaction.channels == ("",)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import platform
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,54 +15,18 @@ from runner.config import Grid, load_grid
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
 from runner.plan_table import plan_table
-from runner.schema import Attempt, MetricValue
+from tests.runner.attempts import attempt_of, score_of
 from xmft.errors import RequestError
 from xmft.methods import METHODS
 from xmft.task import Recipe
-
-SCORE = MetricValue(
-    split="test",
-    selection="last",
-    metric="nrmse",
-    metric_version=1,
-    direction="min",
-    value=0.5,
-    epoch=2,
-)
 
 MakeGrid = Callable[..., Grid]
 
 
 def record(ledger: Ledger, cell: Cell, *, failure: str | None = None, wall_s: float = 1.0) -> None:
-    now = datetime(2025, 1, 1, tzinfo=UTC)
+    score = score_of(0.5, selection="last", epoch=2)
     ledger.write_attempt(
-        Attempt(
-            cell_id=cell.id,
-            task=cell.task,
-            suite="pdebench",
-            task_version=cell.task_version,
-            method=cell.method,
-            method_version=cell.method_version,
-            backbone=cell.backbone,
-            seed=cell.seed,
-            protocol=cell.protocol,
-            data_origin="generated",
-            status="ok" if failure is None else "failed",
-            failure=failure,
-            error=None if failure is None else "broken",
-            wall_s=wall_s,
-            worker_count=1,
-            device="cpu",
-            precision="float32",
-            git_revision=None,
-            git_dirty=None,
-            versions={},
-            host="laptop",
-            started_at=now,
-            finished_at=now,
-            config_json=cell.config_json,
-            metrics=(SCORE,) if failure is None else (),
-        )
+        attempt_of(cell, score, failure=failure, data_origin="generated", wall_s=wall_s)
     )
 
 

@@ -23,8 +23,9 @@ from transformers import (
     ViTModel,
 )
 
-from xmft.backbones import TextBackbone, load_backbone
-from xmft.backbones.reading import BackboneSize, backbone_size
+from xmft.backbones import FAMILIES, TextBackbone, load_backbone
+from xmft.backbones.family import BackboneSize
+from xmft.backbones.reading import backbone_size
 from xmft.errors import RequestError
 
 SMALL = {
@@ -74,10 +75,15 @@ def test_sizes_are_read_without_the_weights(bert: Path, swin: Path, tmp_path: Pa
     RobertaConfig(**SMALL, pad_token_id=1).save_pretrained(roberta)
     for folder in (bert, swin):
         (folder / "model.safetensors").unlink()
-    text = {"modality": "text", "layers": 3}
-    assert backbone_size(str(bert)) == BackboneSize(**text, positions=30)
-    assert backbone_size(str(roberta)) == BackboneSize(**text, positions=28)
-    assert backbone_size(str(swin)) == BackboneSize(modality="vision", layers=3, positions=None)
+    for folder, family, modality, positions in (
+        (bert, "text", "text", 30),
+        (roberta, "text", "text", 28),
+        (swin, "swin", "vision", None),
+    ):
+        known = BackboneSize(
+            name=str(folder), family=FAMILIES[family], layers=3, positions=positions
+        )
+        assert backbone_size(str(folder)) == known and known.modality == modality
     for name in ("tiny-sequence", "tiny-swin"):
         backbone, size = load_backbone(name), backbone_size(name)
         assert (size.modality, size.layers) == (backbone.modality, backbone.layers)

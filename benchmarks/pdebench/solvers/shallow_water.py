@@ -67,7 +67,7 @@ def samples(
         parameters: None: the file has no attributes.
         points: Cells per axis.
         times: Times of the frames, rising from 0 to at most 1.
-        device: Not used: a sample is a table look-up, which the CPU does in milliseconds.
+        device: Not used: a sample is a table look-up.
 
     Returns:
         `data`, `[samples, frames, points, points, 1]`: the depth, axes (t, x, y).

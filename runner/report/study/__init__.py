@@ -7,11 +7,11 @@ measured terms of the bound and what they say about the error, `setting` what wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
 
-from runner.report.compare import Comparison, comparisons
+from runner.report.compare import Leaderboard, Query, build
 from runner.report.study.bound import bound_error_table, bound_table, measured_terms
 from runner.report.study.document import fill
 from runner.report.study.scores import ranks_table, scores_table, wins_table
@@ -20,7 +20,13 @@ from runner.report.study.setting import setting_text
 __all__ = ["fill", "tables"]
 
 
-def tables(table: pa.Table, *, selection: str = "best_val") -> dict[str, str]:
+def tables(
+    table: pa.Table,
+    *,
+    selection: str = "best_val",
+    ours: str = "",
+    head_trained: Collection[str] = (),
+) -> dict[str, str]:
     """Return the Markdown of every table by name.
 
     Data of different origin never share a table; each block has one table for each.
@@ -28,26 +34,30 @@ def tables(table: pa.Table, *, selection: str = "best_val") -> dict[str, str]:
     Args:
         table: All rows of the ledger; those of the clean protocol count.
         selection: Rule that chose the epoch, `last` or `best_val`.
+        ours: The method that is set against all others in `wins`; empty for none.
+        head_trained: Methods whose stage 1 trains the head; their target fit is left aside.
 
     Raises:
         RequestError: there is nothing to compare.
     """
-    found = comparisons(table, selection=selection)
+    found = build(table, Query(selection=selection))
     terms = measured_terms(table)
     return {
         "scores": _by_origin(found, scores_table),
         "ranks": _by_origin(found, ranks_table),
-        "wins": _by_origin(found, wins_table),
-        "bound": _by_origin(found, lambda comparison: bound_table(comparison, terms)),
-        "bound-error": _by_origin(found, lambda comparison: bound_error_table(comparison, terms)),
-        "setting": _by_origin(found, lambda comparison: setting_text(comparison, table)),
+        "wins": _by_origin(found, lambda board: wins_table(board, ours)),
+        "bound": _by_origin(found, lambda board: bound_table(board, terms)),
+        "bound-error": _by_origin(
+            found, lambda board: bound_error_table(board, terms, head_trained)
+        ),
+        "setting": _by_origin(found, lambda board: setting_text(board, table)),
     }
 
 
-def _by_origin(found: Sequence[Comparison], make: Callable[[Comparison], str]) -> str:
+def _by_origin(found: Sequence[Leaderboard], make: Callable[[Leaderboard], str]) -> str:
     blocks = []
-    for comparison in found:
-        tasks = len(comparison.columns)
-        title = f"{comparison.origin.capitalize()} data, {tasks} task{'s' if tasks != 1 else ''}"
-        blocks += [f"**{title}**", make(comparison)]
+    for board in found:
+        tasks = len(board.tasks)
+        title = f"{board.origin.capitalize()} data, {tasks} task{'s' if tasks != 1 else ''}"
+        blocks += [f"**{title}**", make(board)]
     return "\n\n".join(blocks)

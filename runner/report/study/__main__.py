@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.options import Results, guarded
+from runner.cli.options import ListCommand, Results, globs, guarded
 from runner.console import say
 from runner.ledger import Ledger
 from runner.report.study import fill, tables
@@ -21,6 +21,11 @@ def main(
     document: Annotated[Path, typer.Option(metavar="FILE", help="Markdown with table markers")],
     results: Results = "results",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    ours: Annotated[str, typer.Option(metavar="METHOD", help="set against all others [none]")] = "",
+    head_trained: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METHOD", help="its stage 1 trains the head: a b, or a,b"),
+    ] = None,
 ) -> None:
     """Put the tables of a ledger between the markers of a document."""
     if selection not in SELECTIONS:
@@ -32,7 +37,15 @@ def main(
             f"The document {document} cannot be read ({type(error).__name__}). It has to exist; "
             "the tables go between its markers."
         ) from None
-    filled = fill(text, tables(Ledger(results).read(), selection=selection))
+    filled = fill(
+        text,
+        tables(
+            Ledger(results).read(),
+            selection=selection,
+            ours=ours,
+            head_trained=globs(head_trained or []),
+        ),
+    )
     try:
         document.write_text(filled, encoding="utf-8")
     except OSError as error:
@@ -41,4 +54,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False)
+    app.command(cls=ListCommand)(main)
+    app()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import spearmanr
 
-from runner.report.compare import Comparison
+from runner.report.compare import Leaderboard
 from runner.report.markdown import markdown_table
-from runner.report.select import Cell
+from runner.results import Result, results
 
 # Title and name of each term that is shown.
 _TERMS = {
@@ -36,8 +36,6 @@ _OF_PREDICTOR = {
     "lipschitz_violations",
     "target_violations",
 }
-# Methods whose stage 1 trains the head, so that their target fit says less of the embedder.
-_TRAINS_HEAD = {"mona"}
 # A rank correlation of fewer cells says nothing.
 _LEAST_CELLS = 3
 
@@ -58,7 +56,7 @@ class Terms:
 
 
 def measured_terms(table: pa.Table) -> dict[str, Terms]:
-    """Return the terms by cell id, of the latest ok attempt; only of cells that measure any.
+    """Return the terms by cell id, of the attempt that counts; only of cells that measure any.
 
     A stage `s` has its terms in rows of metric `s_<term>` with selection `before_s` and `after_s`.
 
@@ -68,16 +66,14 @@ def measured_terms(table: pa.Table) -> dict[str, Terms]:
     columns = ["cell_id", "attempt", "selection", "metric", "value", "epoch"]
     wanted = (pc.field("status") == "ok") & (pc.field("split") == "train")
     rows = table.filter(wanted).select(columns).to_pylist()
-    latest: dict[str, int] = {}
-    for row in rows:
-        latest[row["cell_id"]] = max(row["attempt"], latest.get(row["cell_id"], 0))
+    counts = {cell.cell_id: cell.attempt for cell in results(table)}
     before: dict[str, dict[str, float]] = {}
     after: dict[str, dict[str, float]] = {}
     fitted: dict[str, float] = {}
     # By epoch: the first `before` and the last `after` stay.
     for row in sorted(rows, key=lambda row: row["epoch"]):
         cell, value = row["cell_id"], row["value"]
-        if row["attempt"] != latest[cell]:
+        if row["attempt"] != counts[cell]:
             continue
         when, _, stage = row["selection"].partition("_")
         term = row["metric"].removeprefix(f"{stage}_")
@@ -93,16 +89,16 @@ def measured_terms(table: pa.Table) -> dict[str, Terms]:
     }
 
 
-def bound_table(comparison: Comparison, terms: Mapping[str, Terms]) -> str:
+def bound_table(board: Leaderboard, terms: Mapping[str, Terms]) -> str:
     """Return task x entry: each term before and after stage 1, means over seeds.
 
     Args:
-        comparison: The cells.
+        board: The cells.
         terms: Measured terms by cell id.
     """
     rows = []
-    for column in comparison.columns:
-        for entry in comparison.entries:
+    for column in board.tasks:
+        for entry in board.by_label:
             own = [
                 terms[cell.cell_id]
                 for cell in entry.cells
@@ -139,15 +135,19 @@ def _before_after(own: Sequence[Terms], term: str) -> str:
     return after if before == after else f"{before} → {after}"
 
 
-def bound_error_table(comparison: Comparison, terms: Mapping[str, Terms]) -> str:
+def bound_error_table(
+    board: Leaderboard, terms: Mapping[str, Terms], head_trained: Collection[str]
+) -> str:
     """Return each term's rank correlation with the test error, within tasks and then averaged.
 
     What a source predictor measures is compared between cells with the most frequent predictor
     alone, and the target fit between those whose head is as it was drawn.
 
     Args:
-        comparison: The cells.
+        board: The cells.
         terms: Measured terms by cell id.
+        head_trained: Methods whose stage 1 trains the head, so that their target fit says less of
+            the embedder.
     """
 
     def after(term: str) -> Callable[[Terms], float | None]:
@@ -162,42 +162,42 @@ def bound_error_table(comparison: Comparison, terms: Mapping[str, Terms]) -> str
 
     cells = [
         cell
-        for entry in comparison.entries
+        for entry in board.by_label
         for cell in entry.cells
         if cell.value is not None and cell.cell_id in terms
     ]
     rows = []
     for title, term in _TERMS.items():
-        own = _comparable(cells, term)
+        own = _comparable(cells, term, head_trained)
         rows.append(
             [
                 title,
-                _correlation(comparison, own, terms, after(term)),
-                _correlation(comparison, own, terms, change(term)),
+                _correlation(board, own, terms, after(term)),
+                _correlation(board, own, terms, change(term)),
             ]
         )
-    rows.append([_FITTED, _correlation(comparison, cells, terms, lambda found: found.fitted), "-"])
+    rows.append([_FITTED, _correlation(board, cells, terms, lambda found: found.fitted), "-"])
     return markdown_table(["term", "value after stage 1", "change by stage 1"], rows)
 
 
-def _comparable(cells: Sequence[Cell], term: str) -> list[Cell]:
+def _comparable(cells: Sequence[Result], term: str, head_trained: Collection[str]) -> list[Result]:
     """Return the cells in which a term means the same."""
     if term in _OF_PREDICTOR:
         predictors = [_predictor(cell) for cell in cells]
         usual = Counter(predictors).most_common(1)
         return [c for c, own in zip(cells, predictors, strict=True) if own == usual[0][0]]
     if term == "target_fit":
-        return [cell for cell in cells if cell.method.partition(":")[0] not in _TRAINS_HEAD]
+        return [cell for cell in cells if cell.method.partition(":")[0] not in head_trained]
     return list(cells)
 
 
-def _predictor(cell: Cell) -> str:
+def _predictor(cell: Result) -> str:
     return json.dumps((cell.config["method_config"] or {}).get("predictor"), sort_keys=True)
 
 
 def _correlation(
-    comparison: Comparison,
-    cells: Sequence[Cell],
+    board: Leaderboard,
+    cells: Sequence[Result],
     terms: Mapping[str, Terms],
     value_of: Callable[[Terms], float | None],
 ) -> str:
@@ -206,7 +206,7 @@ def _correlation(
     A task takes part where both the term and the error differ among its cells.
     """
     coefficients, count = [], 0
-    for column in comparison.columns:
+    for column in board.tasks:
         sign = -1.0 if column.direction == "max" else 1.0
         pairs = [
             (value, sign * cell.value)

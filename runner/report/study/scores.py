@@ -8,20 +8,17 @@ from statistics import fmean, median
 
 from scipy.stats import wilcoxon
 
-from runner.report.compare import Comparison, leaderboard
-from runner.report.entries import Entry
+from runner.report.compare import Leaderboard
+from runner.report.lines import Line
 from runner.report.markdown import markdown_table
 from runner.report.wording import ARROWS, average_rank, is_best, plus_minus, score_text
 
-# The method that is set against all others.
-_OURS = "recraft"
 # Value of each seed by task.
 _Values = dict[str, dict[int, float]]
 
 
-def scores_table(comparison: Comparison) -> str:
+def scores_table(board: Leaderboard) -> str:
     """Return task x entry: mean and sample standard deviation over seeds, the best in bold."""
-    board = leaderboard(comparison)
     rows = []
     for column in board.tasks:
         row = [column.task, f"{column.metric} {ARROWS[column.direction]}"]
@@ -38,13 +35,11 @@ def scores_table(comparison: Comparison) -> str:
     return "\n\n".join([table, "\n".join(notes)] if notes else [table])
 
 
-def ranks_table(comparison: Comparison) -> str:
+def ranks_table(board: Leaderboard) -> str:
     """Return entry by entry: average rank, tasks won, seconds of stage 1 and of fitting."""
-    board = leaderboard(comparison)
-    cells = {entry.label: entry.cells for entry in comparison.entries}
     rows = []
     for line in board.lines:
-        scored = [cell for cell in cells[line.label] if cell.value is not None]
+        scored = [cell for cell in line.cells if cell.value is not None]
         won = sum(is_best(line.scores.get(c.task), c, board) for c in board.tasks)
         rows.append(
             [
@@ -62,13 +57,18 @@ def ranks_table(comparison: Comparison) -> str:
     return markdown_table(header, rows)
 
 
-def wins_table(comparison: Comparison) -> str:
-    """Return how `recraft` does against every other entry, on the seeds that both have."""
-    ours = [entry for entry in comparison.entries if entry.method == _OURS]
+def wins_table(board: Leaderboard, method: str) -> str:
+    """Return how a method does against every other entry, on the seeds that both have.
+
+    Args:
+        board: The cells.
+        method: Name of the method; each of its entries has a table.
+    """
+    ours = [line for line in board.by_label if line.method == method]
     if not ours:
-        return f"There are no results of {_OURS}."
-    order = [line.label for line in leaderboard(comparison).lines]
-    others = sorted(comparison.entries, key=lambda entry: order.index(entry.label))
+        return (
+            f"There are no results of {method}." if method else "No method is set against others."
+        )
     return "\n\n".join(
         markdown_table(
             [
@@ -78,19 +78,19 @@ def wins_table(comparison: Comparison) -> str:
                 "median ratio of errors",
                 "p",
             ],
-            [_against(comparison, entry, other) for other in others if other is not entry],
+            [_against(board, entry, other) for other in board.lines if other is not entry],
         )
         for entry in ours
     )
 
 
-def _against(comparison: Comparison, ours: Entry, theirs: Entry) -> list[str]:
+def _against(board: Leaderboard, ours: Line, theirs: Line) -> list[str]:
     """Return one row; a ratio below 1 says that ours has the smaller error."""
     first, second = _values(ours), _values(theirs)
     better: list[bool] = []
     pairs: list[float] = []
     ratios: list[float] = []
-    for column in comparison.columns:
+    for column in board.tasks:
         one, other = first.get(column.task, {}), second.get(column.task, {})
         seeds = sorted(one.keys() & other.keys())
         if not seeds:
@@ -123,7 +123,7 @@ def _p_value(differences: Sequence[float]) -> str:
     return f"{wilcoxon(differences).pvalue:.2g}"
 
 
-def _values(entry: Entry) -> _Values:
+def _values(entry: Line) -> _Values:
     values: _Values = {}
     for cell in entry.cells:
         if cell.value is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from runner.report.compare import Comparison
+from runner.report.compare import Leaderboard
 from runner.report.markdown import markdown_table
 
 _FACTS = (
@@ -23,14 +23,14 @@ _FACTS = (
 )
 
 
-def setting_text(comparison: Comparison, table: pa.Table) -> str:
+def setting_text(board: Leaderboard, table: pa.Table) -> str:
     """Return the setting of the cells that were compared, as a list and a table of the tasks.
 
     Args:
-        comparison: The cells.
+        board: The cells.
         table: Rows of the ledger they came from.
     """
-    cells = [cell for entry in comparison.entries for cell in entry.cells]
+    cells = [cell for entry in board.by_label for cell in entry.cells]
     of_these = pc.field("cell_id").isin([cell.cell_id for cell in cells])
     facts = table.filter(of_these).select(_FACTS).to_pylist()
     ok = sum(cell.value is not None for cell in cells)
@@ -56,14 +56,14 @@ def setting_text(comparison: Comparison, table: pa.Table) -> str:
     differing = [field for field in fields if field not in common]
     lines = [
         f"cells: {len(cells)}, of which {ok} have a result; seeds {', '.join(map(str, seeds))}",
-        f"protocol {comparison.protocol}, epoch selected by {comparison.selection}, scored on "
-        f"{comparison.split}",
-        f"backbone: {_all(b for entry in comparison.entries for b in entry.backbones)}",
-        f"source: {_all(s for entry in comparison.entries for s in entry.sources)}",
-        f"methods: {_all(f'{e.label} (version {e.method_version})' for e in comparison.entries)}",
+        f"protocol {board.query.protocol}, epoch selected by {board.query.selection}, scored on "
+        f"{board.query.split}",
+        f"backbone: {_all(b for entry in board.by_label for b in entry.backbones)}",
+        f"source: {_all(s for entry in board.by_label for s in entry.sources)}",
+        f"methods: {_all(f'{e.label} (version {e.method_version})' for e in board.by_label)}",
         *(
             f"options of {e.label}: `{json.dumps(e.method_config, sort_keys=True)}`"
-            for e in comparison.entries
+            for e in board.by_label
             if e.method_config
         ),
         f"recipe: {', '.join(f'{field} {value}' for field, value in common.items())}",

@@ -1,0 +1,207 @@
+"""Modules of the user's that register tasks, methods, metrics, sources or backbone families.
+
+A plug-in is an ordinary module. It is read as text once, where the grid is planned, and run from
+that text in every process, so that a worker on a machine without the file runs the same code, and
+the cells that use it carry its hash in their id.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import catalog
+from benchmarks.files import cache_root
+from xmft.cache import whole
+from xmft.errors import RequestError
+from xmft.registry import forget, owned, registering
+
+_RESERVED = sys.stdlib_module_names | {"xmft", "benchmarks", "runner"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """A module as text.
+
+    Attributes:
+        name: What is imported, such as `mylab.tasks`.
+        files: Path relative to the folder that holds it, to text: one file, or all of a package.
+    """
+
+    name: str
+    files: Mapping[str, str]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The sha256 of names and texts."""
+        text = json.dumps(sorted(self.files.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+# Name to digest of what this process runs.
+_installed: dict[str, str] = {}
+
+
+def read_plugins(names: Iterable[str], folder: Path | None = None) -> tuple[Plugin, ...]:
+    """Read plug-ins, none of which is run yet.
+
+    Args:
+        names: Importable modules (`mylab.tasks`), or paths that end in `.py`.
+        folder: What relative paths are relative to; None: the working directory.
+
+    Raises:
+        RequestError: there is no such module or file.
+    """
+    return tuple(_read(name, folder or Path.cwd()) for name in dict.fromkeys(names))
+
+
+def install(plugins: Sequence[Plugin]) -> None:
+    """Import plug-ins from their text; those that this process runs already are left alone.
+
+    Raises:
+        RequestError: one cannot be imported, or registers nothing.
+    """
+    for plugin in plugins:
+        if _installed.get(plugin.name) != plugin.digest:
+            _install(plugin)
+
+
+def plugins_used(
+    *, task: str, method: str, metrics: Iterable[str], loss: str, source: str | None
+) -> dict[str, str]:
+    """Return the installed plug-ins that a cell uses: what for, and the hash of their text.
+
+    Args:
+        task: Name of the task, with the variant.
+        method: Name of the method, with the variant.
+        metrics: Names of the metrics.
+        loss: Name of the loss.
+        source: Name of the source proxy; None where none is used.
+    """
+    if not _installed:
+        return {}
+    from xmft.methods import METHODS
+    from xmft.metrics import LOSSES, METRICS
+    from xmft.source import PROXIES
+
+    base, kind = task.partition(":")[0], method.partition(":")[0]
+    owners: list[tuple[str, str | None]] = [("task", catalog.TASKS.owner(base))]
+    owners += [("metric", METRICS.owner(name)) for name in metrics]
+    owners += [("loss", LOSSES.owner(loss)), ("method", METHODS.owner(kind))]
+    # What a class inherits is its own as well.
+    owners += [("method", _owner_of(cls)) for cls in METHODS[kind].__mro__]
+    owners += [("task", _owner_of(cls)) for cls in type(catalog.TASKS[base]).__mro__]
+    if source is not None:
+        owners.append(("source", PROXIES.owner(source)))
+    used = {f"{role}:{owner}": _installed[owner] for role, owner in owners if owner in _installed}
+    return dict(sorted(used.items()))
+
+
+def _owner_of(cls: type) -> str | None:
+    return next((name for name in _installed if _belongs(cls.__module__, name)), None)
+
+
+def _belongs(module: str, plugin: str) -> bool:
+    """Whether a module is part of what was shipped with a plug-in."""
+    return module.partition(".")[0] == plugin.partition(".")[0]
+
+
+def _read(name: str, folder: Path) -> Plugin:
+    if name.endswith(".py"):
+        path = (folder / Path(name).expanduser()).absolute()
+        if path.stem in _RESERVED or not path.stem.isidentifier():
+            raise RequestError(
+                f"The plug-in {path} is called like a module of Python or of this project, or not "
+                "like a module at all. Rename the file."
+            )
+        return Plugin(name=path.stem, files={path.name: _text(path, name)})
+    top = name.partition(".")[0]
+    if top in _RESERVED:
+        raise RequestError(f"The plug-in '{name}' is no module of your own.")
+    if str(folder) not in sys.path:  # a console script does not look in the working directory
+        sys.path.append(str(folder))
+    importlib.invalidate_caches()
+    try:
+        # Looks for the top alone: finding `mylab.tasks` itself would run `mylab`.
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        raise RequestError(
+            f"There is no plug-in module '{name}' that Python finds from {folder}. Install it, or "
+            "name its file: --plugin path/to/file.py."
+        )
+    origin = Path(spec.origin)
+    if not spec.submodule_search_locations:
+        return Plugin(name=name, files={origin.name: _text(origin, name)})
+    root = origin.parent
+    files = {
+        path.relative_to(root.parent).as_posix(): _text(path, name)
+        for path in sorted(root.rglob("*.py"))
+    }
+    return Plugin(name=name, files=files)
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"The plug-in '{name}' cannot be read from {path} ({type(error).__name__}). Name a "
+            "file of Python, or an importable module."
+        ) from None
+
+
+def _install(plugin: Plugin) -> None:
+    folder = cache_root() / "plugins" / plugin.digest[:16]
+    for path, text in plugin.files.items():
+        target = folder / path
+        if not target.is_file() or target.read_text(encoding="utf-8") != text:
+            with whole(target) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
+    forget(plugin.name)
+    _installed.pop(plugin.name, None)
+    for name, module in list(sys.modules.items()):
+        # Another plug-in of the same package may have imported it from here.
+        file = getattr(module, "__file__", None) or ""
+        if _belongs(name, plugin.name) and not Path(file).is_relative_to(folder):
+            del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        with registering(plugin.name):
+            importlib.import_module(plugin.name)
+    except Exception as error:
+        forget(plugin.name)
+        raise RequestError(
+            f"The plug-in '{plugin.name}' cannot be imported: {type(error).__name__}: {error}"
+            f"{_place(error, folder)}. Mend it and run the same command again."
+        ) from error
+    finally:
+        sys.path.remove(str(folder))
+    if not owned(plugin.name):
+        raise RequestError(
+            f"The plug-in '{plugin.name}' registers nothing. It registers a task with "
+            "benchmarks.add_task, a method with @xmft.register, a metric with xmft.METRICS.add."
+        )
+    _installed[plugin.name] = plugin.digest
+
+
+def _place(error: BaseException, folder: Path) -> str:
+    """Say where in the plug-in an error was raised."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({Path(error.filename).name}, line {error.lineno})"
+    frames: list[Any] = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    if not own:
+        return ""
+    return f" ({Path(own[-1].filename).relative_to(folder)}, line {own[-1].lineno})"

@@ -1,0 +1,229 @@
+"""The results of the ledger: each cell once, its state derived from its attempts.
+
+This is the one place that says which attempt counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from runner.cell import Cell
+from runner.schema import ERROR_FLOOR, FLOOR_METRIC, REFERENCE
+
+State = Literal["ok", "failed"]
+
+# What the cells of one task may differ in and still be compared; the rest of a cell's
+# configuration (recipe, data, versions of task and metrics, protocol) is the task's setting.
+_COMPARED = {
+    "method",
+    "method_version",
+    "method_config",
+    "backbone",
+    "weights",
+    "source",
+    "seed",
+}
+_FACTS = (
+    "cell_id",
+    "attempt",
+    "task",
+    "method",
+    "seed",
+    "protocol",
+    "data_origin",
+    "status",
+    "failure",
+    "error",
+    "align_s",
+    "fit_s",
+    "wall_s",
+    "finished_at",
+    "config_json",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One cell with its state, and its result under the main metric of its task.
+
+    Attributes:
+        state: `ok` if any attempt is ok.
+        attempt: Number of the attempt that counts: the latest ok one, else the latest.
+        attempts: How many attempts there are.
+        failure: Class of the latest attempt's failure; None if any attempt is ok.
+        error: Message or traceback of that failure.
+        origin: Of the data; None if the cell failed and no other cell used the same data.
+        config: What the cell id is the hash of.
+        metric: The task's main metric, the first of the cell's `metric_versions`.
+        metric_version: Its version.
+        direction: `min` or `max`; None where the cell has no value.
+        value: None if the cell failed, lacks the number, or the number is not finite.
+        floor: What a perfect solver would score on its data; None if unknown.
+        own_s: Seconds of the attempt that counts.
+        wall_s: Seconds of all attempts, the failed ones included; likewise `align_s`, `fit_s`.
+        finished_at: End of the latest attempt.
+    """
+
+    cell_id: str
+    task: str
+    method: str
+    seed: int
+    protocol: str
+    state: State
+    attempt: int
+    attempts: int
+    failure: str | None
+    error: str | None
+    origin: str | None
+    config: dict[str, Any]
+    metric: str
+    metric_version: int
+    direction: str | None
+    value: float | None
+    floor: float | None
+    own_s: float
+    wall_s: float
+    align_s: float
+    fit_s: float
+    finished_at: datetime
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The part of the configuration that compared cells of one task must share."""
+        kept = {key: value for key, value in self.config.items() if key not in _COMPARED}
+        plugins = self.config.get("plugins", {})
+        of_task = {role: text for role, text in plugins.items() if not _is_of_method(role)}
+        return kept | {"main_metric": self.metric, "plugins": of_task}
+
+    @property
+    def method_plugins(self) -> dict[str, str]:
+        """The plug-ins that its method is made of, with the hash of their text."""
+        plugins = self.config.get("plugins", {})
+        return {role: text for role, text in plugins.items() if _is_of_method(role)}
+
+
+def _is_of_method(role: str) -> bool:
+    return role.startswith(("method:", "source:"))
+
+
+def counting(statuses: Sequence[str]) -> int:
+    """Return the place of the attempt that stands for its cell: the latest ok one, else the latest.
+
+    Args:
+        statuses: Of the cell's attempts in their order; at least one.
+    """
+    ok = [place for place, status in enumerate(statuses) if status == "ok"]
+    return ok[-1] if ok else len(statuses) - 1
+
+
+def results(table: pa.Table, *, selection: str = "best_val", split: str = "test") -> list[Result]:
+    """Return every cell of the table once, sorted by id.
+
+    Args:
+        table: Rows of the ledger.
+        selection: Rule that chose the epoch of the values, `last` or `best_val`.
+        split: Split of the values.
+    """
+    wanted = (pc.field("split") == split) & (pc.field("selection") == selection)
+    known = (pc.field("selection") == REFERENCE) & (pc.field("metric") == ERROR_FLOOR)
+    scores, floors = _scores(table, wanted), _scores(table, known)
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for attempt in _attempts(table):
+        cells.setdefault(attempt["cell_id"], []).append(attempt)
+    return [_result(attempts, scores, floors) for attempts in cells.values()]
+
+
+_Scores = dict[tuple[str, int, str], dict[str, Any]]
+
+
+def _scores(table: pa.Table, wanted: pc.Expression) -> _Scores:
+    columns = ["cell_id", "attempt", "metric", "direction", "value"]
+    return {
+        (row["cell_id"], row["attempt"], row["metric"]): row
+        for row in table.filter(wanted).select(columns).to_pylist()
+    }
+
+
+def _attempts(table: pa.Table) -> list[dict[str, Any]]:
+    """Return the facts of every attempt (`_FACTS`) once, sorted by cell and attempt.
+
+    `config` is the parsed `config_json`. An attempt that failed before its data were opened does
+    not know their origin; it is that of any attempt on data with the same fingerprint.
+    """
+    numbered = table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
+    first = numbered.group_by(["cell_id", "attempt"]).aggregate([("row", "min")])["row_min"]
+    facts = table.select(list(_FACTS)).take(first)
+    attempts: list[dict[str, Any]] = facts.sort_by(
+        [("cell_id", "ascending"), ("attempt", "ascending")]
+    ).to_pylist()
+    origins: dict[str | None, str] = {}
+    for attempt in attempts:
+        attempt["config"] = json.loads(attempt["config_json"])
+        if attempt["data_origin"]:
+            origins[attempt["config"].get("data")] = attempt["data_origin"]
+    for attempt in attempts:
+        if not attempt["data_origin"]:
+            attempt["data_origin"] = origins.get(attempt["config"].get("data"))
+    return attempts
+
+
+def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores) -> Result:
+    counts = attempts[counting([attempt["status"] for attempt in attempts])]
+    cell_id, number, config = counts["cell_id"], counts["attempt"], counts["config"]
+    # A mapping, or pairs where the writer of the JSON sorts the keys of mappings.
+    metric, version = next(iter(dict(config["metric_versions"]).items()))
+    score = scores.get((cell_id, number, metric), {"value": None, "direction": None})
+    value = score["value"]
+    usable = value is not None and math.isfinite(value)
+    floor = floors.get((cell_id, number, ERROR_FLOOR), {}).get("value")
+    return Result(
+        cell_id=cell_id,
+        task=counts["task"],
+        method=counts["method"],
+        seed=counts["seed"],
+        protocol=counts["protocol"],
+        state=counts["status"],
+        attempt=number,
+        attempts=len(attempts),
+        failure=counts["failure"],
+        error=counts["error"],
+        origin=counts["data_origin"],
+        config=config,
+        metric=metric,
+        metric_version=version,
+        direction=score["direction"] if usable else None,
+        value=value if usable else None,
+        floor=floor if metric == FLOOR_METRIC else None,
+        own_s=counts["wall_s"] or 0.0,
+        wall_s=_total(attempts, "wall_s"),
+        align_s=_total(attempts, "align_s"),
+        fit_s=_total(attempts, "fit_s"),
+        finished_at=attempts[-1]["finished_at"],
+    )
+
+
+def _total(attempts: Sequence[dict[str, Any]], column: str) -> float:
+    return math.fsum(attempt[column] or 0.0 for attempt in attempts)
+
+
+def usual_seconds(found: Sequence[Result]) -> Callable[[Cell], float | None]:
+    """Return what gives a cell's usual seconds: the median of finished ones like it.
+
+    Like it are the cells of its task, method and recipe; None where there are none.
+    """
+    times: dict[str, list[float]] = {}
+    for one in found:
+        if one.state == "ok":
+            key = json.dumps([one.task, one.method, one.config["recipe"]], sort_keys=True)
+            times.setdefault(key, []).append(one.own_s)
+    usual = {key: statistics.median(values) for key, values in times.items()}
+    return lambda cell: usual.get(json.dumps([cell.task, cell.method, cell.recipe], sort_keys=True))

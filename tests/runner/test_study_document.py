@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from runner.ledger import Ledger
+from runner.report.study import fill
+from runner.report.study.__main__ import main
+from tests.runner.studies import ledger, measured, tables, two_tasks
+from xmft.errors import RequestError
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "study-methods.md"
+
+
+TEXT = (
+    "# Title\n\n<!-- table: a -->\nold\n<!-- end -->\nbetween\n<!-- table: b --><!-- end -->\nend"
+)
+
+
+def test_only_what_is_between_the_markers_changes_and_only_once() -> None:
+    made = {"a": "| A |", "b": "| B |", "c": "| C |"}
+    once = fill(TEXT, made)
+    assert once == (
+        "# Title\n\n<!-- table: a -->\n\n| A |\n\n<!-- end -->\nbetween\n"
+        "<!-- table: b -->\n\n| B |\n\n<!-- end -->\nend"
+    )
+    assert fill(once, made) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("nothing", ["no place for a table", "Known: a, score."]),
+        ("<!-- table: scor --><!-- end -->", ["Unknown table 'scor'", "Did you mean 'score'?"]),
+        ("<!-- table: a -->\n<!-- table: a -->\n<!-- end -->", ["lines 1, 2, 3"]),
+        ("<!-- end --><!-- table: a -->", ["needs its <!-- end -->"]),
+        ("<!-- table: a -->", ["needs its <!-- end -->"]),
+    ],
+)
+def test_wrong_markers_are_explained(text: str, parts: list[str]) -> None:
+    with pytest.raises(RequestError) as caught:
+        fill(text, {"a": "", "score": ""})
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+def test_the_document_of_the_project_has_a_place_for_every_table() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name in tables(ledger(*two_tasks())):
+        assert text.count(f"<!-- table: {name} -->") == 1
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    ledger = Ledger(tmp_path / "results")
+    ledger.prepare()
+    for cell in two_tasks(terms=measured(9.0, 4.0)):
+        ledger.write_attempt(cell)
+    return tmp_path / "results"
+
+
+def study(*arguments: str | Path) -> tuple[int, str]:
+    app = typer.Typer()
+    app.command()(main)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_the_command_twice_gives_the_same_bytes(results: Path, tmp_path: Path) -> None:
+    document = tmp_path / "study.md"
+    before = DOCUMENT.read_text(encoding="utf-8")
+    document.write_text(before, encoding="utf-8")
+    arguments = ("--results", results, "--document", document)
+    assert study(*arguments)[0] == 0
+    first = document.read_bytes()
+    assert study(*arguments)[0] == 0
+    assert document.read_bytes() == first
+    assert "0.2000 ± 0.1414" in first.decode() and "9 → 4" in first.decode()
+    assert first.decode().startswith(before.partition("<!-- table")[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--document", "none.md"], "none.md cannot be read"),
+        (["--document", "d.md", "--selection", "best"], "Unknown selection 'best'"),
+        (["--document", "d.md", "--results", "empty"], "holds no results"),
+    ],
+)
+def test_wrong_requests_leave_the_document_alone(
+    tmp_path: Path,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("d.md").write_text(TEXT)
+    code, output = study(*arguments)
+    assert code == 2
+    assert sentence in " ".join(output.split())
+    assert Path("d.md").read_text() == TEXT

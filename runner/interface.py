@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import catalog
+from benchmarks.files import default_data_root
 from runner import run
 from runner.config import Grid, load_grid, make_grid, narrowed
 from runner.console import quiet
@@ -55,7 +55,7 @@ def run_grid(
     else:
         chosen = load_grid(str(grid), settings, plugins=plugins)
     chosen = narrowed(chosen, tasks=tasks, methods=methods, seeds=seeds)
-    root = catalog.default_data_root() if data is None else Path(data).expanduser()
+    root = default_data_root() if data is None else Path(data).expanduser()
     with quiet(not show):
         return run.run_grid(chosen, Ledger(results), root.absolute(), RunOptions(**options))
 

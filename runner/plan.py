@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks import catalog
+from benchmarks import catalog, data
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings
 from runner.ledger import CellState, Ledger
@@ -54,7 +54,7 @@ class PlannedCell:
     cell: Cell
     state: State
     failure: str | None
-    source: catalog.Located | None
+    source: data.Located | None
     problem: str | None
     expected_s: float
     measured: bool
@@ -216,9 +216,9 @@ def _carrier(
 
 def _locate(
     name: str, data_root: Path, recipe: Recipe, protocol: Protocol
-) -> tuple[catalog.Located | None, str | None]:
+) -> tuple[data.Located | None, str | None]:
     try:
-        source = catalog.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+        source = data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:
         return None, str(error)
     return source, None

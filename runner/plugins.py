@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalog
+from xmft.cache import cache_root, whole
 from xmft.errors import RequestError
 from xmft.registry import forget, owned, registering
 
@@ -160,12 +161,12 @@ def _text(path: Path, name: str) -> str:
 
 
 def _install(plugin: Plugin) -> None:
-    folder = catalog.cache_root() / "plugins" / plugin.digest[:16]
+    folder = cache_root() / "plugins" / plugin.digest[:16]
     for path, text in plugin.files.items():
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
-            catalog.write_atomically(target, text.encode())
+            with whole(target) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
     forget(plugin.name)
     _installed.pop(plugin.name, None)
     for name, module in list(sys.modules.items()):

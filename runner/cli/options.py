@@ -101,10 +101,10 @@ def data_root(data: Path | None) -> Path:
     Raises:
         RequestError: --data names no folder.
     """
-    from benchmarks import catalog
+    from benchmarks.files import default_data_root
 
     try:
-        root = catalog.default_data_root() if data is None else data.expanduser()
+        root = default_data_root() if data is None else data.expanduser()
     except RuntimeError as error:  # ~somebody who does not exist
         raise RequestError(f"The data root {data}: {error}") from None
     if data is not None and not root.is_dir():

@@ -17,7 +17,7 @@ import torch
 
 import runner.execute
 import xmft.training
-from benchmarks import catalog
+from benchmarks import data as task_data
 from runner.ledger import Ledger
 from tests.runner.cells import (
     Attempt,
@@ -246,7 +246,7 @@ def test_tensorboard_gets_the_losses(
     ]
     batches = -(
         -len(
-            catalog.load(
+            task_data.load(
                 "pdebench/advection",
                 data_root=ledger.local_root.parent / "data",
                 recipe=runner.execute.Recipe.model_validate(item.cell.recipe),

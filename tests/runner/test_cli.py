@@ -21,7 +21,6 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 from benchmarks import catalog
-from benchmarks.pdebench import miniature
 from runner.cli import app
 from runner.config import shipped_grids
 from runner.console import console
@@ -30,6 +29,7 @@ from runner.ledger import Ledger
 from runner.plan import PlannedCell
 from runner.schema import VERSION_KEY
 from runner.storage import Storage
+from tests.files import write_miniature
 from xmft.backbones.weights import NAMED
 from xmft.methods import METHODS
 from xmft.source import PROXIES
@@ -466,7 +466,7 @@ def test_data_of_a_task_from_nothing_to_verified(data_root: Path) -> None:
 
 
 def test_data_status_names_every_task(data_root: Path) -> None:
-    path = miniature.write(catalog.get("pdebench/darcy"), data_root)
+    path = write_miniature(catalog.get("pdebench/darcy"), data_root)
     lines = {
         line.split()[0]: line for line in output_of("data", "status").splitlines() if line.strip()
     }

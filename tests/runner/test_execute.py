@@ -17,12 +17,12 @@ import torch
 import runner.execute
 from benchmarks import catalog
 from benchmarks import data as task_data
-from benchmarks.pdebench import miniature
 from runner.execute import attempt_cell
 from runner.job import CellJob, FinishedCell, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
+from tests.files import write_miniature
 from xmft.methods import METHODS
 
 PlanOne = Callable[..., PlannedCell]
@@ -327,7 +327,7 @@ def test_missing_data(plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger
 @pytest.fixture
 def hdf5(data_root: Path) -> Path:
     entry = catalog.get("pdebench/advection")
-    return miniature.write(entry, data_root, samples=40, points=32)
+    return write_miniature(entry, data_root, samples=40, points=32)
 
 
 def test_nan_in_a_file(
@@ -369,7 +369,7 @@ def test_data_that_changed_since_the_plan(
     plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger, hdf5: Path
 ) -> None:
     item = plan_one()
-    miniature.write(catalog.get("pdebench/advection"), hdf5.parent, samples=40, points=32, seed=1)
+    write_miniature(catalog.get("pdebench/advection"), hdf5.parent, samples=40, points=32, seed=1)
     row = only_failure(ledger, attempt(job_of(item)))
     assert row["failure"] == "data"
     assert "changed since the grid was planned" in row["error"]

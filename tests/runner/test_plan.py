@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from benchmarks import catalog
-from benchmarks.pdebench import miniature
 from runner.cell import Cell
 from runner.config import Grid, load_grid
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
 from runner.plan_table import plan_table
+from tests.files import write_miniature
 from tests.runner.attempts import attempt_of, score_of
 from xmft.errors import RequestError
 from xmft.methods import METHODS
@@ -179,7 +179,7 @@ def test_data_that_appear_make_another_cell(
     plan_one: Callable[..., PlannedCell], data_root: Path
 ) -> None:
     generated = plan_one()
-    path = miniature.write(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
+    path = write_miniature(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
     present = plan_one()
     assert present.source is not None
     assert (present.source.origin, present.source.files) == ("miniature", (path,))
@@ -252,7 +252,7 @@ def test_no_cell_is_planned_twice(
 def test_the_plan_changes_no_file_but_caches(
     tiny_grid: MakeGrid, ledger: Ledger, data_root: Path, tmp_path: Path, cache: Path
 ) -> None:
-    miniature.write(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
+    write_miniature(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
     grid = tiny_grid(
         tasks=["pdebench/advection", "pdebench/darcy", "nasbench360/satellite"],
         methods=["nft", "recraft"],

@@ -113,12 +113,12 @@ def _check_request(entry: Entry, recipe: Recipe, protocol: Protocol) -> None:
             f"{' or '.join(map(repr, entry.protocols))}."
         )
     if not entry.resizable and recipe.resolution not in (None, entry.points):
-        of = "samples of their own size" if entry.points is None else f"{entry.points} values"
-        shape = "series" if entry.axes == 1 else "grids"
-        has = f"{shape} of {of}" if entry.points else of
-        along = " along each axis" if entry.points and entry.axes > 1 else ""
+        if entry.points is None:
+            has = "samples of their own size"
+        else:
+            has = f"{'series' if entry.axes == 1 else 'grids of axes'} of {entry.points} values"
         raise RequestError(
-            f"Task '{entry.task.name}' has {has}{along}; the recipe asks for the resolution "
+            f"Task '{entry.task.name}' has {has}; the recipe asks for the resolution "
             f"{recipe.resolution}. Leave `resolution` out for this task."
         )
 

@@ -102,6 +102,22 @@ def test_unequal_lengths_windows_and_groups(data_root: Path) -> None:
             start += count
 
 
+@pytest.mark.parametrize("damaged", ["inputs.offsets.npy", "inputs.npy", "meta.json"])
+def test_damaged_ragged_arrays_are_made_again(data_root: Path, cache: Path, damaged: str) -> None:
+    inputs = Ragged.of([np.full(3 + n, n, np.uint8) for n in range(10)])
+
+    def reading() -> Reading:
+        return Reading(counts=COUNTS, blocks=_blocks(inputs, np.zeros((10, 1), np.float32)))
+
+    expected = np.array(_load(data_root, reading, decoded=True).train.inputs[5])
+    (folder,) = (cache / "prepared").iterdir()
+    content = (folder / damaged).read_bytes()
+    (folder / damaged).unlink()
+    (folder / damaged).write_bytes(content[:-1])
+    found = _load(data_root, reading, decoded=True).train.inputs[5]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_values_are_looked_at_once(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = np.ones((10, 1, 12), np.float32)
     calls: list[TaskData] = []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import catalog, prepare
 from benchmarks.entry import Entry, Generation
-from benchmarks.files import Progress, cache_root, default_data_root
+from benchmarks.files import Progress, default_data_root
 from benchmarks.locating import (
     DELETE,
     ON_FIRST_USE,
@@ -25,6 +25,7 @@ from benchmarks.locating import (
     locate,
     mend_text,
 )
+from xmft.cache import cache_root
 from xmft.errors import mending
 from xmft.task import Protocol, Recipe, Split, TaskData
 

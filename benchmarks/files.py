@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from xmft.cache import digest, walk, whole
+from xmft.cache import cache_root, digest, walk, whole
 from xmft.errors import RequestError
 from xmft.task import Origin
 
@@ -32,12 +32,6 @@ class Identity:
 
     origin: Origin
     sha256: str
-
-
-def cache_root() -> Path:
-    """Return the folder of everything that can be made again: `$XMFT_CACHE` or ~/.cache/xmft."""
-    chosen = os.environ.get("XMFT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"
 
 
 def default_data_root() -> Path:

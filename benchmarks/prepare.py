@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.arrays import ArrayWriter, opened, part_of, writer
-from benchmarks.files import cache_root
 from benchmarks.splits import Indices
-from xmft.cache import once
+from xmft.cache import cache_root, once
 from xmft.errors import DataError, RequestError
 from xmft.task import Ragged, Split, Windows
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.data import cache_root, load
+from benchmarks.data import load
 from runner.cell import Cell
 from runner.failures import classify, describe
 from runner.job import CellJob, FinishedCell, Outcome
@@ -19,6 +19,7 @@ from runner.ledger import Ledger
 from runner.provenance import device_name, peak_memory_bytes, reset_peak_memory
 from runner.record import failed_attempt, ok_attempt
 from runner.sessions import CellSession
+from xmft.cache import cache_root
 from xmft.errors import DataError
 from xmft.source import proxy_identity, proxy_name
 from xmft.task import Recipe, TaskData

@@ -25,7 +25,7 @@ def run_grid(
     data: str | Path | None = None,
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int] | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
     show: bool = False,
@@ -39,7 +39,7 @@ def run_grid(
         data: Data root; None: `$XMFT_DATA` or ~/.cache/xmft.
         tasks: Names or globs of the tasks to run; empty for all.
         methods: Names or globs of the methods to run; empty for all.
-        seeds: Seeds instead of those of the grid.
+        seeds: Seeds instead of those of the grid; None for these.
         settings: `key=value` as after `--set`.
         plugins: Modules or .py files of your own that register tasks, methods or metrics.
         show: Whether to print what `xmft run` prints.

@@ -71,7 +71,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             be found.
     """
     install(read_plugins(grid.plugins))
-    settings = {name: _with_source(grid.settings_of(name)) for name in grid.tasks}
+    settings = {name: grid.settings_of(name) for name in grid.tasks}
+    if any(method_of(name).uses_source for name in grid.methods):
+        settings = {name: _with_source(of_task) for name, of_task in settings.items()}
     _check_request(grid, settings)
     recipes = {name: grid.recipe_of(name) for name in grid.tasks}
     entries = {name: catalog.get(name) for name in grid.tasks}
@@ -174,7 +176,8 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     for method in grid.methods:
         method_of(method).check_installed()
     for of_task in settings.values():
-        PROXIES[of_task.source]
+        if of_task.source:
+            PROXIES[of_task.source]
     if any(method_of(method).uses_backbone for method in grid.methods):
         aligns = any(method_of(method).uses_source for method in grid.methods)
         for task, of_task in settings.items():

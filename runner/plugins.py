@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalog
-from benchmarks.files import cache_root
-from xmft.cache import whole
+from xmft.cache import cache_root, whole
 from xmft.errors import RequestError
 from xmft.registry import forget, owned, registering
 

@@ -22,6 +22,12 @@ from filelock import FileLock
 T = TypeVar("T")
 
 
+def cache_root() -> Path:
+    """Return the folder of everything that can be made again: `$XMFT_CACHE` or ~/.cache/xmft."""
+    chosen = os.environ.get("XMFT_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"
+
+
 def key(**facts: Any) -> str:
     """Return the identity of some facts: the SHA-256, hexadecimal, of their canonical JSON."""
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))

@@ -128,7 +128,8 @@ def chosen_grid(
     from runner.config import load_grid, narrowed
 
     grid = load_grid(name, settings, plugins=plugins)
-    return narrowed(grid, tasks=tasks, methods=methods, seeds=whole_numbers(seeds))
+    numbers = whole_numbers(seeds) if seeds else None
+    return narrowed(grid, tasks=tasks, methods=methods, seeds=numbers)
 
 
 def import_plugins(plugins: list[str]) -> None:

@@ -134,3 +134,13 @@ def attempt(train: Callable[..., FinishedCell]) -> Callable[..., Outcome]:
         return attempt_cell(job, lambda micro_batch: train(job, micro_batch, session))
 
     return run
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    def file(text: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return file

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -97,8 +97,8 @@ class _Ragged:
         self._folder, self._dtype, self._shape = folder, first.dtype, first.values.shape[1:]
         self._lengths: list[Indices] = []
         self._written = 0
-        self._file: BinaryIO = (folder / f"{name}.npy").open("wb")
-        self._file.write(bytes(_HEADER))
+        self._path = folder / f"{name}.npy"
+        self._path.write_bytes(bytes(_HEADER))
 
     def write(self, positions: Indices, part: Array | Ragged) -> None:
         if (
@@ -109,7 +109,8 @@ class _Ragged:
             raise DataError(f"The blocks of the ragged {self._name} differ in type or shape.")
         if (positions != np.arange(self._written, self._written + len(part))).any():
             raise DataError(f"The blocks of the ragged {self._name} must come in order.")
-        self._file.write(np.ascontiguousarray(part.values).tobytes())
+        with self._path.open("ab") as file:
+            file.write(np.ascontiguousarray(part.values).data)
         self._lengths.append(part.lengths)
         self._written += len(part)
 
@@ -124,9 +125,9 @@ class _Ragged:
         }
         start = np.lib.format.magic(1, 0)
         room = _HEADER - len(start) - 2
-        self._file.seek(0)
-        self._file.write(start + struct.pack("<H", room) + f"{header!r:<{room - 1}}\n".encode())
-        self._file.close()
+        text = f"{header!r}".ljust(room - 1) + "\n"
+        with self._path.open("r+b") as file:
+            file.write(start + struct.pack("<H", room) + text.encode())
 
 
 def _check_count(name: str, written: int, total: int) -> None:

@@ -69,12 +69,14 @@ def locate(
     """
     entry = catalog.get(task) if isinstance(task, str) else task
     data_root, recipe = data_root or default_data_root(), recipe or Recipe()
-    _check_request(entry, recipe, protocol)
+    _check_protocol(entry, protocol)
     found = entry.find(data_root)
     if not found and entry.generatable:
         return _generated(entry, data_root, recipe, protocol)
     named = all_files(entry, found, data_root)
     members = all_members(entry, data_root)
+    # Behind what is missing, which a plan tells of as the state of a cell.
+    _check_resolution(entry, recipe)
     mend = mend_text(entry, data_root, bad=True)
     with mending(mend):
         identities = files.identify_all(named, entry.inspect)
@@ -105,22 +107,25 @@ def locate(
     )
 
 
-def _check_request(entry: Entry, recipe: Recipe, protocol: Protocol) -> None:
-    """Refuse what the task does not have."""
+def _check_protocol(entry: Entry, protocol: Protocol) -> None:
     if protocol not in entry.protocols:
         raise RequestError(
             f"The protocol '{protocol}' is not available for task '{entry.task.name}'; use "
             f"{' or '.join(map(repr, entry.protocols))}."
         )
-    if not entry.resizable and recipe.resolution not in (None, entry.points):
-        of = "samples of their own size" if entry.points is None else f"{entry.points} values"
-        shape = "series" if entry.axes == 1 else "grids"
-        has = f"{shape} of {of}" if entry.points else of
-        along = " along each axis" if entry.points and entry.axes > 1 else ""
-        raise RequestError(
-            f"Task '{entry.task.name}' has {has}{along}; the recipe asks for the resolution "
-            f"{recipe.resolution}. Leave `resolution` out for this task."
-        )
+
+
+def _check_resolution(entry: Entry, recipe: Recipe) -> None:
+    if entry.resizable or recipe.resolution in (None, entry.points):
+        return
+    if entry.points is None:
+        has = "samples of their own size"
+    else:
+        has = f"{'series' if entry.axes == 1 else 'grids of axes'} of {entry.points} values"
+    raise RequestError(
+        f"Task '{entry.task.name}' has {has}; the recipe asks for the resolution "
+        f"{recipe.resolution}. Leave `resolution` out for this task."
+    )
 
 
 def all_files(entry: Entry, found: Mapping[str, Path], data_root: Path) -> list[Path]:

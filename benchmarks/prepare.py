@@ -112,8 +112,9 @@ def prepared(
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        _store(folder, read(), record)
-        check(_split_up(folder, read).splits)
+        reading = read()
+        _store(folder, reading, record)
+        check(_stored(folder, _meta(folder)) if reading.splits is None else reading.splits)
 
     folder = cache_root() / "prepared" / fingerprint
     lock = cache_root() / "locks" / f"{fingerprint}.lock"
@@ -192,22 +193,29 @@ def _write_arrays(folder: Path, reading: Reading) -> None:
 def _opened(folder: Path, read: Callable[[], Reading]) -> Prepared | None:
     """Return what is in a folder; one that is missing or damaged has nothing."""
     try:
-        return _split_up(folder, read)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        meta = _meta(folder)
+        splits = _stored(folder, meta) if meta.get("stored", True) else None
+        floor, floor_note = meta["floor"], meta["floor_note"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         return None
+    return Prepared(
+        splits=_ready(read()) if splits is None else splits, floor=floor, floor_note=floor_note
+    )
 
 
-def _split_up(folder: Path, read: Callable[[], Reading]) -> Prepared:
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    counts, floor, floor_note = meta["counts"], meta["floor"], meta["floor_note"]
-    if not meta.get("stored", True):
-        return Prepared(splits=_ready(read()), floor=floor, floor_note=floor_note)
+def _meta(folder: Path) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    return meta
+
+
+def _stored(folder: Path, meta: Mapping[str, Any]) -> dict[str, Split]:
+    """Return the splits in a folder."""
     arrays = {name: array for name in _ARRAYS if (array := opened(folder, name)) is not None}
-    total = sum(counts.values())
-    if any(len(array) != total for array in arrays.values()) or not arrays.keys() >= {*_ARRAYS[:2]}:
+    total = sum(meta["counts"].values())
+    if any(len(array) != total for array in arrays.values()) or not {*_ARRAYS[:2]} <= {*arrays}:
         raise ValueError(f"{folder} does not hold {total} samples")
     splits, start = {}, 0
-    for name, count in counts.items():
+    for name, count in meta["counts"].items():
         windows = meta.get("windows", {}).get(name)
         parts: dict[str, Any] = {
             what: part_of(array, start, start + count) for what, array in arrays.items()
@@ -219,7 +227,7 @@ def _split_up(folder: Path, read: Callable[[], Reading]) -> Prepared:
             groups=np.load(groups) if groups.exists() else None,
         )
         start += count
-    return Prepared(splits=splits, floor=floor, floor_note=floor_note)
+    return splits
 
 
 def _windows(folder: Path, split: str, shape: Mapping[str, Any]) -> Windows:

@@ -11,7 +11,6 @@ from benchmarks import files
 from benchmarks.entry import Entry, Frames, Generation
 from benchmarks.files import Progress
 from benchmarks.pdebench import download, frames
-from benchmarks.pdebench.hdf5 import inspect
 from benchmarks.pdebench.layout import Found, Layout, frame_at
 from benchmarks.pdebench.pairing import OpenFile, pair_up
 from benchmarks.pdebench.problem import GRID, Pairs, Problem
@@ -184,7 +183,7 @@ class PdeEntry(Entry):
         }
 
     def _inspected(self, path: Path, layout: Layout) -> Found:
-        found = inspect(path, layout)
+        found = frames.inspect(path, layout)
         if self.problem.moves and found.origin == "official":
             check_speed(path, layout, found)
         return found
@@ -273,6 +272,7 @@ def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
         kind="dense",
         loss=problem.loss,
         metrics=METRICS,
+        channels=problem.channels,
     )
     return PdeEntry(
         task=task,

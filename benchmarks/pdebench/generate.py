@@ -27,6 +27,7 @@ import torch
 from benchmarks import files
 from benchmarks.entry import Frames
 from benchmarks.pdebench import batches, output
+from benchmarks.pdebench.group_files import GroupWriter
 from benchmarks.pdebench.solvers import (
     Array,
     Solver,
@@ -40,6 +41,7 @@ from benchmarks.pdebench.solvers import (
     diffusion_sorption,
     shallow_water,
 )
+from benchmarks.pdebench.tensor_files import TensorWriter
 from xmft.cache import key, whole
 from xmft.errors import DataError, RequestError
 from xmft.registry import nearest
@@ -224,9 +226,9 @@ def _writer(
     coordinates = generator.solver.coordinates(resolution)
     times = generator.times(frames)
     if generator.configuration is None:
-        return output.TensorWriter(file, coordinates, times)
+        return TensorWriter(file, coordinates, times)
     sim = generator.configuration(resolution)
-    return output.GroupWriter(file, coordinates, times, sim, task_name.partition("/")[2])
+    return GroupWriter(file, coordinates, times, sim, task_name.partition("/")[2])
 
 
 def _check_space(folder: Path, arrays: batches.Arrays, samples: int) -> None:

@@ -18,6 +18,8 @@ from xmft.task import Origin
 Style = Literal["tensor", "group"]
 """`tensor`: one dataset per field, samples along its first axis. `group`: one group per sample."""
 
+Values = npt.NDArray[np.floating[Any]]
+
 READ_BYTES = 2**25
 DATA = "data"
 """The one dataset of each sample in a group-style file."""
@@ -45,6 +47,14 @@ class Field:
     def name(self) -> str:
         """For messages."""
         return ", ".join(f"'{name}'" for name in self.datasets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """One frame of some channels; `frame` is None for a dataset without time."""
+
+    field: Field
+    frame: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,3 +147,8 @@ def frame_at(path: Path, layout: Layout, found: Found, time: float | None) -> in
             f"one at t={time:g}",
         )
     return frame
+
+
+def number_bytes(shape: tuple[int, ...]) -> int:
+    """Return the bytes of an array of that shape in float32."""
+    return int(np.prod(shape, dtype=np.int64)) * 4

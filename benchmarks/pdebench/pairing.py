@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.pdebench import frames
-from benchmarks.pdebench.frames import Wanted
-from benchmarks.pdebench.layout import Field, Found, Layout, frame_at
+from benchmarks.pdebench.layout import Field, Found, Layout, Wanted, frame_at
 from benchmarks.pdebench.problem import Pairs
 from benchmarks.pdebench.scaling import scaled
 from benchmarks.prepare import Block, Reading

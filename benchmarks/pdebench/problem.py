@@ -86,6 +86,7 @@ class Problem:
         noise: The initial field is drawn cell by cell: on fewer points than were solved on it does
             not tell the solution, and no floor is known.
         moves: The solution is the initial field moved at the speed `beta`, see `speed`.
+        channels: See `Task.channels`.
         version: See `Task.version`.
     """
 
@@ -107,6 +108,7 @@ class Problem:
     downloaded: tuple[str, ...] = ()
     noise: bool = False
     moves: bool = False
+    channels: tuple[str, ...] = ()
     version: int = 1
 
     @property

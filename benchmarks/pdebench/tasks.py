@@ -16,6 +16,7 @@ _TENSOR = Field(datasets=("tensor",))
 _FIRST, _SECOND = (Field(datasets=(DATA,), channels=(channel,)) for channel in (0, 1))
 _BOTH = Field(datasets=(DATA,), channels=(0, 1))
 _FLUID = ("density", "pressure", "Vx")
+_FLOW = ("density", "pressure", "velocity x")
 _FLUID_1D, _FLUID_2D = (Field(datasets=names) for names in (_FLUID, (*_FLUID, "Vy")))
 
 PROBLEMS = (
@@ -91,6 +92,7 @@ PROBLEMS = (
         label="Eta{eta}_Zeta{zeta}",
         published={"eta": "0.1", "zeta": "0.1"},
         configured={},
+        channels=_FLOW,
         axes=("x",),
         domain=(-1.0, 1.0),
         clean=Pairs(inputs=_FLUID_1D, targets=_FLUID_1D, time=1.0),
@@ -147,6 +149,7 @@ PROBLEMS = (
         file="2D_diff-react_NA_NA.h5",
         published={},
         configured={"Du": 1e-3, "Dv": 5e-3, "k": 5e-3},
+        channels=("activator u", "inhibitor v"),
         axes=("y", "x"),
         domain=(-1.0, 1.0),
         clean=Pairs(inputs=_BOTH, targets=_BOTH, time=5.0),
@@ -164,6 +167,7 @@ PROBLEMS = (
         label="M{M}_Eta{eta}_Zeta{zeta}",
         published={"M": "1.0", "eta": "0.1", "zeta": "0.1", "grid": "128"},
         configured={},
+        channels=(*_FLOW, "velocity y"),
         axes=("x", "y"),
         domain=(0.0, 1.0),
         clean=Pairs(inputs=_FLUID_2D, targets=_FLUID_2D, time=1.0),

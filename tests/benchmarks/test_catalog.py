@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks import catalog
 from benchmarks import data as task_data
-from benchmarks.pdebench import download, generate, miniature
+from benchmarks.pdebench import download, generate
 from benchmarks.pdebench import entry as pdebench_entry
 from benchmarks.pdebench.solvers import compressible_ns_2d
+from tests.files import write_miniature
 from xmft.errors import DataError, RequestError
 from xmft.task import Protocol, Recipe
 
@@ -231,7 +232,7 @@ def test_a_file_in_the_data_root_goes_before_the_generator(data_root: Path) -> N
     task_data.make_ready("pdebench/darcy", data_root=data_root, recipe=recipe)
     entry = catalog.get("pdebench/darcy")
     assert isinstance(entry, pdebench_entry.PdeEntry)
-    miniature.write(entry, data_root / "mine", points=8)
+    write_miniature(entry, data_root / "mine", points=8)
     source = task_data.locate("pdebench/darcy", data_root=data_root, recipe=recipe)
     assert source.origin == "miniature"
     assert source.note.startswith("miniature: ")
@@ -250,7 +251,7 @@ def test_verify_compares_the_checksum_of_a_whole_file(
 ) -> None:
     entry = catalog.get("pdebench/darcy")
     assert isinstance(entry, pdebench_entry.PdeEntry)
-    path = miniature.write(entry, data_root, points=8)
+    path = write_miniature(entry, data_root, points=8)
     with h5py.File(path, "a") as file:
         del file.attrs["xmft_origin"]
     assert "which holds 10000 samples" in task_data.verify("pdebench/darcy", data_root=data_root)[2]

@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks import catalog
 from benchmarks import data as task_data
-from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.splits import first_tenth_is_test
+from tests.files import write_miniature
 from xmft.task import Recipe, TaskData
 
 NAME = "1D_Advection_Sols_beta0.4.hdf5"
@@ -178,7 +178,7 @@ def test_the_fingerprint_tells_content_and_cut_apart_but_not_places(
 def test_miniatures_are_read_as_such(data_root: Path, name: str) -> None:
     entry = catalog.get(name)
     assert isinstance(entry, PdeEntry)
-    path = miniature.write(entry, data_root / "deep", samples=12, points=8)
+    path = write_miniature(entry, data_root / "deep", samples=12, points=8)
     assert path.name == entry.files[0]
     data = _load(data_root, name)
     assert data.origin == "miniature"
@@ -190,6 +190,6 @@ def test_miniatures_are_read_as_such(data_root: Path, name: str) -> None:
 def test_the_miniature_of_advection_solves_it(data_root: Path) -> None:
     entry = catalog.get("pdebench/advection:beta1.0")
     assert isinstance(entry, PdeEntry)
-    miniature.write(entry, data_root)  # after t=2 the wave has gone round exactly twice
+    write_miniature(entry, data_root)  # after t=2 the wave has gone round exactly twice
     data = _load(data_root, "pdebench/advection:beta1.0")
     np.testing.assert_allclose(data.train.targets, data.train.inputs, atol=1e-5)

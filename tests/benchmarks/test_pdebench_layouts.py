@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import catalog
 from benchmarks import data as task_data
-from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.splits import first_tenth_is_test, last_tenth_is_test
+from tests.files import write_miniature
 from xmft.errors import DataError
 from xmft.task import Protocol, Recipe, TaskData
 
@@ -76,7 +76,7 @@ def test_the_grid_in_the_name_of_a_file_may_differ(
 def test_the_official_name_goes_first(data_root: Path) -> None:
     entry = catalog.get("pdebench/compressible_ns_2d")
     assert isinstance(entry, PdeEntry)
-    path = miniature.write(entry, data_root / "z", points=4)
+    path = write_miniature(entry, data_root / "z", points=4)
     (data_root / path.name.replace("_128_", "_064_")).write_bytes(b"")
     assert entry.find(data_root) == {path.name: path}
 
@@ -143,7 +143,7 @@ def test_an_excerpt_passes_the_check_but_cannot_be_trained_on(
 ) -> None:
     entry = catalog.get("pdebench/diffusion_sorption")
     assert isinstance(entry, PdeEntry)
-    miniature.write(entry, data_root, samples=samples)
+    write_miniature(entry, data_root, samples=samples)
     lines = task_data.verify(entry.task.name, data_root=data_root)
     assert "  an excerpt: at least 4 samples are needed to train" in lines
     with pytest.raises(DataError, match=f"found {samples} samples, expected at least 4"):
@@ -182,7 +182,7 @@ FLOORS = {
 def test_the_floor_of_official_files(data_root: Path, name: str, floor: float | None) -> None:
     entry = catalog.get(name)
     assert isinstance(entry, PdeEntry)
-    path = miniature.write(entry, data_root, samples=10, points=4)
+    path = write_miniature(entry, data_root, samples=10, points=4)
     assert _load(data_root, name).floor is None  # the numbers of a miniature mean nothing
     with h5py.File(path, "a") as file:
         del file.attrs["xmft_origin"]

@@ -13,8 +13,8 @@ import yaml
 
 from benchmarks import catalog
 from benchmarks import data as task_data
-from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
+from tests.files import write_miniature
 from xmft.errors import DataError
 from xmft.task import Recipe
 
@@ -26,7 +26,7 @@ SUFFIX = {name: Path(catalog.get(name).files[0]).suffix for name in PDE_TASKS}
 def _write(name: str, folder: Path, **options: Any) -> Path:
     entry = catalog.get(name)
     assert isinstance(entry, PdeEntry)
-    return miniature.write(entry, folder, **options)
+    return write_miniature(entry, folder, **options)
 
 
 def _error(name: str, data_root: Path) -> str:

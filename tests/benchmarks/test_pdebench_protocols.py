@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import catalog
 from benchmarks import data as task_data
-from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.splits import first_tenth_is_test, last_tenth_is_test
+from tests.files import write_miniature
 from xmft.errors import DataError
 from xmft.task import Protocol, Recipe, TaskData
 
@@ -38,7 +38,7 @@ def _sets(data: TaskData) -> dict[str, np.ndarray]:
 def test_both_protocols_share_the_test_block_and_nothing_else_changes_hands(
     name: str, data_root: Path
 ) -> None:
-    miniature.write(_entry(name), data_root, samples=40, points=6)
+    write_miniature(_entry(name), data_root, samples=40, points=6)
     clean, released = (_load(data_root, name, protocol) for protocol in ("clean", "released"))
     assert clean.task == released.task
     assert clean.fingerprint != released.fingerprint
@@ -65,7 +65,7 @@ def test_targets_at_unequal_times(
     name: str, times: tuple[float, float, float], frames: int, data_root: Path
 ) -> None:
     """The frame numbers of the public code, 29, 99 and 100 of 101, or what is nearest to them."""
-    path = miniature.write(_entry(name), data_root, samples=10, points=4, frames=frames)
+    path = write_miniature(_entry(name), data_root, samples=10, points=4, frames=frames)
     with h5py.File(path) as file:
         if path.suffix == ".h5":
             fields = np.stack([file[key]["data"][()] for key in sorted(file)])
@@ -89,7 +89,7 @@ def test_targets_at_unequal_times(
 
 def test_the_first_channel_predicts_the_second(data_root: Path) -> None:
     name = "pdebench/diffusion_reaction_2d"
-    miniature.write(_entry(name), data_root, samples=12, points=5, frames=101)
+    write_miniature(_entry(name), data_root, samples=12, points=5, frames=101)
     clean, released = (_load(data_root, name, protocol) for protocol in ("clean", "released"))
     assert clean.train.inputs.shape[1:] == clean.train.targets.shape[1:] == (2, 5, 5)
     np.testing.assert_array_equal(released.train.inputs, clean.train.inputs[:, :1])
@@ -99,7 +99,7 @@ def test_the_first_channel_predicts_the_second(data_root: Path) -> None:
 @pytest.mark.parametrize("frames", [2, 3])
 def test_no_frame_near_an_early_target_is_an_error(data_root: Path, frames: int) -> None:
     name = "pdebench/diffusion_reaction_1d"
-    miniature.write(_entry(name), data_root, samples=10, points=4, frames=frames)
+    write_miniature(_entry(name), data_root, samples=10, points=4, frames=frames)
     with pytest.raises(DataError, match=r"between t=0 and t=1, expected one at t=0.29"):
         _load(data_root, name, "released")
     assert len(_load(data_root, name, "clean").test) == 1
@@ -158,7 +158,7 @@ def test_2d_fields_are_scaled_by_a_hundred_training_samples_at_each_frame(
 
 @pytest.mark.parametrize("name", ["pdebench/compressible_ns_1d", "pdebench/compressible_ns_2d"])
 def test_the_scaling_never_sees_validation_and_test(name: str, data_root: Path) -> None:
-    path = miniature.write(_entry(name), data_root, samples=30, points=4)
+    path = write_miniature(_entry(name), data_root, samples=30, points=4)
     before = _load(data_root, name, "released")
     cut = (first_tenth_is_test if "1d" in name else last_tenth_is_test)(30, None)
     with h5py.File(path, "a") as file:
@@ -172,7 +172,7 @@ def test_the_scaling_never_sees_validation_and_test(name: str, data_root: Path) 
 
 
 def test_clean_fields_are_physical(data_root: Path) -> None:
-    path = miniature.write(_entry("pdebench/compressible_ns_1d"), data_root, samples=10, points=4)
+    path = write_miniature(_entry("pdebench/compressible_ns_1d"), data_root, samples=10, points=4)
     data = _load(data_root, "pdebench/compressible_ns_1d", "clean")
     with h5py.File(path) as file:
         np.testing.assert_array_equal(data.test.targets[0, 1], file["pressure"][0, -1])

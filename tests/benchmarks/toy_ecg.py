@@ -21,7 +21,7 @@ LENGTH = 1000
 
 
 class EcgEntry(Entry):
-    """Records `A*.mat` with `val`, int16 `[1, length]`, and one csv of their labels."""
+    """Records with `val`, int16 `[1, length]`, and one csv of their labels."""
 
     @property
     def decode(self) -> Callable[..., Any]:
@@ -32,17 +32,14 @@ class EcgEntry(Entry):
 
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
         """Cut by record; a record is scored by all of its windows."""
-        labels = dict(csv.reader(paths[0].open(encoding="utf-8")))
+        labels = dict(csv.reader(paths[0].read_text(encoding="utf-8").split()))
         records = [self._record(path) for path in paths[1:]]
         cut = first_tenth_is_test(len(records), recipe.samples)
         order = {"test": cut.test, "val": cut.val, "train": cut.train}
-        blocks = []
-        for numbers in order.values():
-            start = sum(len(block.positions) for block in blocks)
-            positions = start + np.arange(len(numbers))
-            known = [CLASSES.index(labels[paths[1 + number].stem]) for number in numbers]
-            inputs = Ragged.of([records[number] for number in numbers])
-            blocks.append(Block(positions, inputs, np.array(known, np.uint8)))
+        rows = np.concatenate(list(order.values()))
+        known = [CLASSES.index(labels[paths[1 + row].stem]) for row in rows]
+        inputs = Ragged.of([records[row] for row in rows])
+        blocks = [Block(np.arange(len(rows)), inputs, np.array(known, np.uint8))]
         windows = {
             split: Windows.every([len(records[number]) for number in numbers], (LENGTH,), 500)
             for split, numbers in order.items()
@@ -56,6 +53,8 @@ class EcgEntry(Entry):
         return values
 
 
-TASK = Task(name="toy/ecg", version=1, title="Heart rhythm", kind="classification", classes=4,
-            loss="cross_entropy", metrics=("error_pct",), pool="vote")  # fmt: skip
+TASK = Task(
+    name="toy/ecg", version=1, title="Heart rhythm", kind="classification", classes=len(CLASSES),
+    loss="cross_entropy", metrics=("error_pct",), pool="vote",
+)  # fmt: skip
 ENTRY = EcgEntry(task=TASK, files=("labels.csv",), patterns=("ecg/A*.mat",))

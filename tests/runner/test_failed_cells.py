@@ -13,10 +13,10 @@ import torch
 
 import xmft.training
 from benchmarks import catalog
-from benchmarks.pdebench import miniature
 from runner.execute import attempt_cell
 from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
+from tests.files import write_miniature
 from tests.runner.cells import (
     Attempt,
     JobOf,
@@ -42,7 +42,7 @@ def test_missing_data(plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger
 @pytest.fixture
 def hdf5(data_root: Path) -> Path:
     entry = catalog.get("pdebench/advection")
-    return miniature.write(entry, data_root, samples=40, points=32)
+    return write_miniature(entry, data_root, samples=40, points=32)
 
 
 def test_nan_in_a_file(
@@ -84,7 +84,7 @@ def test_data_that_changed_since_the_plan(
     plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger, hdf5: Path
 ) -> None:
     item = plan_one()
-    miniature.write(catalog.get("pdebench/advection"), hdf5.parent, samples=40, points=32, seed=1)
+    write_miniature(catalog.get("pdebench/advection"), hdf5.parent, samples=40, points=32, seed=1)
     row = only_failure(ledger, attempt(job_of(item)))
     assert row["failure"] == "data"
     assert "changed since the grid was planned" in row["error"]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from benchmarks import catalog
-from benchmarks.pdebench import miniature
 from runner.config import Grid
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
+from tests.files import write_miniature
 from tests.runner.plans import (
     MakeGrid,
     record,
@@ -171,7 +171,7 @@ def test_data_that_appear_make_another_cell(
     plan_one: Callable[..., PlannedCell], data_root: Path
 ) -> None:
     generated = plan_one()
-    path = miniature.write(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
+    path = write_miniature(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
     present = plan_one()
     assert present.source is not None
     assert (present.source.origin, present.source.files) == ("miniature", (path,))
@@ -244,7 +244,7 @@ def test_no_cell_is_planned_twice(
 def test_the_plan_changes_no_file_but_caches(
     tiny_grid: MakeGrid, ledger: Ledger, data_root: Path, tmp_path: Path, cache: Path
 ) -> None:
-    miniature.write(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
+    write_miniature(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
     grid = tiny_grid(
         tasks=["pdebench/advection", "pdebench/darcy", "nasbench360/satellite"],
         methods=["nft", "recraft"],

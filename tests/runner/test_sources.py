@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import catalog
-from benchmarks.pdebench import miniature
 from runner.config import Grid
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
+from tests.files import write_miniature
 from xmft.errors import RequestError
 
 MakeGrid = Callable[..., Grid]
@@ -81,7 +81,7 @@ def test_a_cell_runs_on_the_files_that_it_was_planned_with(
     data_root: Path,
     entities: Path,
 ) -> None:
-    miniature.write(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
+    write_miniature(catalog.get("pdebench/advection"), data_root, samples=40, points=32)
     assert attempt(job_of(plan_one(methods=["recraft"], source="conll2003"))).status == "ok"
     item = plan_one(methods=["recraft"], source="conll2003", seeds=[1])
     entities.write_text(entities.read_text() + "late NN I-NP O\n")

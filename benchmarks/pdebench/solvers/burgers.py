@@ -126,13 +126,6 @@ def samples(
 ) -> dict[str, Array]:
     """Draw one random field from each generator and advance it.
 
-    Args:
-        rngs: One random generator per sample.
-        parameters: `Nu`.
-        points: Cells of the unit interval.
-        times: Times of the frames, `[frames]`.
-        device: Where to compute.
-
     Returns:
         `tensor`, `[samples, frames, points]`.
 

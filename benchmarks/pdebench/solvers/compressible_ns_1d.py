@@ -57,14 +57,9 @@ def samples(
 ) -> dict[str, Array]:
     """Draw one initial state from each generator and advance it.
 
-    Args:
-        rngs: One random generator per sample.
-        parameters: `eta` and `zeta`, not below zero.
-        points: Cells of the result.
-        times: Times of the frames, `[frames]`, rising from 0.
-        device: Where to compute.
-        cells_per_point: Cells of the calculation per cell of the result, if not as `cells` says.
-        dtype: Precision of the calculation.
+    Arguments as in `Solver.samples`, with `eta` and `zeta` as parameters; `cells_per_point` is the
+    number of cells of the calculation per cell of the result, if not as `cells` says, and `dtype`
+    the precision of the calculation.
 
     Returns:
         `density`, `pressure` and `Vx`, `[samples, frames, points]`: those of the averages of

@@ -56,12 +56,7 @@ def samples(
 ) -> dict[str, Array]:
     """Draw the noise of each sample and let it evolve on `GRID` x `GRID` cells.
 
-    Args:
-        rngs: One generator per sample.
-        parameters: None: the coefficients are constants of the file.
-        points: Points per axis; the solution is strided to them.
-        times: Times of the frames, rising from 0.
-        device: Where to compute.
+    The solution is strided to the points.
 
     Returns:
         `data`, `[samples, frames, points, points, 2]`: u and v, axes (t, y, x).

@@ -147,13 +147,6 @@ def samples(
 ) -> dict[str, Array]:
     """Draw one initial concentration from each generator and advance it.
 
-    Args:
-        rngs: One random generator per sample.
-        parameters: None: the medium is that of `CONSTANTS`.
-        points: Cells of the unit interval, at least `FEWEST_POINTS`.
-        times: Times of the frames, `[frames]`.
-        device: Not used; tridiagonal systems are solved one row after the other.
-
     Returns:
         `data`, `[samples, frames, points, 1]`.
 

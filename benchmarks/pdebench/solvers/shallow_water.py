@@ -62,13 +62,6 @@ def samples(
 ) -> dict[str, Array]:
     """Draw the radius of each dam and evaluate the depth.
 
-    Args:
-        rngs: One generator per sample.
-        parameters: None: the file has no attributes.
-        points: Cells per axis.
-        times: Times of the frames, rising from 0 to at most 1.
-        device: Not used: a sample is a table look-up.
-
     Returns:
         `data`, `[samples, frames, points, points, 1]`: the depth, axes (t, x, y).
         `dam_radius`, `[samples]`.

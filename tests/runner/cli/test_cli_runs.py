@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks import catalog
-from benchmarks.pdebench import miniature
 from runner.config import shipped_grids
 from runner.ledger import Ledger
+from tests.files import write_miniature
 from tests.runner.commands import (
     Attempt,
     JobOf,
@@ -155,7 +155,7 @@ def test_data_of_a_task_from_nothing_to_verified(data_root: Path) -> None:
 
 
 def test_data_status_names_every_task(data_root: Path) -> None:
-    path = miniature.write(catalog.get("pdebench/darcy"), data_root)
+    path = write_miniature(catalog.get("pdebench/darcy"), data_root)
     lines = {
         line.split()[0]: line for line in output_of("data", "status").splitlines() if line.strip()
     }

@@ -1,4 +1,4 @@
-"""Tiny files in the exact layout of the released ones, by formula, for tests and demonstrations.
+"""Tiny files in the exact layout of the released ones, by formula.
 
 The values are smooth and finite and look like the fields of the task, but only those of advection
 solve their equation. The root attribute `xmft_origin` says `miniature`, so that no number from
@@ -24,7 +24,7 @@ from xmft.errors import RequestError
 Array = npt.NDArray[np.float64]
 
 
-def write(
+def write_miniature(
     entry: PdeEntry,
     folder: Path,
     *,

@@ -1,0 +1,220 @@
+"""What prepared arrays hold: small types, weights, unequal lengths, windows, and checked values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import data
+from benchmarks.entry import ArrayEntry, Entry
+from benchmarks.prepare import Block, Reading
+from xmft.errors import DataError
+from xmft.task import Protocol, Ragged, Recipe, Split, Task, TaskData, Windows
+
+TASK = Task(
+    name="toy/field",
+    version=1,
+    title="Fields",
+    kind="dense",
+    loss="nrmse",
+    metrics=("nrmse",),
+)
+COUNTS = {"test": 2, "val": 2, "train": 6}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Toy(Entry):
+    reading: Callable[[], Reading]
+    decoded: bool = False
+
+    @property
+    def decode(self) -> Callable[..., Any] | None:
+        return (lambda pieces: pieces) if self.decoded else None
+
+    def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
+        return self.reading()
+
+
+def _load(data_root: Path, reading: Callable[[], Reading], **options: Any) -> TaskData:
+    (data_root / "toy.bin").write_bytes(b"content")
+    return data.load(
+        _Toy(task=TASK, files=("toy.bin",), reading=reading, **options), data_root=data_root
+    )
+
+
+def _blocks(inputs: Any, targets: Any, weights: Any = None) -> Iterator[Block]:
+    for rows in (np.arange(7), np.arange(7, 10)):
+        chosen = None if weights is None else weights[rows]
+        if isinstance(inputs, Ragged):
+            yield Block(rows, Ragged.of([inputs[row] for row in rows]), targets[rows], chosen)
+        else:
+            yield Block(rows, inputs[rows], targets[rows], chosen)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float16, np.float32])
+def test_the_smallest_type_is_stored_as_given(data_root: Path, cache: Path, kind: type) -> None:
+    inputs = np.arange(10 * 12).reshape(10, 1, 12).astype(kind)
+    targets, weights = np.ones((10, 1, 12), kind), np.linspace(0, 1, 10, dtype=np.float32)
+    weights = weights[:, None, None]
+    reading = Reading(counts=COUNTS, blocks=_blocks(inputs, targets, weights), floor=0.5)
+    found = _load(data_root, lambda: reading, decoded=True)
+    start = 0
+    for name, count in COUNTS.items():
+        split, part = found.splits[name], slice(start, start + count)
+        np.testing.assert_array_equal(split.inputs, inputs[part])
+        np.testing.assert_array_equal(split.weights, weights[part])
+        assert split.inputs.dtype == split.targets.dtype == kind
+        assert isinstance(split.inputs, np.memmap) and not split.inputs.flags.writeable
+        start += count
+    assert found.checked and found.floor == 0.5
+
+
+def test_unequal_lengths_windows_and_groups(data_root: Path) -> None:
+    lengths = [4, 9, 5, 6, 7, 4, 8, 12, 5, 6]
+    samples = [np.arange(2 * n, dtype=np.int16).reshape(n, 2) + 100 * n for n in lengths]
+    inputs, targets = Ragged.of(samples), np.zeros((10, 1), np.float32)
+    windows, groups, start = {}, {}, 0
+    for name, count in COUNTS.items():
+        windows[name] = Windows.every(lengths[start : start + count], (4,), 2, random=True)
+        groups[name] = np.sort(np.arange(len(windows[name])) // 2)
+        start += count
+
+    def reading() -> Reading:
+        blocks = _blocks(inputs, targets)
+        return Reading(counts=COUNTS, blocks=blocks, windows=windows, groups=groups)
+
+    for _ in range(2):
+        found = _load(data_root, reading, decoded=True)
+        start = 0
+        for name, count in COUNTS.items():
+            split = found.splits[name]
+            assert isinstance(split.inputs, Ragged) and len(split.inputs) == count
+            for number in range(count):
+                np.testing.assert_array_equal(split.inputs[number], samples[start + number])
+            assert split.windows is not None and split.windows.random
+            np.testing.assert_array_equal(split.windows.table, windows[name].table)
+            np.testing.assert_array_equal(split.group_of_row, groups[name])
+            start += count
+
+
+@pytest.mark.parametrize("damaged", ["inputs.offsets.npy", "inputs.npy", "meta.json"])
+def test_damaged_ragged_arrays_are_made_again(data_root: Path, cache: Path, damaged: str) -> None:
+    inputs = Ragged.of([np.full(3 + n, n, np.uint8) for n in range(10)])
+
+    def reading() -> Reading:
+        return Reading(counts=COUNTS, blocks=_blocks(inputs, np.zeros((10, 1), np.float32)))
+
+    expected = np.array(_load(data_root, reading, decoded=True).train.inputs[5])
+    (folder,) = (cache / "prepared").iterdir()
+    content = (folder / damaged).read_bytes()
+    (folder / damaged).unlink()
+    (folder / damaged).write_bytes(content[:-1])
+    found = _load(data_root, reading, decoded=True).train.inputs[5]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_values_are_looked_at_once(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = np.ones((10, 1, 12), np.float32)
+    calls: list[TaskData] = []
+    monkeypatch.setattr(TaskData, "check_values", lambda self: calls.append(self))
+    for _ in range(3):
+        _load(data_root, lambda: Reading(counts=COUNTS, blocks=_blocks(inputs, inputs)))
+    assert len(calls) == 1
+
+
+def test_values_that_are_not_finite_leave_nothing_behind(data_root: Path, cache: Path) -> None:
+    inputs = np.ones((10, 1, 12), np.float32)
+    inputs[5, 0, 3] = np.nan
+    with pytest.raises(DataError, match=r"toy/field: the training inputs hold values that are NaN"):
+        _load(data_root, lambda: Reading(counts=COUNTS, blocks=_blocks(inputs, inputs)))
+    assert not list((cache / "prepared").iterdir())
+
+
+ROWS, REST = np.arange(7), np.arange(7, 10)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (lambda x: [Block(ROWS, x[:7], x[:7])], "gave 7 inputs, expected 10"),
+        (
+            lambda x: [Block(ROWS, x[:7], x[:7]), Block(REST, x[7:].astype(int), x[7:])],
+            "read as float32 and then as int64",
+        ),
+        (
+            lambda x: [Block(ROWS, x[:7], x[:7]), Block(REST, x[7:], x[7:], x[7:])],
+            "Some blocks of a task have weights",
+        ),
+        (
+            lambda x: [Block(np.arange(1, 11), Ragged.of(list(x[:, 0])), x)],
+            "ragged inputs must come in order",
+        ),
+    ],
+)
+def test_blocks_that_do_not_fit(data_root: Path, wrong: Any, found: str) -> None:
+    inputs = np.ones((10, 1, 12), np.float32)
+    with pytest.raises(DataError, match=found):
+        _load(data_root, lambda: Reading(counts=COUNTS, blocks=wrong(inputs)))
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_a_full_disk(data_root: Path) -> None:
+    def blocks() -> Iterator[Block]:
+        raise OSError("bad sector")
+        yield
+
+    with pytest.raises(DataError, match=r"toy/field .* cannot be read: bad sector"):
+        _load(data_root, lambda: Reading(counts=COUNTS, blocks=blocks()))
+
+
+def _splits(recipe: Recipe, paths: tuple[Path, ...] = ()) -> Mapping[str, Split]:
+    count = recipe.samples or 20
+    x = np.random.default_rng(1).normal(size=(count, 1, 8)).astype(np.float32)
+    if paths:
+        x[0] = float(paths[0].read_text())
+    return {
+        "train": Split(inputs=x[4:], targets=x[4:]),
+        "val": Split(inputs=x[2:4], targets=x[2:4]),
+        "test": Split(inputs=x[:2], targets=x[:2]),
+    }
+
+
+def test_a_task_made_by_a_function(data_root: Path, cache: Path) -> None:
+    entry = ArrayEntry(task=TASK, load=_splits)
+    found = data.load(entry, data_root=data_root, recipe=Recipe(samples=12))
+    assert len(found.train) == 8 and found.checked and found.origin == "official"
+    assert found.source == "official: made by toy/field itself"
+    assert not (cache / "prepared").exists()
+    other = Task(**{**vars(TASK), "version": 2})
+    prints = [
+        data.locate(one, data_root=data_root, recipe=recipe).fingerprint
+        for one in (entry, ArrayEntry(task=other, load=_splits))
+        for recipe in (Recipe(), Recipe(samples=12))
+    ]
+    assert len(set(prints)) == 4 and found.fingerprint == prints[1]
+    assert data.verify(entry, data_root=data_root) == []
+
+    def not_finite(recipe: Recipe) -> Mapping[str, Split]:
+        splits = _splits(recipe)
+        np.asarray(splits["val"].targets)[0] = np.inf
+        return splits
+
+    with pytest.raises(DataError, match="validation inputs hold values that are NaN or infinite"):
+        data.load(ArrayEntry(task=TASK, load=not_finite), data_root=data_root)
+
+
+def test_a_function_with_files(data_root: Path) -> None:
+    entry = ArrayEntry(task=TASK, load=_splits, files=("value.txt",))
+    with pytest.raises(DataError, match=r"needs value\.txt"):
+        data.load(entry, data_root=data_root)
+    prints = []
+    for value in ("3", "4"):
+        (data_root / "value.txt").write_text(value)
+        found = data.load(entry, data_root=data_root)
+        assert np.asarray(found.test.inputs)[0, 0, 0] == float(value)
+        prints.append(found.fingerprint)
+    assert len(set(prints)) == 2

@@ -48,7 +48,7 @@ bench: .venv/installed
 # Exit code 1: some cells failed, those without data among them; the document is made of the others.
 study: .venv/installed
 	$(BIN)/xmft run study-methods --results results/study-methods || test $$? -eq 1
-	$(BIN)/python -m runner.report.study --results results/study-methods \
+	$(BIN)/python -m runner.cli.study --results results/study-methods \
 	  --document docs/study-methods.md --ours recraft --head-trained mona
 
 gpu: .venv/installed

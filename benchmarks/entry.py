@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +11,8 @@ from typing import Any, Literal
 from benchmarks import files
 from benchmarks.files import Progress
 from benchmarks.prepare import Reading
-from xmft.errors import RequestError
-from xmft.task import Origin, Protocol, Recipe, Task
+from xmft.errors import DataError, RequestError
+from xmft.task import Origin, Protocol, Recipe, Split, Task
 
 Frames = Literal["ends", "all"]
 """Which frames of a file are generated: the first and the last, or all that are released."""
@@ -40,71 +39,96 @@ class Generation:
 class Entry(ABC):
     """One task of the catalogue.
 
+    Who reads a file raises a `FileError` where it is bad; `benchmarks.data` adds what to do.
+
     Attributes:
         task: What has to be learned.
         resolution: Points per axis unless the recipe says otherwise; None: the data fix it.
+        resizable: The recipe may ask for another resolution.
+        points: Points per axis of data that fix it, where all samples have as many.
         axes: Number of grid axes of the inputs, 1 for a series.
         files: Official names of the files that are needed, all of them.
+        patterns: Ends of the paths of further files (`training/*.mat`), where these are many; at
+            least one file for each is needed.
         generatable: The samples can be computed where no file is there.
         protocols: Under which the task can be run.
+        origin: Of samples whose files do not say it themselves.
     """
 
     task: Task
-    resolution: int | None
-    axes: int
-    files: tuple[str, ...]
+    resolution: int | None = None
+    resizable: bool = False
+    points: int | None = None
+    axes: int = 1
+    files: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
     generatable: bool = False
     protocols: tuple[Protocol, ...] = ("clean",)
+    origin: Origin = "official"
 
     @abstractmethod
-    def inspect(self, path: Path, *, mend: str) -> Origin:
-        """Check that a file is what its name says and return its origin.
-
-        Args:
-            path: One of `files`.
-            mend: What to do about a bad file; ends the error message.
-
-        Raises:
-            DataError: the file is unreadable or something else.
-        """
-
-    @abstractmethod
-    def read(
-        self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol, *, mend: str
-    ) -> Reading:
+    def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
         """Cut the files into splits and start to read them.
 
         Args:
-            paths: All of `files`, in that order.
+            paths: All of `files` in that order, and then those of `patterns`, each in sorted order.
             recipe: Its `samples` and `resolution` decide how the data are cut.
             protocol: One of `protocols`.
-            mend: What to do about a bad file; ends the error message.
 
         Raises:
-            DataError: the files do not give what the recipe asks for; values that are not
-                finite are found while the blocks are read.
+            FileError: a file is not what its name says, found here or while blocks are read.
+            DataError: the files do not give what the recipe asks for.
         """
 
-    @abstractmethod
-    def verify(self, path: Path, *, mend: str) -> list[str]:
+    @property
+    def decode(self) -> Callable[..., Any] | None:
+        """See `TaskData.decode`."""
+        return None
+
+    @property
+    def augment(self) -> Callable[..., Any] | None:
+        """See `TaskData.augment`."""
+        return None
+
+    @property
+    def labels(self) -> list[str]:
+        """What may follow the colon of the name: the released variants."""
+        return []
+
+    def inspect(self, path: Path) -> Origin:
+        """Check that a file is what its name says and return its origin.
+
+        Raises:
+            FileError: the file is unreadable or something else.
+        """
+        return self.origin
+
+    def verify(self, path: Path) -> list[str]:
         """Check a file in full and return what was found, in lines for people.
 
         Raises:
-            DataError: something is wrong with the file.
+            FileError: something is wrong with the file.
         """
+        origin, size = self.inspect(path), files.size_text(path.stat().st_size)
+        return [f"{path}: {origin}, {size}; no checksum is published"]
 
-    @abstractmethod
     def fetch(self, data_root: Path) -> list[Path]:
         """Download the official files that are not there yet.
 
         Raises:
             DataError: the files cannot be had, or are damaged.
         """
-
-    @property
-    def labels(self) -> list[str]:
-        """What may follow the colon of the name: the released variants."""
-        return []
+        found = files.find(data_root, self.files)
+        many = [files.find_all(data_root, pattern) for pattern in self.patterns]
+        if len(found) == len(self.files) and all(many):
+            return [
+                *(found[name] for name in self.files),
+                *(path for all_ in many for path in all_),
+            ]
+        raise DataError(
+            f"The files of {self.task.name} cannot be fetched automatically. Put "
+            f"{', '.join((*self.files, *self.patterns))} anywhere under {data_root}."
+        )
 
     def cut(self, protocol: Protocol) -> Mapping[str, Any]:
         """Return what decides, beside the recipe, which numbers are taken from the files."""
@@ -114,17 +138,9 @@ class Entry(ABC):
         """Return those of `files` that are anywhere under the data root, by official name."""
         return files.find(data_root, self.files)
 
-    def check_protocol(self, protocol: Protocol) -> None:
-        """Check that the task has a protocol.
-
-        Raises:
-            RequestError: it has not.
-        """
-        if protocol not in self.protocols:
-            raise RequestError(
-                f"The protocol '{protocol}' is not available for task '{self.task.name}'; use "
-                f"{' or '.join(map(repr, self.protocols))}."
-            )
+    def members(self, data_root: Path) -> dict[str, list[Path]]:
+        """Return the files of `patterns` by pattern, in sorted order."""
+        return {pattern: files.find_all(data_root, pattern) for pattern in self.patterns}
 
     def variant(self, label: str) -> Entry:
         """Return the entry of a released variant.
@@ -164,17 +180,21 @@ class Entry(ABC):
             f"{self.task.name}`."
         )
 
-    def mend(self, data_root: Path, *, bad: bool = False) -> str:
-        """Return the sentence that says how to get good files.
 
-        Args:
-            data_root: Where they go.
-            bad: A bad file is in the way.
-        """
-        fetch, generate = (
-            f"`xmft data {verb} {self.task.name} --data {shlex.quote(str(data_root))}`"
-            for verb in ("fetch", "generate")
-        )
-        start = "Move the file away, then get" if bad else "Get"
-        other = f", or make your own with {generate}" if self.generatable else ""
-        return f"{start} the official data with {fetch}{other}."
+@dataclass(frozen=True, kw_only=True)
+class ArrayEntry(Entry):
+    """A task whose splits a function makes, of files that it names or of nothing.
+
+    Its identity is the name and the version of the task, and the content of the files: raise the
+    version whenever the function makes other numbers.
+
+    Attributes:
+        load: From the recipe (and, where there are files, their paths as in `Entry.read`) to the
+            splits `train`, `val` and `test`.
+    """
+
+    load: Callable[..., Mapping[str, Split]]
+
+    def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
+        """See `Entry.read`."""
+        return Reading(splits=self.load(recipe, paths) if paths else self.load(recipe))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
-import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from xmft.cache import cache_root, digest, walk, whole
 from xmft.errors import RequestError
 from xmft.task import Origin
 
@@ -32,12 +32,6 @@ class Identity:
 
     origin: Origin
     sha256: str
-
-
-def cache_root() -> Path:
-    """Return the folder of everything that can be made again: `$XMFT_CACHE` or ~/.cache/xmft."""
-    chosen = os.environ.get("XMFT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"
 
 
 def default_data_root() -> Path:
@@ -65,9 +59,9 @@ def find(data_root: Path, names: Collection[str]) -> dict[str, Path]:
     if data_root.is_file():
         raise RequestError(f"The data root {data_root} is a file; name the folder that holds it.")
     found: dict[str, list[Path]] = {}
-    for folder, entries in _walk(data_root.absolute()):
-        for name in entries:
-            if name in names and (folder / name).is_file():
+    for folder, entries in _walk(data_root):
+        for name in names:
+            if name in entries:
                 found.setdefault(name, []).append(folder / name)
     return {name: min(paths) for name, paths in found.items()}
 
@@ -76,26 +70,34 @@ def find_like(data_root: Path, pattern: re.Pattern[str]) -> list[Path]:
     """Return the files whose whole name matches, anywhere under the data root, in sorted order."""
     return sorted(
         folder / name
-        for folder, entries in _walk(data_root.absolute())
+        for folder, entries in _walk(data_root)
         for name in entries
-        if pattern.fullmatch(name) and (folder / name).is_file()
+        if pattern.fullmatch(name)
     )
 
 
-def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield folders and what they hold, without this package's own folders."""
+def find_all(data_root: Path, pattern: str) -> list[Path]:
+    """Return the files that fit a pattern, anywhere under the data root, in sorted order.
+
+    Args:
+        data_root: Where to look.
+        pattern: Of the end of the path, such as `training/*.mat`.
+    """
+    place, _, name_pattern = pattern.rpartition("/")
+    return sorted(
+        folder / name
+        for folder, entries in _walk(data_root)
+        if not place or folder.match(place)
+        for name in entries
+        if fnmatchcase(name, name_pattern)
+    )
+
+
+def _walk(data_root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield folders and the files in them, without this package's own folders."""
+    top = data_root.absolute()
     own_parents = {top, cache_root().absolute()}
-    seen: set[str] = set()
-    for folder, subfolders, entries in os.walk(top, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link back to a parent would never end
-            subfolders.clear()
-            continue
-        seen.add(real)
-        if Path(folder) in own_parents:
-            subfolders[:] = [name for name in subfolders if name not in OWN_FOLDERS]
-        subfolders.sort()
-        yield Path(folder), entries
+    return walk(top, skip=lambda path: path.parent in own_parents and path.name in OWN_FOLDERS)
 
 
 def is_writable(folder: Path) -> bool:
@@ -109,48 +111,51 @@ def is_writable(folder: Path) -> bool:
 
 
 def identify(path: Path, inspect: Callable[[Path], Origin]) -> Identity:
-    """Return a file's identity; the work is done once for each path, size and change time.
+    """Return a file's identity, see `identify_all`."""
+    return identify_all([path], inspect)[0]
+
+
+def identify_all(
+    paths: Sequence[Path], inspect: Callable[[Path], Origin], *, record: str = "fingerprints"
+) -> list[Identity]:
+    """Return the identities of files; the work is done once for each path, size and change time.
+
+    A second look costs one `stat` for each file, and the records are written once for all.
 
     Args:
-        path: The file.
-        inspect: Checks that the file can be read at all and returns its origin. Not called for
+        paths: The files.
+        inspect: Checks that a file can be read at all and returns its origin. Not called for
             a file that has passed before and has not changed since.
+        record: Name of the file with the records in the cache; sets of many files have their own.
     """
-    path = path.absolute()
+    place = cache_root() / f"{record}.json"
+    known, fresh = _read_cache(place), dict[str, dict[str, Any]]()
+    try:
+        return [_identify(path.absolute(), inspect, known, fresh) for path in paths]
+    finally:
+        # Also after an error or Ctrl-C: hours of hashing are kept. A cache that cannot be written
+        # costs time, not correctness.
+        with contextlib.suppress(OSError):
+            if fresh:
+                content = {"version": _CACHE_VERSION, "files": _read_cache(place) | fresh}
+                with whole(place) as temporary:
+                    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _identify(
+    path: Path,
+    inspect: Callable[[Path], Origin],
+    known: dict[str, dict[str, Any]],
+    fresh: dict[str, dict[str, Any]],
+) -> Identity:
     status = path.stat()
     stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    known = _read_cache().get(str(path))
-    if known is not None and stamp.items() <= known.items():
-        return Identity(origin=known["origin"], sha256=known["sha256"])
-    identity = Identity(origin=inspect(path), sha256=digest(path, "sha256"))
-    record = stamp | {"origin": identity.origin, "sha256": identity.sha256}
-    # A cache that cannot be written costs time, not correctness.
-    with contextlib.suppress(OSError):
-        content = {"version": _CACHE_VERSION, "files": _read_cache() | {str(path): record}}
-        write_atomically(_cache_path(), json.dumps(content, indent=1).encode())
+    before = known.get(str(path))
+    if before is not None and stamp.items() <= before.items():
+        return Identity(origin=before["origin"], sha256=before["sha256"])
+    identity = Identity(origin=inspect(path), sha256=digest(path))
+    fresh[str(path)] = stamp | {"origin": identity.origin, "sha256": identity.sha256}
     return identity
-
-
-def digest(path: Path, algorithm: str) -> str:
-    """Return the hexadecimal hash of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, algorithm).hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that other processes see either whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def temporary_beside(path: Path) -> Path:
-    """Return an unused hidden name in the same folder, for a rename at the end."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
 
 
 def size_text(size: int) -> str:
@@ -161,14 +166,10 @@ def size_text(size: int) -> str:
     return f"{size} bytes"
 
 
-def _cache_path() -> Path:
-    return cache_root() / "fingerprints.json"
-
-
-def _read_cache() -> dict[str, dict[str, Any]]:
+def _read_cache(place: Path) -> dict[str, dict[str, Any]]:
     """Return the usable records; a cache that is missing or damaged has none."""
     try:
-        content = json.loads(_cache_path().read_text(encoding="utf-8"))
+        content = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(content, dict) or content.get("version") != _CACHE_VERSION:

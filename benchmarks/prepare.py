@@ -1,66 +1,75 @@
 """Prepared arrays: what a task needs of its files, stored so that opening them costs nothing.
 
-Each folder under `<cache>/prepared` is named by the fingerprint of what it holds: `inputs.npy`
-and `targets.npy` with the samples in the order test, val, train, and `meta.json`. Folders are
-written under another name and then renamed, so a folder that is there is whole.
+Each folder under `<cache>/prepared` is named by the fingerprint of what it holds: `inputs`,
+`targets` and, where there are any, `weights`, with the samples in the order in which the splits are
+counted, `meta.json`, and the windows and groups of each split. Their values were looked at once,
+when they were stored.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
-from benchmarks.files import cache_root, temporary_beside
+from benchmarks.arrays import ArrayWriter, opened, part_of, writer
 from benchmarks.splits import Indices
-from xmft.errors import RequestError
-from xmft.task import Split
+from xmft.cache import cache_root, once
+from xmft.errors import DataError, RequestError
+from xmft.task import Ragged, Split, Windows
 
-_ARRAYS = ("inputs", "targets")
+_ARRAYS = ("inputs", "targets", "weights")
 
 
 class Block(NamedTuple):
-    """Some samples on their way into the prepared arrays.
+    """Some samples on their way into the prepared arrays, of the type in which they are stored.
 
     Attributes:
-        positions: Place of each sample in the prepared arrays, `[n]`.
-        inputs: `[n, channels, *grid]`.
-        targets: `[n, channels, *grid]` or `[n]`.
+        positions: Place of each sample in the prepared arrays, `[n]`; ragged samples come in order.
+        inputs: `[n, channels, *grid]`, or whatever the task's `decode` takes.
+        targets: `[n, channels, *grid]`, `[n]` or `[n, labels]`, or likewise.
+        weights: See `Split.weights`.
     """
 
     positions: Indices
-    inputs: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.float32] | npt.NDArray[np.int64]
+    inputs: npt.NDArray[Any] | Ragged
+    targets: npt.NDArray[Any] | Ragged
+    weights: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What is read from the files of a task.
+    """What is read from the files of a task: blocks, which are stored, or splits as they are.
 
     Attributes:
-        counts: Samples in each split, in the order test, val, train.
+        counts: Samples in each split, in the order in which they are stored.
         blocks: The samples, each exactly once, never all of them in memory.
+        windows: Which rows are cut from the samples, by split; none: each sample is a row.
+        groups: See `Split.groups`, by split.
+        splits: All of it, memory-mapped or small: nothing is stored, and the files are read again
+            the next time.
         floor: See `TaskData.floor`.
         floor_note: See `TaskData.floor_note`.
     """
 
-    counts: Mapping[str, int]
-    blocks: Iterator[Block]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    blocks: Iterable[Block] = ()
+    windows: Mapping[str, Windows] = field(default_factory=dict)
+    groups: Mapping[str, Indices] = field(default_factory=dict)
+    splits: Mapping[str, Split] | None = None
     floor: float | None = None
     floor_note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What is in a folder of prepared arrays.
+    """What a task has of its files.
 
     Attributes:
         splits: By name, memory-mapped and read-only.
@@ -73,113 +82,146 @@ class Prepared:
     floor_note: str
 
 
-def open_prepared(fingerprint: str) -> Prepared | None:
-    """Return the prepared splits and their record, or None where there are none.
+def prepared(
+    fingerprint: str | None,
+    read: Callable[[], Reading],
+    check: Callable[[Mapping[str, Split]], None],
+    *,
+    record: Mapping[str, Any],
+) -> Prepared:
+    """Return the splits of a task; the first time they are read, stored and checked.
 
-    A damaged folder counts as none: it is made again.
-    """
-    folder = _folder(fingerprint)
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        counts, floor, floor_note = meta["counts"], meta["floor"], meta["floor_note"]
-        inputs, targets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
-        total = sum(counts.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if not len(inputs) == len(targets) == total:
-        return None
-    splits, start = {}, 0
-    for name, count in counts.items():
-        part = slice(start, start + count)
-        splits[name] = Split(inputs=inputs[part], targets=targets[part])
-        start += count
-    return Prepared(splits=splits, floor=floor, floor_note=floor_note)
-
-
-@contextmanager
-def locked(fingerprint: str) -> Iterator[None]:
-    """Hold the place of a fingerprint while its arrays are made.
-
-    Raises:
-        RequestError: the cache cannot be written.
-    """
-    lock = FileLock(cache_root() / "locks" / f"{fingerprint}.lock")
-    try:
-        (cache_root() / "locks").mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise _unwritable(cache_root(), error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _unwritable(folder: Path, error: OSError) -> RequestError:
-    return RequestError(
-        f"The prepared arrays could not be written to {folder} ({error}). Make room "
-        "there, or set XMFT_CACHE to a folder that can be written."
-    )
-
-
-def store(fingerprint: str, reading: Reading, *, record: Mapping[str, Any]) -> None:
-    """Write prepared arrays; of two processes that do so at once, either result stays.
+    Cells of one task start together: one reads the files, the others wait for it. A damaged folder
+    is made again.
 
     Args:
-        fingerprint: Names the folder.
-        reading: What to store.
+        fingerprint: Names the folder; None: nothing is kept of it.
+        read: Starts to read the files.
+        check: Looks at all values; raises a DataError.
         record: What `meta.json` says besides, for people.
 
     Raises:
         RequestError: the cache cannot be written.
-        DataError: from the reading.
+        DataError: from `read` and `check`.
     """
-    folder = _folder(fingerprint)
-    temporary = temporary_beside(folder)
+    read = cache(_explained(read, record))
+    if fingerprint is None:
+        splits = _ready(read())
+        check(splits)
+        return Prepared(splits=splits, floor=read().floor, floor_note=read().floor_note)
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        _store(folder, read(), record)
+        check(_split_up(folder, read).splits)
+
+    folder = cache_root() / "prepared" / fingerprint
+    lock = cache_root() / "locks" / f"{fingerprint}.lock"
     try:
-        temporary.mkdir(parents=True)
-        _write_arrays(temporary, reading)
-        meta = {
-            **record,
-            "counts": dict(reading.counts),
-            "floor": reading.floor,
-            "floor_note": reading.floor_note,
-        }
-        (temporary / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        if open_prepared(fingerprint) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            _rename(temporary, folder)
+        return once(folder, make, lambda folder: _opened(folder, read), lock=lock)
     except OSError as error:
-        raise _unwritable(folder.parent, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise RequestError(
+            f"The prepared arrays could not be written to {folder.parent} ({error}). Make room "
+            "there, or set XMFT_CACHE to a folder that can be written."
+        ) from error
 
 
-def _folder(fingerprint: str) -> Path:
-    return cache_root() / "prepared" / fingerprint
+def _explained(read: Callable[[], Reading], record: Mapping[str, Any]) -> Callable[[], Reading]:
+    """Tell errors of the files from those of the cache."""
+
+    def wrong(error: OSError) -> DataError:
+        return DataError(f"{record['task']} ({record['source']}) cannot be read: {error}.")
+
+    def blocks(reading: Reading) -> Iterator[Block]:
+        try:
+            yield from reading.blocks
+        except OSError as error:
+            raise wrong(error) from error
+
+    def explained() -> Reading:
+        try:
+            reading = read()
+        except OSError as error:
+            raise wrong(error) from error
+        return Reading(**{**vars(reading), "blocks": blocks(reading)})
+
+    return explained
 
 
-def _rename(temporary: Path, folder: Path) -> None:
-    try:
-        temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # otherwise another process was first, with the same content
-            raise
+def _ready(reading: Reading) -> Mapping[str, Split]:
+    if reading.splits is None:
+        raise DataError("A task without files has to give its splits as they are.")
+    return reading.splits
+
+
+def _store(folder: Path, reading: Reading, record: Mapping[str, Any]) -> None:
+    if reading.splits is None:
+        _write_arrays(folder, reading)
+    for split, groups in reading.groups.items():
+        np.save(folder / f"{split}.groups.npy", groups)
+    shapes: dict[str, Any] = {}
+    for split, windows in reading.windows.items():
+        np.save(folder / f"{split}.windows.npy", windows.table)
+        shapes[split] = {name: value for name, value in asdict(windows).items() if name != "table"}
+    meta = {
+        **record,
+        "counts": dict(reading.counts),
+        "floor": reading.floor,
+        "floor_note": reading.floor_note,
+        "windows": shapes,
+        "stored": reading.splits is None,
+    }
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 
 def _write_arrays(folder: Path, reading: Reading) -> None:
     total = sum(reading.counts.values())
-    arrays: list[np.memmap[Any, Any]] = []
+    writers: dict[str, ArrayWriter] = {}
     for block in reading.blocks:
-        samples = (block.inputs, block.targets)
-        if not arrays:
-            arrays = [
-                np.lib.format.open_memmap(
-                    folder / f"{name}.npy", "w+", dtype=part.dtype, shape=(total, *part.shape[1:])
-                )
-                for name, part in zip(_ARRAYS, samples, strict=True)
-            ]
-        for array, part in zip(arrays, samples, strict=True):
-            array[block.positions] = part
-    for array in arrays:
-        array.flush()
+        parts = {name: part for name in _ARRAYS if (part := getattr(block, name)) is not None}
+        if not writers:
+            writers = {name: writer(folder, name, total, part) for name, part in parts.items()}
+        if parts.keys() != writers.keys():
+            raise DataError("Some blocks of a task have weights and others do not.")
+        for name, part in parts.items():
+            writers[name].write(block.positions, part)
+    for one in writers.values():
+        one.close()
+
+
+def _opened(folder: Path, read: Callable[[], Reading]) -> Prepared | None:
+    """Return what is in a folder; one that is missing or damaged has nothing."""
+    try:
+        return _split_up(folder, read)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _split_up(folder: Path, read: Callable[[], Reading]) -> Prepared:
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    counts, floor, floor_note = meta["counts"], meta["floor"], meta["floor_note"]
+    if not meta.get("stored", True):
+        return Prepared(splits=_ready(read()), floor=floor, floor_note=floor_note)
+    arrays = {name: array for name in _ARRAYS if (array := opened(folder, name)) is not None}
+    total = sum(counts.values())
+    if any(len(array) != total for array in arrays.values()) or not arrays.keys() >= {*_ARRAYS[:2]}:
+        raise ValueError(f"{folder} does not hold {total} samples")
+    splits, start = {}, 0
+    for name, count in counts.items():
+        windows = meta.get("windows", {}).get(name)
+        parts: dict[str, Any] = {
+            what: part_of(array, start, start + count) for what, array in arrays.items()
+        }
+        groups = folder / f"{name}.groups.npy"
+        splits[name] = Split(
+            **parts,
+            windows=None if windows is None else _windows(folder, name, windows),
+            groups=np.load(groups) if groups.exists() else None,
+        )
+        start += count
+    return Prepared(splits=splits, floor=floor, floor_note=floor_note)
+
+
+def _windows(folder: Path, split: str, shape: Mapping[str, Any]) -> Windows:
+    table = np.load(folder / f"{split}.windows.npy", mmap_mode="r")
+    return Windows(table=table, **{**shape, "size": tuple(shape["size"])})

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks import catalog
+from benchmarks import data as task_data
 from xmft.task import Recipe
 from xmft.training import Assembled, assemble
 
@@ -77,7 +77,7 @@ def build_cell(
         The cell before its first step, the seconds of its data, and those of its backbone.
     """
     start = time.perf_counter()
-    data = catalog.load(TASK, data_root=catalog.cache_root() / "data", recipe=recipe)
+    data = task_data.load(TASK, data_root=task_data.cache_root() / "data", recipe=recipe)
     data_s = time.perf_counter() - start
     cell = assemble(
         data,
@@ -86,7 +86,7 @@ def build_cell(
         recipe=recipe,
         options=options,
         source=SOURCE,
-        cache=catalog.cache_root(),
+        cache=task_data.cache_root(),
     )
     return cell, data_s, time.perf_counter() - start - data_s - cell.prepare_s
 

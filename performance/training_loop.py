@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks import catalog
+from benchmarks import data as task_data
 from xmft.metrics import METRICS
 from xmft.optimizers import warmup_then_linear
 from xmft.task import Recipe, Split, TaskData
@@ -130,7 +130,7 @@ def main() -> None:
     recipe = Recipe(epochs=options.epochs, batch_size=16, layers=2, max_tokens=8, samples=256)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XMFT_CACHE"] = folder
-        data = catalog.load(_TASK, data_root=Path(folder), recipe=recipe)
+        data = task_data.load(_TASK, data_root=Path(folder), recipe=recipe)
         _compare(data, recipe, options.pairs)
 
 

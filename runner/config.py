@@ -193,7 +193,11 @@ def _unshared(value: Any) -> Any:
 
 
 def narrowed(
-    grid: Grid, *, tasks: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
+    grid: Grid,
+    *,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int] | None = None,
 ) -> Grid:
     """Return a grid with what filters leave of it.
 
@@ -201,7 +205,7 @@ def narrowed(
         grid: The grid.
         tasks: Names or globs; empty for all.
         methods: Names or globs; empty for all.
-        seeds: Seeds instead of those of the grid; empty for these.
+        seeds: Seeds instead of those of the grid; None for these.
 
     Raises:
         RequestError: a filter matches nothing, or a seed is none.
@@ -210,7 +214,7 @@ def narrowed(
         "tasks": select(grid.tasks, tasks, kind="task"),
         "methods": select(grid.methods, methods, kind="method"),
     }
-    if seeds:
+    if seeds is not None:
         changes["seeds"] = list(seeds)
     return validated(Grid, {**grid.model_dump(), **changes}, where="--seeds")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import catalog
+from benchmarks.data import load
 from runner.cell import Cell
 from runner.failures import classify, describe
 from runner.job import CellJob, FinishedCell, Outcome
@@ -19,6 +19,7 @@ from runner.ledger import Ledger
 from runner.provenance import device_name, peak_memory_bytes, reset_peak_memory
 from runner.record import failed_attempt, ok_attempt
 from runner.sessions import CellSession
+from xmft.cache import cache_root
 from xmft.errors import DataError
 from xmft.source import proxy_identity, proxy_name
 from xmft.task import Recipe, TaskData
@@ -42,7 +43,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
         source=_proxy(cell, job) or None,
         seed=cell.seed,
         device=session.device,
-        cache=catalog.cache_root(),
+        cache=cache_root(),
         data_root=Path(job.data_root),
     )
     with closing(session):
@@ -62,9 +63,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
 
 
 def _load(cell: Cell, job: CellJob, recipe: Recipe) -> TaskData:
-    data = catalog.load(
-        cell.task, data_root=Path(job.data_root), recipe=recipe, protocol=cell.protocol
-    )
+    data = load(cell.task, data_root=Path(job.data_root), recipe=recipe, protocol=cell.protocol)
     if data.fingerprint != cell.data:
         raise DataError(
             f"The data of {cell.task} ({data.source}) changed since the grid was planned. "

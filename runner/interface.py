@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import catalog
+from benchmarks.files import default_data_root
 from runner import run
 from runner.config import Grid, load_grid, make_grid, narrowed
 from runner.console import quiet
@@ -25,7 +25,7 @@ def run_grid(
     data: str | Path | None = None,
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int] | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
     show: bool = False,
@@ -39,7 +39,7 @@ def run_grid(
         data: Data root; None: `$XMFT_DATA` or ~/.cache/xmft.
         tasks: Names or globs of the tasks to run; empty for all.
         methods: Names or globs of the methods to run; empty for all.
-        seeds: Seeds instead of those of the grid.
+        seeds: Seeds instead of those of the grid; None for these.
         settings: `key=value` as after `--set`.
         plugins: Modules or .py files of your own that register tasks, methods or metrics.
         show: Whether to print what `xmft run` prints.
@@ -55,7 +55,7 @@ def run_grid(
     else:
         chosen = load_grid(str(grid), settings, plugins=plugins)
     chosen = narrowed(chosen, tasks=tasks, methods=methods, seeds=seeds)
-    root = catalog.default_data_root() if data is None else Path(data).expanduser()
+    root = default_data_root() if data is None else Path(data).expanduser()
     with quiet(not show):
         return run.run_grid(chosen, Ledger(results), root.absolute(), RunOptions(**options))
 

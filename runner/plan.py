@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks import catalog
+from benchmarks import catalog, data
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings
 from runner.ledger import CellState, Ledger
@@ -54,7 +54,7 @@ class PlannedCell:
     cell: Cell
     state: State
     failure: str | None
-    source: catalog.Located | None
+    source: data.Located | None
     problem: str | None
     expected_s: float
     measured: bool
@@ -71,7 +71,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             be found.
     """
     install(read_plugins(grid.plugins))
-    settings = {name: _with_source(grid.settings_of(name)) for name in grid.tasks}
+    settings = {name: grid.settings_of(name) for name in grid.tasks}
+    if any(method_of(name).uses_source for name in grid.methods):
+        settings = {name: _with_source(of_task) for name, of_task in settings.items()}
     _check_request(grid, settings)
     recipes = {name: grid.recipe_of(name) for name in grid.tasks}
     entries = {name: catalog.get(name) for name in grid.tasks}
@@ -175,7 +177,8 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     for method in grid.methods:
         method_of(method).check_installed()
     for of_task in settings.values():
-        PROXIES[of_task.source]
+        if of_task.source:
+            PROXIES[of_task.source]
     if any(method_of(method).uses_backbone for method in grid.methods):
         aligns = any(method_of(method).uses_source for method in grid.methods)
         for task, of_task in settings.items():
@@ -214,9 +217,9 @@ def _carrier(
 
 def _locate(
     name: str, data_root: Path, recipe: Recipe, protocol: Protocol
-) -> tuple[catalog.Located | None, str | None]:
+) -> tuple[data.Located | None, str | None]:
     try:
-        source = catalog.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+        source = data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:
         return None, str(error)
     return source, None

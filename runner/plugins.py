@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalog
+from xmft.cache import cache_root, whole
 from xmft.errors import RequestError
 from xmft.registry import forget, owned, registering
 
@@ -191,7 +192,7 @@ def _read(name: str, folder: Path) -> Plugin:
 def _is_loaded(path: Path) -> bool:
     """Whether a module of another file has the name of this one; it would be lost."""
     module = sys.modules.get(path.stem)
-    shipped = catalog.cache_root() / "plugins"
+    shipped = cache_root() / "plugins"
     file = Path(getattr(module, "__file__", None) or "")
     known = path.stem in _installed or file == path or file.is_relative_to(shipped)
     return module is not None and not known
@@ -208,12 +209,12 @@ def _text(path: Path, name: str) -> str:
 
 
 def _install(plugin: Plugin) -> None:
-    folder = catalog.cache_root() / "plugins" / plugin.digest[:16]
+    folder = cache_root() / "plugins" / plugin.digest[:16]
     for path, text in plugin.files.items():
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
-            catalog.write_atomically(target, text.encode())
+            with whole(target) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
     forget(plugin.name)
     _installed.pop(plugin.name, None)
     for name, module in list(sys.modules.items()):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import catalog
+from benchmarks.data import make_ready
 from runner.config import Grid
 from runner.console import complain, console, generating, say
 from runner.job import CellJob, Outcome
@@ -16,7 +16,6 @@ from runner.plan import PlannedCell, make_plan, to_run
 from runner.plugins import Plugin, installed
 from runner.storage import Storage
 from xmft.errors import DataError, RequestError
-from xmft.task import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     )
     if not chosen:
         return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
-    chosen = _make_data_ready(chosen, data_root)
+    chosen = _make_data_ready(chosen)
     if options.force:
         for item in chosen:
             ledger.drop_checkpoint(item.cell.id)
@@ -191,7 +190,7 @@ def _check_workers(planned: list[PlannedCell], workers: int) -> None:
                 )
 
 
-def _make_data_ready(chosen: list[PlannedCell], data_root: Path) -> list[PlannedCell]:
+def _make_data_ready(chosen: list[PlannedCell]) -> list[PlannedCell]:
     """Generate what has to be generated, once and before any worker asks for it.
 
     Where that fails, the cells of the task get the reason as their problem.
@@ -205,16 +204,9 @@ def _make_data_ready(chosen: list[PlannedCell], data_root: Path) -> list[Planned
         seen.add(source.fingerprint)
         say(f"{name}: {source.note}")
         if not source.ready:
-            recipe = Recipe.model_validate(item.cell.recipe)
             try:
                 with generating(name) as progress:
-                    catalog.make_ready(
-                        name,
-                        data_root=data_root,
-                        recipe=recipe,
-                        protocol=item.cell.protocol,
-                        progress=progress,
-                    )
+                    make_ready(source, progress=progress)
             except DataError as error:
                 problems[source.fingerprint] = str(error)
     return [

@@ -62,9 +62,11 @@ def _set_source(content: dict[str, Any], name: Any) -> None:
     holders = [content, *(task for task in tasks if "source" in task)]
     # With one backbone for all tasks there is one source for all of them. Where tasks have
     # backbones of their own, text and vision stand side by side and only sources like it give way.
-    several = any("backbone" in task for task in tasks)
-    alike = [h for h in holders if several and _modality(h.get("source")) == _modality(name)]
-    for holder in alike or holders:
+    if any("backbone" in task for task in tasks) and (modality := _modality(name)) is not None:
+        alike = [holder for holder in holders if _modality(holder.get("source")) == modality]
+        unnamed = [content] if content.get("source") is None else holders
+        holders = alike or unnamed
+    for holder in holders:
         holder["source"] = name
 
 

@@ -75,7 +75,7 @@ def test_benchmarks_know_only_the_types_of_xmft(path):
     solves = "solvers" in path.parts or path.stem in ("generate", "batches")
     forbidden = ("ray", "runner") if solves else ("torch", "ray", "runner")
     assert [name for name in names if within(name, forbidden)] == []
-    allowed = ("xmft.errors", "xmft.pickles", "xmft.registry", "xmft.task")
+    allowed = ("xmft.cache", "xmft.errors", "xmft.pickles", "xmft.registry", "xmft.task")
     assert [name for name in names if within(name, ["xmft"]) and not within(name, allowed)] == []
 
 
@@ -91,7 +91,7 @@ def test_ledger_and_report_need_no_torch_and_no_ray(path):
 
 def test_ledger_and_report_load_no_torch_and_no_ray():
     code = (
-        "import sys, runner.ledger, runner.report.drawing, runner.report.study.__main__\n"
+        "import sys, runner.ledger, runner.report.drawing, runner.cli.study\n"
         "sys.exit(', '.join({'torch', 'ray', 'transformers'} & set(sys.modules)) or 0)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

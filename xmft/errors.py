@@ -4,6 +4,11 @@ Every message says what happened, what was found and what to do about it. The ru
 `RequestError` into exit code 2 and the others into failed rows of the ledger.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class XmftError(Exception):
     """Base of the errors below; never raised itself."""
@@ -19,3 +24,35 @@ class DataError(XmftError):
 
 class DivergedError(XmftError):
     """The loss became NaN or infinite."""
+
+
+class FileError(DataError):
+    """A file is not what its name says; `mending` adds what to do about it.
+
+    Attributes:
+        path: The file, or the place in it.
+        found: What was found.
+        expected: What should have been there; empty where `found` says it all.
+    """
+
+    def __init__(
+        self, path: object, found: str, expected: str = "", note: str = "", between: str = ": "
+    ) -> None:
+        # All of them, so that it can be pickled.
+        super().__init__(path, found, expected, note, between)
+        self.path, self.found, self.expected = path, found, expected
+        self._note, self._between = note, between
+
+    def __str__(self) -> str:
+        expected = f", expected {self.expected}" if self.expected else ""
+        note = f" {self._note}" if self._note else ""
+        return f"{self.path}{self._between}{self.found}{expected}.{note}"
+
+
+@contextmanager
+def mending(how: str) -> Iterator[None]:
+    """Add to a `FileError` the sentence that says how to get a good file."""
+    try:
+        yield
+    except FileError as error:
+        raise DataError(f"{error} {how}") from error

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -14,14 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from xmft.curves import CurvePoint
-from xmft.errors import DivergedError
 from xmft.evaluation import evaluate, forward_pass
 from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
 from xmft.gradients import Gradient, StageObjective
 from xmft.metrics import METRICS
 from xmft.optimizers import freeze_all_but, make_optimizer, set_modes, warmup_then_linear
 from xmft.recipe import Recipe
-from xmft.records import Best, FitResult, History, Score
+from xmft.records import Best, FitResult, History, Score, check_finite_values
 from xmft.samples import samples_of
 from xmft.seeding import seed_everything
 from xmft.session import Progress, Session
@@ -189,7 +187,7 @@ class _Run:
             schedule.step()
         self.last_epoch += 1
         means = {key: self.session.sum(value).item() / len(batches) for key, value in total.items()}
-        _check_finite(means, f"losses in epoch {epoch + 1} of stage '{stage.name}'")
+        check_finite_values(means, f"losses in epoch {epoch + 1} of stage '{stage.name}'")
         for key, mean in means.items():
             self._point("train", f"{stage.name}/{key}", mean)
         self.history.book(stage.account, start)
@@ -223,7 +221,7 @@ class _Run:
             precision=self.recipe.precision,
             pool=self.data.task.pool,
         )
-        _check_finite(values, f"scores on {split} after epoch {self.last_epoch}")
+        check_finite_values(values, f"scores on {split} after epoch {self.last_epoch}")
         return values
 
     def _final_scores(self) -> list[Score]:
@@ -297,13 +295,4 @@ class _Run:
     def _report(self, stage: Stage, step: int, steps: int, losses: dict[str, float]) -> None:
         self.session.report(
             Progress(stage=stage.name, step=step, steps=steps, losses=losses, account=stage.account)
-        )
-
-
-def _check_finite(values: Mapping[str, float], what: str) -> None:
-    wrong = [name for name, value in values.items() if not math.isfinite(value)]
-    if wrong:
-        raise DivergedError(
-            f"The {what} are not finite ({', '.join(wrong)}). "
-            "Lower learning_rate or set clip_grad_norm."
         )

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from xmft.arrays import Indices
 from xmft.evaluation import forward_pass
 from xmft.recipe import Precision
-from xmft.samples import Draw, Samples, to_device
+from xmft.samples import Draw, Samples
 from xmft.session import Session
 from xmft.stages import Batch, Stage
+from xmft.stored import to_device
 
 # Of torch.compile.
 _BACKEND = "inductor"

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from xmft.errors import DataError
+from xmft.errors import FileError
 
 # numpy says itself what it writes into pickles, so none of its private modules are imported.
 _RECONSTRUCT: Any = np.zeros(1).__reduce__()[0]
@@ -56,23 +56,22 @@ class NumpyUnpickler(pickle.Unpickler):
             ) from None
 
 
-def load_object(path: Path, *, mend: str) -> Any:
+def load_object(path: Path) -> Any:
     """Return the object in a 0-d object array, as `numpy.save` writes a dictionary.
 
     Args:
         path: An `.npy` file.
-        mend: What to do about a bad file; ends the error message.
 
     Raises:
-        DataError: the file is no such array, is damaged, or wants anything but numpy's
+        FileError: the file is no such array, is damaged, or wants anything but numpy's
             constructors.
     """
     try:
         stream = path.open("rb")
     except FileNotFoundError as error:
-        raise DataError(f"{path} is gone. {mend}") from error
+        raise FileError(path, "is gone", between=" ") from error
     expected = "the .npy file of one pickled dictionary of arrays"
-    with stream, _explained(str(path), path.stat().st_size, expected, mend):
+    with stream, _explained(str(path), path.stat().st_size, expected):
         _check_header(stream)
         # Arrays that Python 2 pickled are latin1.
         array = NumpyUnpickler(stream, encoding="latin1").load()
@@ -81,24 +80,23 @@ def load_object(path: Path, *, mend: str) -> Any:
         return array.item()
 
 
-def load_pickle(stream: BinaryIO, *, name: str, size: int, mend: str) -> Any:
+def load_pickle(stream: BinaryIO, *, name: str, size: int) -> Any:
     """Return the object in a plain pickle; text that Python 2 wrote is read as latin1.
 
     Args:
         stream: Where to read.
         name: The file, for messages.
         size: Its bytes, for messages.
-        mend: What to do about a bad file; ends the error message.
 
     Raises:
-        DataError: it is damaged, or wants anything but numpy's constructors.
+        FileError: it is damaged, or wants anything but numpy's constructors.
     """
-    with _explained(name, size, "one pickled dictionary of arrays", mend):
+    with _explained(name, size, "one pickled dictionary of arrays"):
         return NumpyUnpickler(stream, encoding="latin1").load()
 
 
 @contextmanager
-def _explained(name: str, size: int, expected: str, mend: str) -> Iterator[None]:
+def _explained(name: str, size: int, expected: str) -> Iterator[None]:
     try:
         yield
     except (
@@ -106,8 +104,8 @@ def _explained(name: str, size: int, expected: str, mend: str) -> Iterator[None]
         *(AttributeError, EOFError, IndexError, KeyError, MemoryError, OSError, OverflowError),
         *(TypeError, ValueError, pickle.UnpicklingError),
     ) as error:
-        raise DataError(
-            f"{name} cannot be read ({error}); found {size} bytes, expected {expected}. {mend}"
+        raise FileError(
+            name, f"cannot be read ({error}); found {size} bytes", expected, between=" "
         ) from error
 
 

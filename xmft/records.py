@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from xmft.curves import CurvePoint
+from xmft.errors import DivergedError
 from xmft.examples import Examples
 from xmft.metrics import Metric
 
@@ -74,3 +76,17 @@ class Best:
         if math.isnan(self.value) or metric.better(value, self.value):
             self.epoch, self.value = epoch, value
             self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+
+def check_finite_values(values: Mapping[str, float], what: str) -> None:
+    """Make sure that losses or scores are numbers.
+
+    Raises:
+        DivergedError: one is NaN or infinite.
+    """
+    wrong = [name for name, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise DivergedError(
+            f"The {what} are not finite ({', '.join(wrong)}). "
+            "Lower learning_rate or set clip_grad_norm."
+        )

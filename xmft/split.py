@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -141,3 +142,14 @@ def _blocks(array: Array) -> Iterator[tuple[int, Array]]:
     step = max(1, _BLOCK_BYTES // max(1, array.nbytes // len(array)))
     for start in range(0, len(array), step):
         yield start, np.asarray(array[start : start + step])
+
+
+def content_hash(*splits: Split) -> str:
+    """Return the sha256 of the stored dense arrays of splits."""
+    digest = hashlib.sha256()
+    for split in splits:
+        for array in (split.inputs, split.targets):
+            values = array.values if isinstance(array, Ragged) else array
+            digest.update(f"{values.dtype}{values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +13,7 @@ from xmft.arrays import Array, Ragged, Windows
 from xmft.curves import CurvePoint
 from xmft.errors import DataError
 from xmft.recipe import DenseHead, Precision, Recipe
-from xmft.split import Split, check_finite
+from xmft.split import Split, check_finite, content_hash
 
 if TYPE_CHECKING:
     from xmft.samples import Decoded, Draws, Pieces
@@ -198,7 +197,7 @@ class TaskData:
             val=splits["val"],
             test=splits["test"],
             origin="official",
-            fingerprint=_content(splits),
+            fingerprint=content_hash(*splits.values()),
             source=f"arrays given as {name}",
         )
         made.check_values()
@@ -289,14 +288,3 @@ def _as_split(kind: Kind, inputs: Array, targets: Array) -> Split:
     if kind == "classification" and targets.dtype.kind not in "iub":
         raise DataError(f"Classes are whole numbers, found targets of type {targets.dtype}.")
     return Split(inputs=inputs.astype(np.float32), targets=targets.astype(types[kind]))
-
-
-def _content(splits: Mapping[str, Split]) -> str:
-    """Return the identity of the content of dense splits."""
-    digest = hashlib.sha256()
-    for split in splits.values():
-        for array in (split.inputs, split.targets):
-            assert isinstance(array, np.ndarray)
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

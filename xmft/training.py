@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from xmft.backbones import Backbone, load_backbone
+from xmft.cache import cache_root
 from xmft.errors import RequestError
 from xmft.evaluation import forward_pass
 from xmft.fit import fit
@@ -161,7 +161,7 @@ def assemble(
         proxy=proxy,
         seed=seed,
         device=device,
-        cache=_cache() if cache is None else cache,
+        cache=cache_root() if cache is None else cache,
         data_root=Path.cwd() if data_root is None else data_root,
     )
     seed_everything("model", seed)
@@ -265,8 +265,3 @@ def _backbone(
         seed_everything("backbone", seed)
         backbone.draw_at_random()
     return backbone
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("XMFT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"

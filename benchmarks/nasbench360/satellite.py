@@ -19,7 +19,7 @@ from benchmarks import files
 from benchmarks.entry import Entry
 from benchmarks.prepare import Block, Reading
 from benchmarks.splits import TEST_SHARE, held_out
-from xmft.errors import DataError, RequestError
+from xmft.errors import DataError, FileError
 from xmft.pickles import load_object
 from xmft.task import Origin, Protocol, Recipe, Task
 
@@ -49,34 +49,22 @@ class _Series:
 class SatelliteEntry(Entry):
     """The task and its two files."""
 
-    def inspect(self, path: Path, *, mend: str) -> Origin:
+    def inspect(self, path: Path) -> Origin:
         """See `Entry.inspect`."""
-        return _load(path, mend).origin
+        return _load(path).origin
 
-    def read(
-        self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol, *, mend: str
-    ) -> Reading:
-        """Cut both files: the test file is the test split, a tenth of the other validates.
-
-        Raises:
-            DataError: the files are not usable.
-            RequestError: the recipe asks for another length.
-        """
-        if recipe.resolution not in (None, LENGTH):
-            raise RequestError(
-                f"Task '{self.task.name}' has series of {LENGTH} values; the recipe asks for the "
-                f"resolution {recipe.resolution}. Leave `resolution` out for this task."
-            )
-        by_name = {path.name: path for path in paths}
-        train, test = (_load(by_name[name], mend) for name in (TRAIN_FILE, TEST_FILE))
+    def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
+        """Cut both files: the test file is the test split, a tenth of the other validates."""
+        train, test = map(_load, paths)
         tested, trained = len(test.values), len(train.values)
         if recipe.samples is not None:
             tested = min(tested, max(1, recipe.samples // TEST_SHARE))
             trained = min(trained, recipe.samples - max(1, recipe.samples // TEST_SHARE))
         if tested < 1 or trained < _LEAST_TRAIN:
-            raise DataError(
-                f"{by_name[TRAIN_FILE]} and {by_name[TEST_FILE]}: found {trained} and {tested} "
-                f"series, expected at least {_LEAST_TRAIN} (1 for validation) and 1. {mend}"
+            raise FileError(
+                " and ".join(map(str, paths)),
+                f"found {trained} and {tested} series",
+                f"at least {_LEAST_TRAIN} (1 for validation) and 1",
             )
         fitted, validated = held_out(trained)
         parts = ((test, np.arange(tested)), (train, validated), (train, fitted))
@@ -85,9 +73,9 @@ class SatelliteEntry(Entry):
             blocks=_blocks(parts),
         )
 
-    def verify(self, path: Path, *, mend: str) -> list[str]:
+    def verify(self, path: Path) -> list[str]:
         """See `Entry.verify`."""
-        series = _load(path, mend)
+        series = _load(path)
         counts = np.bincount(series.labels, minlength=CLASSES + 1)[1:]
         size = files.size_text(path.stat().st_size)
         return [
@@ -124,7 +112,7 @@ def entries() -> list[SatelliteEntry]:
         metrics=("error_pct",),
         classes=CLASSES,
     )
-    return [SatelliteEntry(task=task, resolution=None, axes=1, files=(TRAIN_FILE, TEST_FILE))]
+    return [SatelliteEntry(task=task, points=LENGTH, files=(TRAIN_FILE, TEST_FILE))]
 
 
 def standardise(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
@@ -153,13 +141,13 @@ def _blocks(parts: tuple[tuple[_Series, npt.NDArray[np.int64]], ...]) -> Iterato
             start += len(chosen)
 
 
-def _load(path: Path, mend: str) -> _Series:
+def _load(path: Path) -> _Series:
     """Read and check one file."""
 
-    def wrong(found: str, expected: str) -> DataError:
-        return DataError(f"{path}: {found}, expected {expected}. {mend}")
+    def wrong(found: str, expected: str) -> FileError:
+        return FileError(path, found, expected)
 
-    content = load_object(path, mend=mend)
+    content = load_object(path)
     if not isinstance(content, dict) or not {"data", "label"} <= content.keys():
         held = ", ".join(map(repr, content)) if isinstance(content, dict) else type(content)
         raise wrong(f"the file holds {held}", "a dictionary with 'data' and 'label'")

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.pdebench.layout import Layout, wrong
-from xmft.errors import DataError
+from benchmarks.pdebench.layout import Layout
+from xmft.errors import FileError
 from xmft.task import Origin
 
 # Coordinates are stored in float32.
@@ -24,9 +24,9 @@ class Inspection:
     def __init__(self, file: Any, path: Path, layout: Layout) -> None:
         self.file, self.path, self.layout = file, path, layout
 
-    def wrong(self, found: str, expected: str, note: str = "") -> DataError:
+    def wrong(self, found: str, expected: str, note: str = "") -> FileError:
         """Return the error to raise."""
-        return wrong(self.path, self.layout, found, expected, note)
+        return FileError(self.path, found, expected, note)
 
     def dataset(self, parent: Any, name: str, place: str = "the file") -> Any:
         """Return a dataset of numbers below a group."""

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from benchmarks import files
+from xmft.cache import digest
 from xmft.errors import DataError
 
 ADDRESS = "https://darus.uni-stuttgart.de/api/access/datafile/"
@@ -84,7 +85,7 @@ def fetch(name: str, data_root: Path, *, progress: files.Progress | None = None)
     release = releases()[name]
     there = files.find(data_root, [name]).get(name)
     if there is not None:
-        if files.digest(there, "md5") == release.md5:
+        if digest(there, "md5") == release.md5:
             return there
         raise DataError(
             f"{there} has the official name but not the published md5 {release.md5}. Move it out "

@@ -19,7 +19,8 @@ from benchmarks.pdebench.speed import check_speed
 from benchmarks.pdebench.tasks import PROBLEMS
 from benchmarks.prepare import Reading
 from benchmarks.splits import LEAST, first_tenth_is_test, last_tenth_is_test
-from xmft.errors import DataError, RequestError
+from xmft import cache
+from xmft.errors import DataError, FileError, RequestError
 from xmft.registry import nearest
 from xmft.task import Origin, Protocol, Recipe, Task
 
@@ -89,21 +90,20 @@ class PdeEntry(Entry):
             )
         return entry(self.problem, released[label])
 
-    def inspect(self, path: Path, *, mend: str) -> Origin:
+    def inspect(self, path: Path) -> Origin:
         """See `Entry.inspect`."""
-        return self._inspected(path, self._layout(mend)).origin
+        return self._inspected(path, self._layout).origin
 
-    def read(
-        self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol, *, mend: str
-    ) -> Reading:
+    def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
         """See `Entry.read`."""
         (path,) = paths
-        layout, pairs = self._layout(mend), self.problem.pairs(protocol)
+        layout, pairs = self._layout, self.problem.pairs(protocol)
         found = self._inspected(path, layout)
         if found.samples < LEAST:
-            raise DataError(
-                f"{path}: found {found.samples} samples, expected at least {LEAST} (1 for test, "
-                f"1 for validation, 2 for training). {mend}"
+            raise FileError(
+                path,
+                f"found {found.samples} samples",
+                f"at least {LEAST} (1 for test, 1 for validation, 2 for training)",
             )
         strides = tuple(self._stride(points, recipe, path) for points in found.points)
         cut_of = first_tenth_is_test if self.problem.test == "first" else last_tenth_is_test
@@ -116,9 +116,9 @@ class PdeEntry(Entry):
             floor_note=floor_note,
         )
 
-    def verify(self, path: Path, *, mend: str) -> list[str]:
+    def verify(self, path: Path) -> list[str]:
         """See `Entry.verify`; a file with too few samples or frames is reported as an excerpt."""
-        layout = self._layout(mend)
+        layout = self._layout
         found = self._inspected(path, layout)
         grid = " x ".join(map(str, found.points))
         size = files.size_text(path.stat().st_size)
@@ -137,7 +137,7 @@ class PdeEntry(Entry):
                 f"  an excerpt that ends at t={end:g}; the task needs the frame at t={last:g}"
             )
         if found.origin == "official":
-            lines.append(f"  {self._check_sum(path, found.samples, mend)}")
+            lines.append(f"  {self._check_sum(path, found.samples)}")
         return lines
 
     def fetch(self, data_root: Path) -> list[Path]:
@@ -216,7 +216,8 @@ class PdeEntry(Entry):
         floors = self.problem.floors.get(self.problem.label.format(**self.values), ())
         return next((f.error for f in floors if f.points in (None, points)), None)
 
-    def _layout(self, mend: str) -> Layout:
+    @property
+    def _layout(self) -> Layout:
         problem = self.problem
         parameters = {**self.parameters, **problem.configured}
         every = {name for other in PROBLEMS for name in (*other.published, *other.configured)}
@@ -230,7 +231,6 @@ class PdeEntry(Entry):
             last_time=problem.clean.time,
             parameters=parameters,
             foreign=frozenset(every - {GRID} - parameters.keys()),
-            mend=mend,
         )
 
     def _stride(self, points: int, recipe: Recipe, path: Path) -> int:
@@ -244,7 +244,7 @@ class PdeEntry(Entry):
             )
         return points // wanted
 
-    def _check_sum(self, path: Path, samples: int, mend: str) -> str:
+    def _check_sum(self, path: Path, samples: int) -> str:
         release = download.releases().get(path.name)
         if release is None:
             return "not one of the released files: no checksum is published"
@@ -253,11 +253,12 @@ class PdeEntry(Entry):
                 f"not the released file as a whole, which holds {release.samples} samples: "
                 "its checksum says nothing about this one"
             )
-        found = files.digest(path, "md5")
+        found = cache.digest(path, "md5")
         if found != release.md5:
-            raise DataError(
-                f"{path}: the md5 is {found}, expected {release.md5} as published; the file was "
-                f"damaged or changed. {mend}"
+            raise FileError(
+                path,
+                f"the md5 is {found}",
+                f"{release.md5} as published; the file was damaged or changed",
             )
         return f"md5 {found} as published"
 
@@ -278,6 +279,7 @@ def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
         resolution=problem.resolution,
         axes=len(problem.axes),
         files=(problem.file.format(**values),),
+        resizable=True,
         generatable=problem.label.format(**values) not in problem.downloaded,
         protocols=("clean", "released"),
         problem=problem,

@@ -14,7 +14,7 @@ from benchmarks.pdebench import groups
 from benchmarks.pdebench.layout import DATA, READ_BYTES, Field, Found, Layout, opened
 from benchmarks.prepare import Block
 from benchmarks.splits import Indices
-from xmft.errors import DataError
+from xmft.errors import FileError
 
 Values = npt.NDArray[np.floating[Any]]
 
@@ -51,15 +51,15 @@ def read(
             PDEBench).
 
     Raises:
-        DataError: a value is not finite, a sample has another shape than the first, or the file
+        FileError: a value is not finite, a sample has another shape than the first, or the file
             cannot be read to its end.
     """
-    bad = _NotFinite(path, layout)
+    bad = _NotFinite(path)
     reader = _Groups if layout.style == "group" else _Tensors
     every: tuple[Any, ...] = (..., *(slice(None, None, stride) for stride in strides))
     # The axes of the grid sorted by name, behind those of samples and channels.
     order = (0, 1, *(2 + int(axis) for axis in np.argsort(layout.axes)))
-    with opened(path, layout) as file:
+    with opened(path) as file:
         source = reader(path, layout, found, file)
         step = min(source.samples_at_once(wanted) for wanted in pair)
         for start in range(0, found.samples, step):
@@ -80,11 +80,11 @@ def check_finite(path: Path, layout: Layout, found: Found) -> None:
     """Read all that a task could need: whole datasets, all frames and points, all configurations.
 
     Raises:
-        DataError: a value is not finite, a sample differs from the first in shape, parameters or
+        FileError: a value is not finite, a sample differs from the first in shape, parameters or
             coordinates, or the file cannot be read to its end.
     """
-    bad = _NotFinite(path, layout)
-    with opened(path, layout) as file:
+    bad = _NotFinite(path)
+    with opened(path) as file:
         if layout.style == "group":
             inspection = groups.GroupInspection(file, path, layout)
             for number, dataset in enumerate(groups.samples(path, layout, found, file)):
@@ -148,8 +148,8 @@ class _Groups:
 class _NotFinite:
     """Counts NaN and infinite values, to report all of a file's at once."""
 
-    def __init__(self, path: Path, layout: Layout) -> None:
-        self._path, self._layout = path, layout
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._count = 0
         self._found: list[tuple[int, str]] = []
 
@@ -167,9 +167,10 @@ class _NotFinite:
         """Raise the error if there were any."""
         if self._count:
             sample, dataset = min(self._found)
-            raise DataError(
-                f"{self._path}: found {self._count} values that are NaN or infinite, the first in "
-                f"sample {sample} of '{dataset}'; expected finite values only. {self._layout.mend}"
+            raise FileError(
+                self._path,
+                f"found {self._count} values that are NaN or infinite, the first in sample "
+                f"{sample} of '{dataset}'; expected finite values only",
             )
 
 

@@ -11,13 +11,9 @@ the streams, so that with one seed advection and reaction-diffusion start from t
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
-import json
 import math
 import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -44,6 +40,7 @@ from benchmarks.pdebench.solvers import (
     diffusion_sorption,
     shallow_water,
 )
+from xmft.cache import key, whole
 from xmft.errors import DataError, RequestError
 from xmft.registry import nearest
 
@@ -101,13 +98,11 @@ def write(
     generator = _checked(task_name, parameters, samples, resolution, seed)
     if path.is_dir():
         raise RequestError(f"{path} is a folder; give the name of a file in it.")
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.unfinished")
     solve = functools.partial(_solve, task_name, dict(parameters), resolution, seed, frames)
     batch = generator.solver.BATCH
     count = batches.batch_count(samples, batch)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with output.opened(unfinished) as (file, out):
+        with whole(path) as unfinished, output.opened(unfinished) as (file, out):
             writer = _writer(file, generator, task_name, resolution, frames)
             file.attrs.update({name: float(value) for name, value in parameters.items()})
             file.attrs["xmft_origin"] = "generated"
@@ -124,7 +119,6 @@ def write(
                 out.check()
                 if progress is not None:
                     progress(done, samples)
-        unfinished.replace(path)
     except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
         raise RequestError(
             f"Cannot write {path}: {error.strerror}. Choose another data folder."
@@ -139,10 +133,6 @@ def write(
             f"A process that solved samples for {path} was killed, mostly for want of memory. "
             "Nothing was kept. Free some memory, or ask for a lower resolution."
         ) from error
-    finally:
-        # The folder itself may be what is missing, and that error must not hide the first one.
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
 
 
 def signature(
@@ -163,17 +153,15 @@ def signature(
         RequestError: unknown task or wrong parameters.
     """
     generator = _checked(task_name, parameters, samples, resolution, seed)
-    content = {
-        "task": task_name,
-        "parameters": {name: float(value) for name, value in parameters.items()},
-        "samples": samples,
-        "resolution": resolution,
-        "seed": seed,
-        "frames": generator.times(frames).tolist(),
-        "solver": generator.solver.SOLVER,
-    }
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return key(
+        task=task_name,
+        parameters={name: float(value) for name, value in parameters.items()},
+        samples=samples,
+        resolution=resolution,
+        seed=seed,
+        frames=generator.times(frames).tolist(),
+        solver=generator.solver.SOLVER,
+    )
 
 
 def _checked(

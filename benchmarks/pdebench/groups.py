@@ -17,7 +17,8 @@ import numpy.typing as npt
 import yaml
 
 from benchmarks.pdebench.checks import Inspection
-from benchmarks.pdebench.layout import DATA, Found, Layout, wrong
+from benchmarks.pdebench.layout import DATA, Found, Layout
+from xmft.errors import FileError
 
 # Ten thousand configurations are read by `verify`.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -100,22 +101,21 @@ def sample(path: Path, layout: Layout, found: Found, file: Any, number: int) -> 
     """Return the dataset of one sample of an open file.
 
     Raises:
-        DataError: the group has none, or one of another shape than the first group's.
+        FileError: the group has none, or one of another shape than the first group's.
     """
     key = found.keys[number]
     group = file[key]
     dataset = group.get(DATA) if isinstance(group, h5py.Group) else None
     if not isinstance(dataset, h5py.Dataset):
         held = ", ".join(f"'{name}'" for name in group) if isinstance(group, h5py.Group) else ""
-        raise wrong(
-            path, layout, f"group '{key}' holds {held or 'nothing'}", f"a dataset '{DATA}' in it"
+        raise FileError(
+            path, f"group '{key}' holds {held or 'nothing'}", f"a dataset '{DATA}' in it"
         )
     frames = 0 if found.times is None else len(found.times)
     shape = (frames, *found.points, layout.channels)
     if dataset.shape != shape:
-        raise wrong(
+        raise FileError(
             path,
-            layout,
             f"'{key}/{DATA}' has the shape {dataset.shape}",
             f"{shape} as in group '{found.keys[0]}'",
         )

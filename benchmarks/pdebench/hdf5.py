@@ -23,9 +23,9 @@ def inspect(path: Path, layout: Layout) -> Found:
     Of a group-style file the first group is checked, the others while they are read.
 
     Raises:
-        DataError: the file is unreadable or not what its name says.
+        FileError: the file is unreadable or not what its name says.
     """
-    with opened(path, layout) as file:
+    with opened(path) as file:
         if layout.style == "group":
             return GroupInspection(file, path, layout).found()
         return _TensorInspection(file, path, layout).found()

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from xmft.errors import DataError
+from xmft.errors import FileError
 from xmft.task import Origin
 
 Style = Literal["tensor", "group"]
@@ -62,7 +62,6 @@ class Layout:
         parameters: Parameters and the values they must have where the file names them; None:
             differs from sample to sample.
         foreign: Names of parameters that only files of other tasks have.
-        mend: What to do about a file that is unusable; ends an error message.
     """
 
     style: Style
@@ -74,7 +73,6 @@ class Layout:
     last_time: float | None
     parameters: Mapping[str, float | None]
     foreign: frozenset[str]
-    mend: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,25 +99,22 @@ class Found:
     times: npt.NDArray[np.float64] | None
 
 
-def wrong(path: Path, layout: Layout, found: str, expected: str, note: str = "") -> DataError:
-    """Return the error for a file that is not what its name says."""
-    note = f" {note}" if note else ""
-    return DataError(f"{path}: {found}, expected {expected}.{note} {layout.mend}")
-
-
 @contextmanager
-def opened(path: Path, layout: Layout) -> Iterator[Any]:
-    """Open a file; HDF5's own errors, then or later, become a `DataError`."""
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file; HDF5's own errors, then or later, become a `FileError`."""
     try:
         # The cache has to hold what one read decompresses: two frames share their chunks.
         with h5py.File(path, "r", rdcc_nbytes=2 * READ_BYTES) as file:
             yield file
     except FileNotFoundError as error:
-        raise DataError(f"{path} is gone. {layout.mend}") from error
+        raise FileError(path, "is gone", between=" ") from error
     except (OSError, RuntimeError, KeyError) as error:
-        raise DataError(
-            f"{path} cannot be read as HDF5 ({error}); found {path.stat().st_size} bytes, "
-            f"truncated or damaged, expected a whole file. {layout.mend}"
+        size = path.stat().st_size
+        raise FileError(
+            path,
+            f"cannot be read as HDF5 ({error}); found {size} bytes, truncated or damaged",
+            "a whole file",
+            between=" ",
         ) from error
 
 
@@ -127,7 +122,7 @@ def frame_at(path: Path, layout: Layout, found: Found, time: float | None) -> in
     """Return the frame nearest to a time; of data without time, the only one.
 
     Raises:
-        DataError: there is no frame at or near that time.
+        FileError: there is no frame at or near that time.
     """
     times = found.times
     if time is None or times is None:
@@ -136,9 +131,8 @@ def frame_at(path: Path, layout: Layout, found: Found, time: float | None) -> in
     share = np.inf if layout.last_time is None else _TIME_SHARE * layout.last_time
     # A little more than half a step: the times are stored in float32.
     if abs(times[frame] - time) > min(0.501 * float(np.median(np.diff(times))), share):
-        raise wrong(
+        raise FileError(
             path,
-            layout,
             f"the frames of {layout.fields[0].name} lie between t={times[0]:g} and t={times[-1]:g}",
             f"one at t={time:g}",
         )

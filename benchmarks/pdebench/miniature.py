@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from benchmarks.files import temporary_beside
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.pdebench.layout import DATA
+from xmft.cache import whole
 from xmft.errors import RequestError
 
 Array = npt.NDArray[np.float64]
@@ -66,18 +66,12 @@ def write(
     grid = np.meshgrid(times[:-1], *([centres] * len(problem.axes)), indexing="ij", sparse=True)
     fields = _FORMULAS[problem.name](entry.parameters, amplitude, phase, *grid)
     path = folder / entry.files[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["xmft_origin"] = "miniature"
-            if problem.style == "group":
-                _write_groups(file, entry, fields[DATA], centres, times[:-1])
-            else:
-                _write_tensors(file, entry, fields, centres, None if last is None else times)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["xmft_origin"] = "miniature"
+        if problem.style == "group":
+            _write_groups(file, entry, fields[DATA], centres, times[:-1])
+        else:
+            _write_tensors(file, entry, fields, centres, None if last is None else times)
     return path
 
 

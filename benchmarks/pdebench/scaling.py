@@ -51,12 +51,13 @@ def scaled(
     only[chosen] = positions[chosen]
     inputs, targets = _Moments(), _Moments()
     for block in read(only):
-        inputs.add(block.inputs)
-        targets.add(block.targets)
+        inputs.add(np.asarray(block.inputs))
+        targets.add(np.asarray(block.targets))
     if scaling == "inputs":
         targets = inputs
     for block in read(positions):
-        yield Block(block.positions, inputs.scale(block.inputs), targets.scale(block.targets))
+        scaled_inputs = inputs.scale(np.asarray(block.inputs))
+        yield Block(block.positions, scaled_inputs, targets.scale(np.asarray(block.targets)))
 
 
 class _Moments:
@@ -67,7 +68,7 @@ class _Moments:
         self.mean: Array = np.zeros(())
         self.squares: Array = np.zeros(())
 
-    def add(self, values: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> None:
+    def add(self, values: npt.NDArray[np.float32]) -> None:
         """Take in some samples, `[n, ...]`."""
         block = values.astype(np.float64)
         mean = block.mean(axis=0)
@@ -78,9 +79,7 @@ class _Moments:
         self.mean = self.mean + step * (len(block) / total)
         self.count = total
 
-    def scale(
-        self, values: npt.NDArray[np.float32] | npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
+    def scale(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return samples in units of the deviation."""
         deviation = np.sqrt(self.squares / (self.count - 1)) + EPSILON
         return ((values - self.mean) / deviation).astype(np.float32)

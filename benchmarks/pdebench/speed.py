@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.pdebench.layout import Found, Layout, opened, wrong
+from benchmarks.pdebench.layout import Found, Layout, opened
+from xmft.errors import FileError
 
 _SAMPLES = 8
 # The first frame that has moved this far round tells; later ones are more diffused.
@@ -27,7 +28,7 @@ def check_speed(path: Path, layout: Layout, found: Found) -> None:
     """Compare an early frame of an advection file with its first one.
 
     Raises:
-        DataError: the field moves at twice the speed that the file's name says.
+        FileError: the field moves at twice the speed that the file's name says.
     """
     beta, times = layout.parameters["beta"], found.times
     if beta is None or times is None:
@@ -37,15 +38,14 @@ def check_speed(path: Path, layout: Layout, found: Found) -> None:
     frame = int(np.argmax(apart >= _FAR)) or int(np.argmax(apart))
     if apart[frame] < _NEAR:
         return
-    with opened(path, layout) as file:
+    with opened(path) as file:
         first, later = (file["tensor"][:_SAMPLES, part].astype(np.float64) for part in (0, frame))
         x = file["x-coordinate"][()].astype(np.float64)
     size = float(np.linalg.norm(first - first.mean(axis=1, keepdims=True)))
     once, twice = (_distance(first, later, x, speed * moved[frame]) for speed in (1, 2))
     if twice < _FITS * size and 2 * twice < once:
-        raise wrong(
+        raise FileError(
             path,
-            layout,
             f"the fields move at the speed {2 * beta:g}, as in the files uploaded before August "
             "2023",
             f"the speed {beta:g} as in the file's name",

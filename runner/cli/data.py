@@ -50,14 +50,13 @@ def data_status(
     plugin: Plugins = [],
 ) -> None:
     """Say for each task where its data are, or what is missing."""
-    from benchmarks import catalog
-    from xmft.task import Recipe
+    from benchmarks.data import locate
 
     root = data_root(data)
     table = plain_table("task", "origin", "")
     for name in _named_tasks(plugin, tasks or ["*"]):
         try:
-            source = catalog.locate(name, data_root=root, recipe=Recipe())
+            source = locate(name, data_root=root)
             table.add_row(name, source.origin, Text(source.note))
         except DataError as error:
             table.add_row(name, "missing", Text(str(error)))
@@ -68,10 +67,10 @@ def data_status(
 @guarded
 def data_fetch(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> None:
     """Download the official files, checked against their published checksums."""
-    from benchmarks import catalog
+    from benchmarks.data import fetch
 
     for name in _named_tasks(plugin, tasks):
-        for path in catalog.fetch(name, data_root=data_root(data)):
+        for path in fetch(name, data_root=data_root(data)):
             say(f"{name}: {path}")
 
 
@@ -97,16 +96,15 @@ def data_generate(
     by giving their folder to --data.
     """
     from benchmarks import catalog
+    from benchmarks.data import Generation, generate
 
-    generation = catalog.Generation(
-        samples=samples, resolution=resolution, seed=seed, frames=frames
-    )
+    generation = Generation(samples=samples, resolution=resolution, seed=seed, frames=frames)
     names = _named_tasks(plugin, tasks)
     for name in names:  # what cannot be generated is refused before hours of work
         catalog.get(name).signature(generation)
     for name in names:
         with generating(name) as progress:
-            path = catalog.generate(name, generation, data_root=data_root(data), progress=progress)
+            path = generate(name, generation, data_root=data_root(data), progress=progress)
         say(f"{name}: {path}")
 
 
@@ -114,12 +112,12 @@ def data_generate(
 @guarded
 def data_verify(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> int:
     """Check files in full: layout, values, checksum where one is published."""
-    from benchmarks import catalog
+    from benchmarks.data import verify
 
     bad = 0
     for name in _named_tasks(plugin, tasks):
         try:
-            for line in catalog.verify(name, data_root=data_root(data)):
+            for line in verify(name, data_root=data_root(data)):
                 say(f"{name}: {line}")
         except DataError as error:
             bad += 1

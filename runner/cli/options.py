@@ -101,10 +101,10 @@ def data_root(data: Path | None) -> Path:
     Raises:
         RequestError: --data names no folder.
     """
-    from benchmarks import catalog
+    from benchmarks.files import default_data_root
 
     try:
-        root = catalog.default_data_root() if data is None else data.expanduser()
+        root = default_data_root() if data is None else data.expanduser()
     except RuntimeError as error:  # ~somebody who does not exist
         raise RequestError(f"The data root {data}: {error}") from None
     if data is not None and not root.is_dir():
@@ -128,7 +128,8 @@ def chosen_grid(
     from runner.config import load_grid, narrowed
 
     grid = load_grid(name, settings, plugins=plugins)
-    return narrowed(grid, tasks=tasks, methods=methods, seeds=whole_numbers(seeds))
+    numbers = whole_numbers(seeds) if seeds else None
+    return narrowed(grid, tasks=tasks, methods=methods, seeds=numbers)
 
 
 def import_plugins(plugins: list[str]) -> None:

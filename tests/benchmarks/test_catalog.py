@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import catalog
+from benchmarks import data as task_data
 from benchmarks.pdebench import download, generate, miniature
 from benchmarks.pdebench import entry as pdebench_entry
 from benchmarks.pdebench.solvers import compressible_ns_2d
@@ -109,7 +110,7 @@ def test_wrong_names(name: str, hint: str) -> None:
 
 
 def test_a_protocol_that_the_task_does_not_have(data_root: Path) -> None:
-    for act in (catalog.locate, catalog.make_ready, catalog.load):
+    for act in (task_data.locate, task_data.make_ready, task_data.load):
         with pytest.raises(RequestError, match=r"'released' is not available .*; use 'clean'"):
             act("nasbench360/satellite", data_root=data_root, recipe=Recipe(), protocol="released")
 
@@ -117,19 +118,19 @@ def test_a_protocol_that_the_task_does_not_have(data_root: Path) -> None:
 @pytest.mark.parametrize("name", sorted(generate.GENERATORS))
 def test_without_files_the_samples_are_generated(name: str, data_root: Path) -> None:
     recipe = Recipe(samples=12, resolution=16)
-    before = catalog.locate(name, data_root=data_root, recipe=recipe)
+    before = task_data.locate(name, data_root=data_root, recipe=recipe)
     assert not before.ready and before.origin == "generated"
     assert not list(data_root.iterdir())
     assert "made on first use" in before.note and "\n" not in before.note
     done: list[tuple[int, int]] = []
-    source = catalog.make_ready(
+    source = task_data.make_ready(
         name, data_root=data_root, recipe=recipe, progress=lambda *pair: done.append(pair)
     )
     assert source.ready and source.fingerprint == before.fingerprint
     assert source.files == before.files and source.files[0].is_file()
     assert source.files[0].parent.parent == data_root / "generated"
     assert done[-1] == (12, 12)
-    data = catalog.load(name, data_root=data_root, recipe=recipe)
+    data = task_data.load(name, data_root=data_root, recipe=recipe)
     assert data.origin == "generated" and data.fingerprint == source.fingerprint
     assert set(data.test.inputs.shape[2:]) == {16}
     with h5py.File(source.files[0]) as file:
@@ -142,23 +143,23 @@ def test_without_files_the_samples_are_generated(name: str, data_root: Path) -> 
             np.testing.assert_array_equal(data.test.inputs[0, 0], file["tensor"][0, 0])
         if name == "pdebench/darcy":
             np.testing.assert_array_equal(data.test.inputs[0, 0], file["nu"][0])
-    assert "generated, 12 samples" in catalog.verify(name, data_root=data_root)[0]
+    assert "generated, 12 samples" in task_data.verify(name, data_root=data_root)[0]
 
 
 def test_a_generated_file_with_all_frames_serves_both_protocols(data_root: Path) -> None:
     name, recipe = "pdebench/diffusion_reaction_1d", Recipe(samples=10, resolution=16)
 
-    def locate(protocol: Protocol) -> catalog.Located:
-        return catalog.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+    def locate(protocol: Protocol) -> task_data.Located:
+        return task_data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
 
     before = {protocol: locate(protocol) for protocol in PROTOCOLS}
     assert before["clean"].files != before["released"].files
-    catalog.load(name, data_root=data_root, recipe=recipe, protocol="released")
+    task_data.load(name, data_root=data_root, recipe=recipe, protocol="released")
     after = {protocol: locate(protocol) for protocol in PROTOCOLS}
     assert after["clean"].files == after["released"].files == before["released"].files
     assert after["clean"].fingerprint not in {s.fingerprint for s in before.values()}
     data = {
-        p: catalog.load(name, data_root=data_root, recipe=recipe, protocol=p) for p in PROTOCOLS
+        p: task_data.load(name, data_root=data_root, recipe=recipe, protocol=p) for p in PROTOCOLS
     }
     with h5py.File(after["clean"].files[0]) as file:
         tensor = file["tensor"][()]
@@ -178,7 +179,9 @@ def test_a_generated_file_with_all_frames_serves_both_protocols(data_root: Path)
 def test_ends_are_enough_where_both_protocols_end_at_the_final_time(data_root: Path) -> None:
     recipe = Recipe(samples=10, resolution=8)
     sources = [
-        catalog.locate("pdebench/advection", data_root=data_root, recipe=recipe, protocol=protocol)
+        task_data.locate(
+            "pdebench/advection", data_root=data_root, recipe=recipe, protocol=protocol
+        )
         for protocol in PROTOCOLS
     ]
     assert sources[0].files == sources[1].files
@@ -189,17 +192,17 @@ def test_a_read_only_data_root_is_left_alone(data_root: Path, cache: Path) -> No
     data_root.chmod(0o555)
     try:
         recipe = Recipe(samples=10, resolution=8)
-        data = catalog.load("pdebench/advection", data_root=data_root, recipe=recipe)
+        data = task_data.load("pdebench/advection", data_root=data_root, recipe=recipe)
         assert str(cache / "generated") in data.source
         assert not list(data_root.iterdir())
-        assert len(catalog.verify("pdebench/advection", data_root=data_root)) == 2
+        assert len(task_data.verify("pdebench/advection", data_root=data_root)) == 2
     finally:
         data_root.chmod(0o755)
 
 
 def test_other_amounts_are_other_files(data_root: Path) -> None:
-    def locate(**recipe: Any) -> catalog.Located:
-        return catalog.locate("pdebench/darcy", data_root=data_root, recipe=Recipe(**recipe))
+    def locate(**recipe: Any) -> task_data.Located:
+        return task_data.locate("pdebench/darcy", data_root=data_root, recipe=Recipe(**recipe))
 
     recipes: list[dict[str, Any]] = [{}, {"samples": 10}, {"resolution": 32}]
     sources = [locate(**recipe) for recipe in recipes]
@@ -210,31 +213,33 @@ def test_other_amounts_are_other_files(data_root: Path) -> None:
 
 def test_a_damaged_generated_file(data_root: Path) -> None:
     recipe = Recipe(samples=10, resolution=8)
-    source = catalog.make_ready("pdebench/darcy", data_root=data_root, recipe=recipe)
+    source = task_data.make_ready("pdebench/darcy", data_root=data_root, recipe=recipe)
     source.files[0].write_bytes(b"")
     with pytest.raises(DataError, match=r"found 0 bytes.*Delete it; it is made again"):
-        catalog.load("pdebench/darcy", data_root=data_root, recipe=recipe)
+        task_data.load("pdebench/darcy", data_root=data_root, recipe=recipe)
     source.files[0].unlink()
-    assert catalog.load("pdebench/darcy", data_root=data_root, recipe=recipe).origin == "generated"
+    assert (
+        task_data.load("pdebench/darcy", data_root=data_root, recipe=recipe).origin == "generated"
+    )
     source.files[0].write_bytes(b"")
     with pytest.raises(DataError, match=r"found 0 bytes.*Delete it; it is made again"):
-        catalog.verify("pdebench/darcy", data_root=data_root)
+        task_data.verify("pdebench/darcy", data_root=data_root)
 
 
 def test_a_file_in_the_data_root_goes_before_the_generator(data_root: Path) -> None:
     recipe = Recipe(samples=10, resolution=8)
-    catalog.make_ready("pdebench/darcy", data_root=data_root, recipe=recipe)
+    task_data.make_ready("pdebench/darcy", data_root=data_root, recipe=recipe)
     entry = catalog.get("pdebench/darcy")
     assert isinstance(entry, pdebench_entry.PdeEntry)
     miniature.write(entry, data_root / "mine", points=8)
-    source = catalog.locate("pdebench/darcy", data_root=data_root, recipe=recipe)
+    source = task_data.locate("pdebench/darcy", data_root=data_root, recipe=recipe)
     assert source.origin == "miniature"
     assert source.note.startswith("miniature: ")
 
 
 def test_verify_without_files_names_the_commands(data_root: Path) -> None:
     with pytest.raises(DataError) as caught:
-        catalog.verify("pdebench/darcy:beta1.0", data_root=data_root)
+        task_data.verify("pdebench/darcy:beta1.0", data_root=data_root)
     for verb in ("fetch", "generate"):
         command = f"`xmft data {verb} pdebench/darcy:beta1.0 --data {data_root}`"
         assert command in str(caught.value)
@@ -248,15 +253,15 @@ def test_verify_compares_the_checksum_of_a_whole_file(
     path = miniature.write(entry, data_root, points=8)
     with h5py.File(path, "a") as file:
         del file.attrs["xmft_origin"]
-    assert "which holds 10000 samples" in catalog.verify("pdebench/darcy", data_root=data_root)[2]
+    assert "which holds 10000 samples" in task_data.verify("pdebench/darcy", data_root=data_root)[2]
     release = replace(download.releases()["2D_DarcyFlow_beta0.1_Train.hdf5"], samples=20)
     monkeypatch.setattr(download, "releases", lambda: {release.path.name: release})
     with pytest.raises(DataError, match="expected 294f9a03a4aa16b0e386469ca8b471be as published"):
-        catalog.verify("pdebench/darcy", data_root=data_root)
+        task_data.verify("pdebench/darcy", data_root=data_root)
     monkeypatch.setattr(
-        pdebench_entry.files, "digest", lambda *_: "294f9a03a4aa16b0e386469ca8b471be"
+        pdebench_entry.cache, "digest", lambda *_: "294f9a03a4aa16b0e386469ca8b471be"
     )
-    assert catalog.verify("pdebench/darcy", data_root=data_root)[2].endswith("as published")
+    assert task_data.verify("pdebench/darcy", data_root=data_root)[2].endswith("as published")
 
 
 @pytest.mark.parametrize("base", sorted(generate.GENERATORS))
@@ -272,6 +277,6 @@ def test_only_what_the_solver_takes_is_promised(base: str, data_root: Path) -> N
             assert entry.generatable
         if not entry.generatable:
             with pytest.raises(DataError, match=f"xmft data fetch {name}"):
-                catalog.locate(name, data_root=data_root, recipe=Recipe())
+                task_data.locate(name, data_root=data_root, recipe=Recipe())
             with pytest.raises(RequestError, match="cannot be generated"):
-                catalog.generate(name, catalog.Generation(), data_root=data_root)
+                task_data.generate(name, task_data.Generation(), data_root=data_root)

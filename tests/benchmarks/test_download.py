@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from benchmarks import catalog
+from benchmarks import data as task_data
 from benchmarks.pdebench import download
 from xmft.errors import DataError
 
@@ -148,7 +148,7 @@ def test_without_a_connection_the_message_says_what_goes_where(
 ) -> None:
     monkeypatch.setattr(download, "ADDRESS", "http://127.0.0.1:9/")
     with pytest.raises(DataError) as caught:
-        catalog.fetch(task, data_root=data_root)
+        task_data.fetch(task, data_root=data_root)
     message, name = str(caught.value), Path(file).name
     assert message.startswith(f"{name} could not be fetched from http://127.0.0.1:9/{number}")
     assert f"md5 {download.releases()[name].md5}" in message

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import files
+from xmft.cache import whole
 from xmft.errors import RequestError
 from xmft.task import Origin
 
@@ -118,8 +119,8 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, cache: P
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(OSError):
-        files.write_atomically(tmp_path / "taken", b"content")
+    with pytest.raises(OSError), whole(tmp_path / "taken") as temporary:
+        temporary.write_bytes(b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import catalog
+from benchmarks import data as task_data
 from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.splits import first_tenth_is_test
@@ -21,7 +22,7 @@ Write = Callable[..., Path]
 
 
 def _load(data_root: Path, task: str = "pdebench/advection", **recipe: Any) -> TaskData:
-    return catalog.load(task, data_root=data_root, recipe=Recipe(**recipe))
+    return task_data.load(task, data_root=data_root, recipe=Recipe(**recipe))
 
 
 def _check_advection(data: TaskData, samples: dict[str, np.ndarray], x: np.ndarray) -> None:
@@ -155,7 +156,9 @@ def test_the_fingerprint_tells_content_and_cut_apart_but_not_places(
     path = write_hdf5(NAME, {"beta": 0.4}, advection_arrays(points=64))
 
     def fingerprint(**recipe: Any) -> str:
-        source = catalog.locate("pdebench/advection", data_root=data_root, recipe=Recipe(**recipe))
+        source = task_data.locate(
+            "pdebench/advection", data_root=data_root, recipe=Recipe(**recipe)
+        )
         assert source.ready and source.origin == "official"
         return source.fingerprint
 
@@ -181,7 +184,7 @@ def test_miniatures_are_read_as_such(data_root: Path, name: str) -> None:
     assert data.origin == "miniature"
     assert len(data.train) + len(data.val) + len(data.test) == 12
     assert np.isfinite(data.train.inputs).all() and data.train.inputs.std() > 0
-    assert "miniature, 12 samples" in catalog.verify(name, data_root=data_root)[0]
+    assert "miniature, 12 samples" in task_data.verify(name, data_root=data_root)[0]
 
 
 def test_the_miniature_of_advection_solves_it(data_root: Path) -> None:

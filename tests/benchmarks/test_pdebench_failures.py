@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import catalog
+from benchmarks import data as task_data
 from xmft.errors import DataError, RequestError
 from xmft.task import Recipe
 
@@ -25,7 +25,7 @@ def good(write_hdf5: Write, advection_arrays: Arrays) -> Path:
 
 def _message(data_root: Path, task: str = "pdebench/advection", **recipe: Any) -> str:
     with pytest.raises(DataError) as caught:
-        catalog.load(task, data_root=data_root, recipe=Recipe(**recipe))
+        task_data.load(task, data_root=data_root, recipe=Recipe(**recipe))
     assert not list((data_root.parent / "cache").glob("prepared/*"))
     return str(caught.value)
 
@@ -128,14 +128,14 @@ def test_values_that_are_not_finite_are_all_counted(data_root: Path, good: Path)
     assert f"{good}: found 3 values that are NaN or infinite" in message
     assert "the first in sample 17 of 'tensor'" in message
     with pytest.raises(DataError, match=r"found 35 values .* sample 17 of"):
-        catalog.verify("pdebench/advection", data_root=data_root)
+        task_data.verify("pdebench/advection", data_root=data_root)
 
 
 def test_too_few_samples(data_root: Path, write_hdf5: Write, advection_arrays: Arrays) -> None:
     path = write_hdf5(NAME, {}, advection_arrays(samples=3, points=16))
     assert f"{path}: found 3 samples, expected at least 4 (1 for test" in _message(data_root)
     write_hdf5(NAME, {}, advection_arrays(samples=4, points=16))
-    data = catalog.load("pdebench/advection", data_root=data_root, recipe=Recipe())
+    data = task_data.load("pdebench/advection", data_root=data_root, recipe=Recipe())
     assert [len(part) for part in (data.test, data.val, data.train)] == [1, 1, 2]
 
 
@@ -157,4 +157,4 @@ def test_a_resolution_that_does_not_divide(
 def test_a_cache_that_cannot_be_written(data_root: Path, good: Path, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     with pytest.raises(RequestError, match=re.escape(f"written to {cache}")):
-        catalog.load("pdebench/advection", data_root=data_root, recipe=Recipe())
+        task_data.load("pdebench/advection", data_root=data_root, recipe=Recipe())

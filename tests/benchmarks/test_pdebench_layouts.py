@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import catalog
+from benchmarks import data as task_data
 from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.splits import first_tenth_is_test, last_tenth_is_test
@@ -19,7 +20,7 @@ Write = Callable[..., Path]
 
 
 def _load(data_root: Path, task: str, protocol: Protocol = "clean", **recipe: Any) -> TaskData:
-    return catalog.load(task, data_root=data_root, recipe=Recipe(**recipe), protocol=protocol)
+    return task_data.load(task, data_root=data_root, recipe=Recipe(**recipe), protocol=protocol)
 
 
 def _centres(points: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
@@ -61,14 +62,14 @@ def test_the_grid_in_the_name_of_a_file_may_differ(
     file = f"2D_CFD_Rand_M1.0_Eta0.1_Zeta0.1_periodic_{name}_Train.hdf5"
     write_hdf5(file, {"M": 1.0, "eta": 0.1, "zeta": 0.1}, fields | axes)
     write_hdf5("2D_CFD_Rand_M1.0_Eta1.1_Zeta0.1_periodic_64_Train.hdf5", {}, {})
-    source = catalog.locate("pdebench/compressible_ns_2d", data_root=data_root, recipe=Recipe())
+    source = task_data.locate("pdebench/compressible_ns_2d", data_root=data_root, recipe=Recipe())
     assert source.files == (data_root / file,)
     data = _load(data_root, "pdebench/compressible_ns_2d")
     full = np.stack([fields[name] for name in names], axis=1)
     _compare(data, last_tenth_is_test(20, None), full[:, :, 0], full[:, :, 1])
     assert (
         str(data_root / file)
-        in catalog.verify("pdebench/compressible_ns_2d", data_root=data_root)[0]
+        in task_data.verify("pdebench/compressible_ns_2d", data_root=data_root)[0]
     )
 
 
@@ -132,7 +133,7 @@ def test_only_the_first_group_is_opened_before_reading(
         return original(self, name)
 
     monkeypatch.setattr(h5py.Group, "__getitem__", count)
-    catalog.locate("pdebench/diffusion_sorption", data_root=data_root, recipe=Recipe())
+    task_data.locate("pdebench/diffusion_sorption", data_root=data_root, recipe=Recipe())
     assert {name for name in opened if name.isdigit()} == {"0000"}
 
 
@@ -143,7 +144,7 @@ def test_an_excerpt_passes_the_check_but_cannot_be_trained_on(
     entry = catalog.get("pdebench/diffusion_sorption")
     assert isinstance(entry, PdeEntry)
     miniature.write(entry, data_root, samples=samples)
-    lines = catalog.verify(entry.task.name, data_root=data_root)
+    lines = task_data.verify(entry.task.name, data_root=data_root)
     assert "  an excerpt: at least 4 samples are needed to train" in lines
     with pytest.raises(DataError, match=f"found {samples} samples, expected at least 4"):
         _load(data_root, entry.task.name)
@@ -156,7 +157,7 @@ def test_an_excerpt_in_time(data_root: Path, write_hdf5: Write) -> None:
         "t-coordinate": np.arange(7) * 0.1,
     }
     write_hdf5("1D_Burgers_Sols_Nu1.0.hdf5", {"Nu": 1.0}, arrays)
-    lines = catalog.verify("pdebench/burgers", data_root=data_root)
+    lines = task_data.verify("pdebench/burgers", data_root=data_root)
     assert "  an excerpt that ends at t=0.5; the task needs the frame at t=2" in lines
     with pytest.raises(DataError, match=r"lie between t=0 and t=0.5, expected one at t=2"):
         _load(data_root, "pdebench/burgers")
@@ -211,7 +212,7 @@ def test_the_floor_follows_the_grid_that_was_solved_on(
 
 def test_strided_noise_has_no_floor(data_root: Path) -> None:
     for points, floor in ((128, 6.5e-8), (64, None)):
-        data = catalog.load(
+        data = task_data.load(
             "pdebench/diffusion_reaction_2d",
             data_root=data_root,
             recipe=Recipe(samples=10, resolution=points),

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from benchmarks import catalog
+from benchmarks import data as task_data
 from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
 from xmft.errors import DataError
@@ -32,9 +33,9 @@ def _error(name: str, data_root: Path) -> str:
     """All ways to use a file have to refuse it."""
     found = []
     for act in (
-        lambda: catalog.locate(name, data_root=data_root, recipe=Recipe()),
-        lambda: catalog.load(name, data_root=data_root, recipe=Recipe()),
-        lambda: catalog.verify(name, data_root=data_root),
+        lambda: task_data.locate(name, data_root=data_root, recipe=Recipe()),
+        lambda: task_data.load(name, data_root=data_root, recipe=Recipe()),
+        lambda: task_data.verify(name, data_root=data_root),
     ):
         with pytest.raises(DataError) as caught:
             act()
@@ -86,7 +87,7 @@ def test_unknown_attributes_alone(data_root: Path) -> None:
     path = _write("pdebench/advection", data_root)
     with h5py.File(path, "a") as file:
         del file.attrs["beta"]
-    assert catalog.verify("pdebench/advection", data_root=data_root)
+    assert task_data.verify("pdebench/advection", data_root=data_root)
     with h5py.File(path, "a") as file:
         file.attrs["speed"] = 0.4
     assert "has the attribute 'speed', so" in _error("pdebench/advection", data_root)
@@ -107,7 +108,7 @@ def test_another_parameter_of_a_group(
     path = _write(name, data_root, points=4)
     _edit(path, "0000", **changes)
     with pytest.raises(DataError, match=expected):
-        catalog.load(name, data_root=data_root, recipe=Recipe())
+        task_data.load(name, data_root=data_root, recipe=Recipe())
     assert str(path) in _error(name, data_root)
 
 
@@ -116,7 +117,7 @@ def test_verify_checks_the_parameters_of_every_group(data_root: Path) -> None:
     path = _write(name, data_root, points=4)
     _edit(path, "0007", D=1e-3)
     with pytest.raises(DataError, match=r"'D' is 0.001, so .* expected 0.0005 in group '0007'"):
-        catalog.verify(name, data_root=data_root)
+        task_data.verify(name, data_root=data_root)
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])
@@ -128,11 +129,11 @@ def test_verify_checks_the_coordinates_of_every_group(data_root: Path, axis: str
         del file[f"0007/grid/{axis}"]
         file[f"0007/grid/{axis}"] = coordinates
     with pytest.raises(DataError, match=r"in group '0007' are of .*, expected 8 x 8 as in group"):
-        catalog.verify(name, data_root=data_root)
+        task_data.verify(name, data_root=data_root)
     with h5py.File(path, "a") as file:
         del file["0007/grid"]
     with pytest.raises(DataError, match="group '0007' has no coordinates"):
-        catalog.verify(name, data_root=data_root)
+        task_data.verify(name, data_root=data_root)
 
 
 @pytest.mark.parametrize("text", ["{", "7", "sim: 3", b"\xff\xfe"])
@@ -152,8 +153,8 @@ def test_a_group_without_data(data_root: Path, key: str) -> None:
     with h5py.File(path, "a") as file:
         del file[key]["data"]
     for act in (
-        lambda: catalog.load(name, data_root=data_root, recipe=Recipe()),
-        lambda: catalog.verify(name, data_root=data_root),
+        lambda: task_data.load(name, data_root=data_root, recipe=Recipe()),
+        lambda: task_data.verify(name, data_root=data_root),
     ):
         with pytest.raises(DataError, match=f"group '{key}' holds 'grid', expected a dataset 'da"):
             act()
@@ -173,7 +174,7 @@ def test_a_group_of_another_shape(data_root: Path, values: Any, found: str) -> N
         del file["0013/data"]
         file["0013/data"] = values
     with pytest.raises(DataError, match=found):
-        catalog.load("pdebench/diffusion_sorption", data_root=data_root, recipe=Recipe())
+        task_data.load("pdebench/diffusion_sorption", data_root=data_root, recipe=Recipe())
 
 
 def test_values_of_a_group_that_are_not_finite(data_root: Path) -> None:
@@ -182,9 +183,9 @@ def test_values_of_a_group_that_are_not_finite(data_root: Path) -> None:
         file["0003/data"][4, 2, 0] = np.nan
         file["0011/data"][2, :3, 0] = np.inf  # a frame that the task does not need
     with pytest.raises(DataError, match=r"found 1 values .* first in sample 3 of 'data'"):
-        catalog.load("pdebench/diffusion_sorption", data_root=data_root, recipe=Recipe())
+        task_data.load("pdebench/diffusion_sorption", data_root=data_root, recipe=Recipe())
     with pytest.raises(DataError, match=r"found 4 values"):
-        catalog.verify("pdebench/diffusion_sorption", data_root=data_root)
+        task_data.verify("pdebench/diffusion_sorption", data_root=data_root)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def test_the_old_upload_of_advection(
     name, task = f"1D_Advection_Sols_beta{beta}.hdf5", f"pdebench/advection:beta{beta}"
     arrays = _advection(float(beta), points, frames, steep=steep)
     write_hdf5(name, {"beta": float(beta)}, arrays)
-    assert catalog.verify(task, data_root=data_root)
+    assert task_data.verify(task, data_root=data_root)
     arrays = _advection(2 * float(beta), points, frames, steep=steep)
     write_hdf5(name, {"beta": float(beta)}, arrays)
     message = _error(task, data_root)
@@ -287,4 +288,4 @@ def test_a_speed_that_cannot_be_told_passes(data_root: Path, write_hdf5: Write) 
     """Twice round in the end, or four times round: the ends are the same."""
     arrays = _advection(2.0, 64, 2, steep=False)
     write_hdf5("1D_Advection_Sols_beta1.0.hdf5", {"beta": 1.0}, arrays)
-    assert catalog.verify("pdebench/advection:beta1.0", data_root=data_root)
+    assert task_data.verify("pdebench/advection:beta1.0", data_root=data_root)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import catalog
+from benchmarks import data as task_data
 from benchmarks.pdebench import miniature
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.splits import first_tenth_is_test, last_tenth_is_test
@@ -20,7 +21,7 @@ PDE_TASKS = [name for name in catalog.names() if name.startswith("pdebench/")]
 
 
 def _load(data_root: Path, task: str, protocol: Protocol, **recipe: Any) -> TaskData:
-    return catalog.load(task, data_root=data_root, recipe=Recipe(**recipe), protocol=protocol)
+    return task_data.load(task, data_root=data_root, recipe=Recipe(**recipe), protocol=protocol)
 
 
 def _entry(name: str) -> PdeEntry:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import catalog
+from benchmarks import data as task_data
 from benchmarks.nasbench360.satellite import standardise
 from xmft.errors import DataError, RequestError
 from xmft.task import Recipe, TaskData
@@ -27,7 +27,7 @@ def _write(folder: Path, split: str, count: int, seed: int = 0, **changed: Any) 
 
 
 def _load(data_root: Path, **recipe: Any) -> TaskData:
-    return catalog.load(NAME, data_root=data_root, recipe=Recipe(**recipe))
+    return task_data.load(NAME, data_root=data_root, recipe=Recipe(**recipe))
 
 
 def _message(data_root: Path) -> str:
@@ -146,16 +146,16 @@ def test_the_length_is_fixed(data_root: Path) -> None:
 
 def test_fetch_says_where_the_files_are_to_be_had(data_root: Path) -> None:
     with pytest.raises(DataError, match="cannot be fetched automatically") as caught:
-        catalog.fetch(NAME, data_root=data_root)
+        task_data.fetch(NAME, data_root=data_root)
     assert "https://pde-xd.s3.amazonaws.com/satellite/" in str(caught.value)
     paths = [_write(data_root, "train", 50), _write(data_root, "test", 30)]
-    assert catalog.fetch(NAME, data_root=data_root) == paths
+    assert task_data.fetch(NAME, data_root=data_root) == paths
 
 
 def test_verify(data_root: Path) -> None:
     _write(data_root, "train", 50)
     _write(data_root, "test", 23)
-    lines = catalog.verify(NAME, data_root=data_root)
+    lines = task_data.verify(NAME, data_root=data_root)
     assert "official, 50 series of 46 values" in lines[0]
     assert "24 of 24 classes, 2 to 3 series each" in lines[1]
     assert "23 of 24 classes, 0 to 1 series each" in lines[3]

@@ -158,3 +158,13 @@ def write_plugin(tmp_path: Path, cache: Path) -> Iterator[Callable[[str, str], s
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(shipped):
             del sys.modules[name]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    def file(text: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return file

@@ -1,3 +1,5 @@
+"""What a cell leaves in the ledger."""
+
 from __future__ import annotations
 
 import itertools
@@ -9,25 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
 
 import runner.execute
-from benchmarks import catalog
-from benchmarks.pdebench import miniature
-from runner.execute import attempt_cell
-from runner.job import CellJob, FinishedCell, Outcome
+import xmft.training
+from benchmarks import data as task_data
 from runner.ledger import Ledger
-from runner.plan import PlannedCell, make_plan
-from runner.sessions import CellSession
+from tests.runner.cells import (
+    Attempt,
+    JobOf,
+    PlanOne,
+    rows_of,
+    values_of,
+)
 from xmft.methods import METHODS
-
-PlanOne = Callable[..., PlannedCell]
-JobOf = Callable[..., CellJob]
-Train = Callable[..., FinishedCell]
-Attempt = Callable[..., Outcome]
 
 METRICS = (
     "nrmse",
@@ -40,6 +39,8 @@ METRICS = (
     "frmse_mid",
     "frmse_high",
 )
+
+
 BOUND = (
     "w1",
     "w2",
@@ -53,31 +54,12 @@ BOUND = (
     "target_violations",
     "target_fit",
 )
+
+
 FLOOR = ("test", "reference", "error_floor")
+
+
 SCORED = set(itertools.product(("val", "test"), ("last", "best_val"), METRICS))
-
-
-def rows_of(ledger: Ledger, cell_id: str) -> list[dict[str, Any]]:
-    return [row for row in ledger.read().to_pylist() if row["cell_id"] == cell_id]
-
-
-def values_of(ledger: Ledger, cell_id: str) -> dict[tuple[str, str, str], float]:
-    """Split, selection and metric to value, of the ok attempt."""
-    return {
-        (row["split"], row["selection"], row["metric"]): row["value"]
-        for row in rows_of(ledger, cell_id)
-        if row["status"] == "ok"
-    }
-
-
-def only_failure(ledger: Ledger, outcome: Outcome) -> dict[str, Any]:
-    """Return the one row of a failed attempt after checking it against what was returned."""
-    (row,) = rows_of(ledger, outcome.cell_id)
-    assert (row["status"], row["value"], row["metric"]) == ("failed", None, None)
-    assert (outcome.status, outcome.failure) == ("failed", row["failure"])
-    assert outcome.error == row["error"]
-    assert ledger.states()[outcome.cell_id].status == "failed"
-    return row
 
 
 def test_a_cell_leaves_its_scores(
@@ -124,13 +106,13 @@ def test_scores_are_those_of_the_predictions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Any] = []
-    fit = runner.execute.fit
+    fit = xmft.training.fit
 
     def spied(model: Any, stages: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
         seen[:] = [model, data]
         return fit(model, stages, data, *args, **kwargs)
 
-    monkeypatch.setattr(runner.execute, "fit", spied)
+    monkeypatch.setattr(xmft.training, "fit", spied)
     item = plan_one()
     attempt(job_of(item))
     model, data = seen
@@ -264,7 +246,7 @@ def test_tensorboard_gets_the_losses(
     ]
     batches = -(
         -len(
-            catalog.load(
+            task_data.load(
                 "pdebench/advection",
                 data_root=ledger.local_root.parent / "data",
                 recipe=runner.execute.Recipe.model_validate(item.cell.recipe),
@@ -311,327 +293,3 @@ def test_a_seed_gives_the_same_numbers_again(
     attempt(job_of(item, results=again.uri))
     assert values_of(ledger, item.cell.id) == values_of(again, item.cell.id)
     assert values_of(ledger, item.cell.id) != values_of(ledger, other.cell.id)
-
-
-def test_missing_data(plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger) -> None:
-    item = plan_one(tasks=["nasbench360/satellite"])
-    row = only_failure(ledger, attempt(job_of(item)))
-    assert row["failure"] == "data"
-    for part in ("satellite_train.npy", "xmft data fetch nasbench360/satellite --data"):
-        assert part in row["error"]
-    assert "Traceback" not in row["error"]
-    assert (row["data_origin"], row["params"]) == (None, None)
-
-
-@pytest.fixture
-def hdf5(data_root: Path) -> Path:
-    entry = catalog.get("pdebench/advection")
-    return miniature.write(entry, data_root, samples=40, points=32)
-
-
-def test_nan_in_a_file(
-    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger, hdf5: Path
-) -> None:
-    with h5py.File(hdf5, "a") as file:
-        file["tensor"][20, 0, 7] = np.nan
-    item = plan_one()
-    assert item.problem is None  # planning does not read the fields
-    row = only_failure(ledger, attempt(job_of(item)))
-    assert row["failure"] == "data"
-    assert str(hdf5) in row["error"]
-    assert "finite" in row["error"]
-    assert "`xmft data fetch pdebench/advection --data" in row["error"]
-    assert "Traceback" not in row["error"]
-
-
-@pytest.mark.parametrize("when", ["before the plan", "after the plan"])
-def test_a_truncated_file(
-    plan_one: PlanOne,
-    job_of: JobOf,
-    attempt: Attempt,
-    ledger: Ledger,
-    hdf5: Path,
-    when: str,
-) -> None:
-    whole = plan_one()
-    hdf5.write_bytes(hdf5.read_bytes()[:5000])
-    item = plan_one() if when == "before the plan" else whole
-    assert (item.problem is None) == (when == "after the plan")
-    row = only_failure(ledger, attempt(job_of(item)))
-    assert row["failure"] == "data"
-    assert row["error"].startswith(str(hdf5))
-    assert "found 5000 bytes, truncated or damaged, expected a whole file" in row["error"]
-    assert "`xmft data fetch pdebench/advection --data" in row["error"]
-
-
-def test_data_that_changed_since_the_plan(
-    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger, hdf5: Path
-) -> None:
-    item = plan_one()
-    miniature.write(catalog.get("pdebench/advection"), hdf5.parent, samples=40, points=32, seed=1)
-    row = only_failure(ledger, attempt(job_of(item)))
-    assert row["failure"] == "data"
-    assert "changed since the grid was planned" in row["error"]
-
-
-class Memory:
-    """A device whose memory runs out the first `times` times."""
-
-    def __init__(self, train: Train, job: CellJob, times: int) -> None:
-        self.train, self.job, self.times = train, job, times
-        self.micro_batches: list[int | None] = []
-
-    def __call__(self, micro_batch: int | None) -> FinishedCell:
-        self.micro_batches.append(micro_batch)
-        if len(self.micro_batches) <= self.times:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return self.train(self.job, micro_batch)
-
-
-def test_out_of_memory_once(
-    plan_one: PlanOne, job_of: JobOf, train: Train, attempt: Attempt, ledger: Ledger, tmp_path: Path
-) -> None:
-    job = job_of(plan_one())
-    memory = Memory(train, job, times=1)
-    outcome = attempt_cell(job, memory)
-    assert outcome.status == "ok"
-    assert memory.micro_batches == [None, 4]  # half of the batch of 8
-    rows = rows_of(ledger, job.cell.id)
-    assert [row["attempt"] for row in rows] == [1] + [2] * (len(rows) - 1)
-    assert (rows[0]["status"], rows[0]["failure"]) == ("failed", "oom")
-    assert "CUDA out of memory" in rows[0]["error"]
-    assert {row["status"] for row in rows[1:]} == {"ok"}
-    # The global batch is the same, so the numbers are, but for rounding.
-    roomy = Ledger(tmp_path / "roomy")
-    attempt(job_of(plan_one(), results=roomy.uri))
-    assert values_of(ledger, job.cell.id) == pytest.approx(values_of(roomy, job.cell.id), rel=1e-3)
-
-
-def test_out_of_memory_twice(
-    plan_one: PlanOne, job_of: JobOf, train: Train, ledger: Ledger
-) -> None:
-    job = job_of(plan_one())
-    memory = Memory(train, job, times=9)
-    outcome = attempt_cell(job, memory)
-    assert (outcome.status, outcome.failure) == ("failed", "oom")
-    assert memory.micro_batches == [None, 4]
-    rows = rows_of(ledger, job.cell.id)
-    assert [(r["attempt"], r["status"], r["failure"]) for r in rows] == [
-        (1, "failed", "oom"),
-        (2, "failed", "oom"),
-    ]
-
-
-def test_a_batch_of_one_cannot_be_halved(
-    plan_one: PlanOne, job_of: JobOf, train: Train, ledger: Ledger
-) -> None:
-    job = job_of(plan_one(recipe={"batch_size": 1}))
-    memory = Memory(train, job, times=9)
-    assert attempt_cell(job, memory).failure == "oom"
-    assert memory.micro_batches == [None]
-
-
-def test_another_failure_after_out_of_memory_is_told_as_what_it_is(
-    plan_one: PlanOne, job_of: JobOf, ledger: Ledger
-) -> None:
-    job = job_of(plan_one())
-    errors = iter([torch.OutOfMemoryError("CUDA out of memory"), ValueError("bug")])
-
-    def run(_: int | None) -> FinishedCell:
-        raise next(errors)
-
-    assert attempt_cell(job, run).failure == "code"
-    assert [row["failure"] for row in rows_of(ledger, job.cell.id)] == ["oom", "code"]
-
-
-def test_a_bug_is_recorded_with_its_traceback(
-    plan_one: PlanOne,
-    job_of: JobOf,
-    attempt: Attempt,
-    ledger: Ledger,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def careless_fit(*_: Any, **__: Any) -> None:
-        raise ZeroDivisionError("division by zero")
-
-    monkeypatch.setattr(runner.execute, "fit", careless_fit)
-    row = only_failure(ledger, attempt(job_of(plan_one())))
-    assert row["failure"] == "code"
-    assert row["error"].startswith("Traceback")
-    assert "in careless_fit" in row["error"]
-    assert row["error"].endswith("ZeroDivisionError: division by zero")
-
-
-def test_a_cell_that_takes_too_long(
-    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger
-) -> None:
-    row = only_failure(ledger, attempt(job_of(plan_one(), timeout_s=1e-9)))
-    assert row["failure"] == "timeout"
-    assert "pdebench/advection nft seed 0 took longer than" in row["error"]
-    assert "stage 'fitting', step 0 of" in row["error"]
-    assert attempt(job_of(plan_one(seeds=[1]), timeout_s=600.0)).status == "ok"
-
-
-def test_a_cell_that_diverges(
-    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger
-) -> None:
-    item = plan_one(recipe={"learning_rate": 1e30, "epochs": 5})
-    row = only_failure(ledger, attempt(job_of(item)))
-    assert row["failure"] == "diverged"
-    assert "The losses in epoch 1 of stage 'fitting' are not finite" in row["error"]
-    assert "learning_rate" in row["error"]
-
-
-def test_the_other_cells_go_on_after_a_failure(
-    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger
-) -> None:
-    attempt(job_of(plan_one(recipe={"learning_rate": 1e30})))
-    item = plan_one()
-    assert attempt(job_of(item)).status == "ok"
-    assert {state.status for state in ledger.states().values()} == {"ok", "failed"}
-
-
-def stops_after(saves: int, error: BaseException) -> type[CellSession]:
-    """A session that keeps a checkpoint after every epoch and dies after a number of them."""
-
-    class Dying(CellSession):
-        saved = 0
-
-        def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-            super().save(state, force=True)
-            self.saved += 1
-            if self.saved == saves:
-                raise error
-
-    return Dying
-
-
-@pytest.mark.parametrize(
-    ("method", "saves"),
-    [
-        *((method, n) for method in ("nft", "fno", "unet") for n in (1, 2)),
-        *(("recraft", n) for n in (1, 2, 3, 4)),
-    ],
-)
-def test_an_interrupted_cell_goes_on_and_ends_the_same(
-    plan_one: PlanOne,
-    job_of: JobOf,
-    attempt: Attempt,
-    ledger: Ledger,
-    tmp_path: Path,
-    method: str,
-    saves: int,
-) -> None:
-    item = plan_one(methods=[method])
-    with pytest.raises(KeyboardInterrupt):
-        attempt(job_of(item), stops_after(saves, KeyboardInterrupt()))
-    assert ledger.states() == {}  # an interruption is no failure
-    assert ledger.load_checkpoint(item.cell.id) is not None
-    outcome = attempt(job_of(item))
-    assert (outcome.status, outcome.resumed_epochs) == ("ok", saves)
-    assert ledger.load_checkpoint(item.cell.id) is None
-    whole = Ledger(tmp_path / "whole")
-    assert attempt(job_of(item, results=whole.uri)).resumed_epochs == 0
-    assert values_of(ledger, item.cell.id) == values_of(whole, item.cell.id)
-    assert ledger.curves(item.cell.id).equals(whole.curves(item.cell.id))
-
-
-def test_a_failed_cell_goes_on_from_its_checkpoint(
-    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger, tmp_path: Path
-) -> None:
-    item = plan_one()
-    failed = attempt(job_of(item), stops_after(1, OSError(28, "No space left on device")))
-    assert (failed.failure, failed.resumed_epochs) == ("code", 0)
-    assert "No space left on device" in (failed.error or "")
-    assert attempt(job_of(item)).resumed_epochs == 1
-    whole = Ledger(tmp_path / "whole")
-    attempt(job_of(item, results=whole.uri))
-    assert values_of(ledger, item.cell.id) == values_of(whole, item.cell.id)
-    assert {r["attempt"]: r["status"] for r in rows_of(ledger, item.cell.id)} == {
-        1: "failed",
-        2: "ok",
-    }
-
-
-def test_checkpoints_are_seconds_apart_unless_forced(
-    plan_one: PlanOne, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr("runner.sessions.time.monotonic", lambda: clock[0])
-    session = CellSession(plan_one().cell, ledger.uri, torch.device("cpu"), None, None)
-    written: list[int] = []
-
-    def kept(number: int, *, force: bool = False) -> dict[str, Any] | None:
-        session.save(lambda: written.append(number) or {"number": number}, force=force)  # type: ignore[func-returns-value]
-        return session.restore()
-
-    assert kept(1) is None
-    assert written == []  # the state is not even collected
-    assert kept(2, force=True) == {"number": 2}
-    clock[0] += 60
-    assert kept(3) == {"number": 3}
-    assert kept(4) == {"number": 3}
-
-
-def test_a_checkpoint_of_another_version_is_not_used(plan_one: PlanOne, ledger: Ledger) -> None:
-    import io
-
-    cell = plan_one().cell
-    buffer = io.BytesIO()
-    torch.save({"version": 0, "state": {"number": 1}}, buffer)
-    ledger.save_checkpoint(cell.id, buffer.getvalue())
-    session = CellSession(cell, ledger.uri, torch.device("cpu"), None, None)
-    assert session.restore() is None
-
-
-def test_scores_that_are_not_finite_are_no_result(
-    plan_one: PlanOne, job_of: JobOf, attempt: Attempt, ledger: Ledger
-) -> None:
-    # One step: its loss is still that of the untrained model.
-    recipe = {"learning_rate": 1e30, "epochs": 1, "batch_size": 64}
-    row = only_failure(ledger, attempt(job_of(plan_one(recipe=recipe))))
-    assert row["failure"] == "diverged"
-    assert "scores on val after epoch 1 are not finite" in row["error"]
-
-
-@pytest.mark.parametrize("name", [name for name in METHODS if not METHODS[name].uses_backbone])
-def test_methods_without_a_backbone_leave_their_scores(
-    name: str,
-    plan_one: PlanOne,
-    job_of: JobOf,
-    attempt: Attempt,
-    ledger: Ledger,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def unwanted(*_: object, **__: object) -> None:
-        pytest.fail("a backbone was loaded")
-
-    monkeypatch.setattr(runner.execute, "load_backbone", unwanted)
-    item = plan_one(methods=[name])
-    outcome = attempt(job_of(item))
-    assert (outcome.status, outcome.error) == ("ok", None)
-    values = values_of(ledger, item.cell.id)
-    rows = rows_of(ledger, item.cell.id)
-    trivial = name in ("identity", "mean")
-    assert (("train", "last", "target_fit") in values) != trivial
-    assert {row["backbone"] for row in rows} == {"none"}
-    assert {row["epoch"] for row in rows if row["split"] == "val"} <= ({0} if trivial else {1, 2})
-    assert (rows[0]["trainable_params"] == 0) == trivial
-    assert (ledger.curves(item.cell.id).num_rows == 0) == trivial
-    again = plan_one(methods=[name])
-    assert again.state == "done"
-
-
-@pytest.mark.parametrize("name", ["identity", "mean"])
-def test_what_trains_nothing_scores_the_same_under_every_seed(
-    name: str,
-    tiny_grid: Callable[..., Any],
-    job_of: JobOf,
-    attempt: Attempt,
-    ledger: Ledger,
-    data_root: Path,
-) -> None:
-    planned = make_plan(tiny_grid(methods=[name], seeds=[0, 1]), ledger, data_root)
-    assert [attempt(job_of(item)).status for item in planned] == ["ok", "ok"]
-    first, second = (values_of(ledger, item.cell.id) for item in planned)
-    assert first == second

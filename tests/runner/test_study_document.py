@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from runner.cli.study import main
 from runner.ledger import Ledger
 from runner.report.study import fill
-from runner.report.study.__main__ import main
 from tests.runner.studies import ledger, measured, tables, two_tasks
 from xmft.errors import RequestError
 

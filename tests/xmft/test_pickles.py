@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xmft.errors import DataError
+from xmft.errors import DataError, mending
 from xmft.pickles import NumpyUnpickler, load_object
 
 
@@ -36,7 +36,7 @@ def _arrays() -> dict[str, Any]:
 
 
 def test_what_numpy_saves_is_read(tmp_path: Path) -> None:
-    found = load_object(_save(tmp_path / "a.npy", _arrays()), mend="")
+    found = load_object(_save(tmp_path / "a.npy", _arrays()))
     np.testing.assert_array_equal(found["data"], [[0, 1, 2], [3, 4, 5]])
     assert found["strings"].tolist() == ["a", "bc"]
     assert found["nested"][0] == np.float32(2.5)
@@ -58,8 +58,8 @@ def test_every_protocol_and_both_names_of_numpys_core(protocol: int, module: byt
 def test_a_pickle_that_wants_more_is_refused_and_not_run(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     path = _save(tmp_path / "a.npy", {"data": np.zeros(1), "label": _Touch(mark)})
-    with pytest.raises(DataError) as caught:
-        load_object(path, mend="Fetch it.")
+    with pytest.raises(DataError) as caught, mending("Fetch it."):
+        load_object(path)
     message = str(caught.value)
     assert message.startswith(str(path)) and message.endswith("Fetch it.")
     assert "none of numpy's constructors" in message
@@ -88,12 +88,12 @@ def test_a_truncated_file(tmp_path: Path, kept: int) -> None:
     path = _save(tmp_path / "a.npy", _arrays())
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(DataError, match=f"found {kept} bytes, expected the .npy file"):
-        load_object(path, mend="")
+        load_object(path)
 
 
 def test_other_arrays_and_no_file(tmp_path: Path) -> None:
     np.save(tmp_path / "plain.npy", np.zeros(3))
     with pytest.raises(DataError, match=r"array of type float64 and shape \(3,\)"):
-        load_object(tmp_path / "plain.npy", mend="")
-    with pytest.raises(DataError, match=r"gone.npy is gone. Fetch it."):
-        load_object(tmp_path / "gone.npy", mend="Fetch it.")
+        load_object(tmp_path / "plain.npy")
+    with pytest.raises(DataError, match=r"gone.npy is gone. Fetch it."), mending("Fetch it."):
+        load_object(tmp_path / "gone.npy")

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, TypeVar, get_args
 
 import numpy as np
 import torch
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from xmft.backbones import Backbone
+from xmft.cache import once
 from xmft.methods.pseudo_labels import VERSION, pseudo_labels
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
@@ -90,16 +90,15 @@ class Context:
         plain = self.data.decode is None and train.windows is None
         targets = np.asarray(train.targets) if plain else DecodedTargets(self.data)
         path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}-v{VERSION}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if not path.is_file():
-                # Written beside and renamed: whoever finds the file finds it whole.
-                temporary = path.with_suffix(".part")
-                with temporary.open("wb") as file:
-                    np.save(file, pseudo_labels(targets, clusters=clusters))
-                temporary.replace(path)
-            labels: Indices = np.load(path)
-        return labels
+
+        def make(temporary: Path) -> None:
+            with temporary.open("wb") as file:  # by name, numpy would add an ending
+                np.save(file, pseudo_labels(targets, clusters=clusters))
+
+        def read(found: Path) -> Indices | None:
+            return np.load(found) if found.is_file() else None
+
+        return once(path, make, read)
 
 
 class Method(ABC):

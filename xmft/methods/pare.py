@@ -17,11 +17,11 @@ from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, re
 from xmft.methods.patch_replacement import Replaced, replace_tokens
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
-from xmft.samples import to_device
 from xmft.seeding import generator
 from xmft.source.artefacts import SourceConfig
 from xmft.source.tokens import SourceTokens
 from xmft.stages import Batch, Stage
+from xmft.stored import to_device
 
 _PARTS = ("embedder", "encoder", "head")
 _EXTRA_PARTS = ("gate", "source_head")

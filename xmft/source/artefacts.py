@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from xmft.backbones import Backbone
+from xmft.cache import once
 from xmft.source import (
     PROXIES,
     SourceConfig,
@@ -119,15 +119,14 @@ class Source:
             },
             sort_keys=True,
         )
+        # Spaced as it always was, unlike `cache.key`: artefacts in a cache keep their names.
         name = hashlib.sha256(key.encode()).hexdigest()[:24]
         path = self._cache / "source" / f"{kind}-{name}.pt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if not path.is_file():
-                temporary = path.with_suffix(".part")
-                torch.save(compute(), temporary)
-                temporary.replace(path)
-        return _read(path)
+        return once(
+            path,
+            lambda temporary: torch.save(compute(), temporary),
+            lambda path: _read(path) if path.is_file() else None,
+        )
 
     def _make_samples(self) -> dict[str, Any]:
         backbone = self._backbone

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from xmft.backbones import Backbone
-from xmft.errors import DataError, RequestError
+from xmft.errors import FileError, RequestError, mending
 from xmft.pickles import load_pickle
 from xmft.seeding import generator
 from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
@@ -65,7 +65,7 @@ def _contents(found: Path) -> Iterator[tuple[str, str, bytes]]:
     """Yield batch, name for messages and content of the five files, in any order.
 
     Raises:
-        DataError: the archive is damaged or lacks one of them.
+        FileError: the archive is damaged or lacks one of them.
     """
     if found.is_dir():
         for batch in BATCHES:
@@ -81,14 +81,17 @@ def _contents(found: Path) -> Iterator[tuple[str, str, bytes]]:
                     missing.remove(batch)
                     yield batch, f"{found}:{member.name}", stream.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(
-            f"{found} cannot be read ({error}); found {found.stat().st_size} bytes, expected the "
-            f"archive of CIFAR-10. {_MEND}"
+        raise FileError(
+            found,
+            f"cannot be read ({error}); found {found.stat().st_size} bytes",
+            "the archive of CIFAR-10",
+            between=" ",
         ) from error
     if missing:
-        raise DataError(f"{found} holds no {', '.join(sorted(missing))}. {_MEND}")
+        raise FileError(found, f"holds no {', '.join(sorted(missing))}", between=" ")
 
 
+@mending(_MEND)
 def _identity(data_root: Path) -> str:
     """Hash the five files; the same for the folder and for the archive."""
     found = _locate(data_root)
@@ -106,6 +109,7 @@ def _member_hashes(archive: Path, size: int, changed: int) -> dict[str, str]:
     return {batch: hashlib.sha256(content).hexdigest() for batch, _, content in _contents(archive)}
 
 
+@mending(_MEND)
 def _samples(backbone: Backbone, config: SourceConfig, data_root: Path) -> SourceSamples:
     batches = {
         batch: _read(name, content) for batch, name, content in _contents(_locate(data_root))
@@ -125,11 +129,11 @@ def _read(name: str, content: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray
     """Return images `[n, 3, 32, 32]` and labels `[n]` of one file.
 
     Raises:
-        DataError: it is no pickle of images and labels.
+        FileError: it is no pickle of images and labels.
     """
-    found = load_pickle(io.BytesIO(content), name=name, size=len(content), mend=_MEND)
+    found = load_pickle(io.BytesIO(content), name=name, size=len(content))
     if not isinstance(found, dict):
-        raise DataError(f"{name} holds a {type(found).__name__}, expected a dictionary. {_MEND}")
+        raise FileError(name, f"holds a {type(found).__name__}", "a dictionary", between=" ")
     # Written again by Python 3, the keys are bytes.
     entries = {key.decode() if isinstance(key, bytes) else key: found[key] for key in found}
     images, labels = entries.get("data"), entries.get("labels")
@@ -140,18 +144,21 @@ def _read(name: str, content: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray
         or images.shape[1:] != (pixels,)
     ):
         shape = getattr(images, "shape", None)
-        raise DataError(
-            f"{name}: 'data' is a {type(images).__name__} of type {getattr(images, 'dtype', None)} "
-            f"and shape {shape}, expected uint8 [n, {pixels}]. {_MEND}"
+        raise FileError(
+            name,
+            f"'data' is a {type(images).__name__} of type {getattr(images, 'dtype', None)} and "
+            f"shape {shape}",
+            f"uint8 [n, {pixels}]",
         )
     if (
         not isinstance(labels, list)
         or len(labels) != len(images)
         or not all(isinstance(label, int) and 0 <= label < CLASSES for label in labels)
     ):
-        raise DataError(
-            f"{name}: 'labels' is {_described(labels)}, expected {len(images)} integers from 0 to "
-            f"{CLASSES - 1}. {_MEND}"
+        raise FileError(
+            name,
+            f"'labels' is {_described(labels)}",
+            f"{len(images)} integers from 0 to {CLASSES - 1}",
         )
     shaped = images.reshape(-1, 3, _SIDE, _SIDE)
     return shaped, np.array(labels, dtype=np.int64)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from xmft.backbones import Backbone, TextBackbone
-from xmft.errors import DataError, RequestError
+from xmft.errors import DataError, FileError, RequestError, mending
 from xmft.seeding import generator
 from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
 from xmft.source.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
@@ -84,12 +84,12 @@ def read_documents(path: Path) -> Iterator[list[_Word]]:
     """Yield the words of each document in their order.
 
     Raises:
-        DataError: a line has not four columns, or a tag that CoNLL-2003 does not know.
+        FileError: a line has not four columns, or a tag that CoNLL-2003 does not know.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text ({error}). Copy the file again.") from error
+        raise FileError(path, f"is no text ({error})", between=" ") from error
     words: list[_Word] = []
     previous = "O"
     for number, line in enumerate(lines, start=1):
@@ -102,15 +102,17 @@ def read_documents(path: Path) -> Iterator[list[_Word]]:
             previous = "O"
             continue
         if len(columns) != _COLUMNS:
-            raise DataError(
-                f"{path}, line {number}: found {len(columns)} columns, expected {_COLUMNS} (word, "
-                "part of speech, chunk, entity tag). Copy the file again."
+            raise FileError(
+                f"{path}, line {number}",
+                f"found {len(columns)} columns",
+                f"{_COLUMNS} (word, part of speech, chunk, entity tag)",
             )
         tag = columns[3]
         if tag not in _LABELS:
-            raise DataError(
-                f"{path}, line {number}: found the entity tag '{tag}', expected one of "
-                f"{', '.join(TAGS)}. Copy the file again."
+            raise FileError(
+                f"{path}, line {number}",
+                f"found the entity tag '{tag}'",
+                f"one of {', '.join(TAGS)}",
             )
         # An entity begins wherever the word before is not of the same type.
         place, kind = tag[:1], tag[2:]
@@ -125,7 +127,8 @@ def read_documents(path: Path) -> Iterator[list[_Word]]:
 def _samples(backbone: Backbone, config: SourceConfig, data_root: Path) -> SourceSamples:
     assert isinstance(backbone, TextBackbone)  # of the proxy's modality
     path = _locate(data_root)
-    documents = list(read_documents(path))
+    with mending("Copy the file again."):
+        documents = list(read_documents(path))
     # Each word once, with the space before it that it has in a sentence.
     distinct = sorted({word.text for words in documents for word in words})
     ids = dict(zip(distinct, backbone.tokenize([f" {word}" for word in distinct]), strict=True))

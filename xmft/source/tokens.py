@@ -9,8 +9,8 @@ from torch import Tensor
 
 from xmft.arrays import Indices
 from xmft.backbones import Backbone
-from xmft.samples import to_device
 from xmft.source import SourceSamples
+from xmft.stored import to_device
 
 
 class SourceTokens:

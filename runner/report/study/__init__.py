@@ -1,6 +1,6 @@
 """Fills a hand-written Markdown document with tables made of a ledger.
 
-`python -m runner.report.study --results DIR --document FILE` puts them between the markers
+`python -m runner.cli.study --results DIR --document FILE` puts them between the markers
 `<!-- table: NAME -->` and `<!-- end -->`: `scores` has results, ranks and wins, `bound` the
 measured terms of the bound and what they say about the error, `setting` what was run.
 """

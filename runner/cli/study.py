@@ -1,4 +1,4 @@
-"""`python -m runner.report.study`: rebuild the tables of a document."""
+"""`python -m runner.cli.study`: rebuild the tables of a document."""
 
 from __future__ import annotations
 

@@ -1,0 +1,144 @@
+"""Files that are computed once and found again: keys, locks, whole writes, and walks over folders.
+
+A file or folder appears under its name only when it is whole. Of processes that want the same one
+at once, one computes it and the others wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+
+T = TypeVar("T")
+
+
+def cache_root() -> Path:
+    """Return the folder of everything that can be made again: `$XMFT_CACHE` or ~/.cache/xmft."""
+    chosen = os.environ.get("XMFT_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"
+
+
+def key(**facts: Any) -> str:
+    """Return the identity of some facts: the SHA-256, hexadecimal, of their canonical JSON."""
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hexadecimal hash of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def once(
+    path: Path,
+    make: Callable[[Path], None],
+    read: Callable[[Path], T | None],
+    *,
+    lock: Path | None = None,
+) -> T:
+    """Return what is at a path, and make it first where it is missing or damaged.
+
+    Args:
+        path: A file or a folder.
+        make: Writes it, whole, to the path that it is given.
+        read: Reads it; None: it has to be made (again).
+        lock: File that the processes lock; None: one beside the path.
+
+    Raises:
+        OSError: it cannot be written, or is gone again after it was written.
+    """
+    found = read(path)
+    if found is not None:
+        return found
+    lock = lock or path.with_name(f"{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        found = read(path)
+        if found is None:
+            with whole(path) as temporary:
+                make(temporary)
+            found = read(path)
+    if found is None:
+        raise FileNotFoundError(f"{path} vanished after it was written")
+    return found
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield an unused hidden name beside a path, and rename at the end; an error leaves nothing.
+
+    What is written there may be a file or a folder. It replaces what is at the path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        yield temporary
+        if temporary.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+            _rename(temporary, path)
+        else:
+            temporary.replace(path)
+    finally:
+        # The folder itself may be what is missing, and that error must not hide the first one.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # otherwise another process was first, with the same content
+            raise
+
+
+def walk(
+    root: Path, *, skip: Callable[[Path], bool] = lambda folder: False
+) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and all below it, each with the sorted names of its files.
+
+    Links are followed (large files usually live on another disk), each folder once; links that
+    lead nowhere are left out. Files cost no look of their own, however many there are.
+
+    Args:
+        root: Where to begin; a folder that does not exist holds nothing.
+        skip: Tells folders that are left out with all below them.
+    """
+    seen: set[str] = set()
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back to a parent would never end
+            continue
+        seen.add(real)
+        folders, files = _listed(folder)
+        yield folder, files
+        below = [folder / name for name in folders]
+        waiting += [path for path in reversed(below) if not skip(path)]
+
+
+def _listed(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the files in a folder, sorted."""
+    folders, files = [], []
+    # A folder that may not be looked into holds nothing for us.
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_dir():
+                    folders.append(entry.name)
+                elif entry.is_file():
+                    files.append(entry.name)
+    return sorted(folders), sorted(files)

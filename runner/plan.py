@@ -110,6 +110,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                         metrics=entry.task.metrics,
                         loss=entry.task.loss,
                         source=settings[name].source if kind.uses_source else None,
+                        backbone=settings[name].backbone if kind.uses_backbone else None,
                     ),
                 )
                 known = states.get(cell.id)

@@ -46,8 +46,8 @@ class Plugin:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-# Name to digest of what this process runs.
-_installed: dict[str, str] = {}
+# What this process runs, by name.
+_installed: dict[str, Plugin] = {}
 
 
 def read_plugins(names: Iterable[str], folder: Path | None = None) -> tuple[Plugin, ...]:
@@ -58,9 +58,17 @@ def read_plugins(names: Iterable[str], folder: Path | None = None) -> tuple[Plug
         folder: What relative paths are relative to; None: the working directory.
 
     Raises:
-        RequestError: there is no such module or file.
+        RequestError: there is no such module or file, or two files have one name.
     """
-    return tuple(_read(name, folder or Path.cwd()) for name in dict.fromkeys(names))
+    plugins: dict[str, Plugin] = {}
+    for name in dict.fromkeys(names):
+        plugin = _read(name, folder or Path.cwd())
+        if plugins.setdefault(plugin.name, plugin) != plugin:
+            raise RequestError(
+                f"Two plug-ins are called '{plugin.name}', the second is {name}. Rename one of "
+                "the files."
+            )
+    return tuple(plugins.values())
 
 
 def install(plugins: Sequence[Plugin]) -> None:
@@ -70,12 +78,28 @@ def install(plugins: Sequence[Plugin]) -> None:
         RequestError: one cannot be imported, or registers nothing.
     """
     for plugin in plugins:
-        if _installed.get(plugin.name) != plugin.digest:
+        if _installed.get(plugin.name) != plugin:
             _install(plugin)
 
 
+def installed(names: Iterable[str]) -> tuple[Plugin, ...]:
+    """Return plug-ins that this process runs, as they were read: their files may have changed.
+
+    Args:
+        names: As for `read_plugins`.
+    """
+    wanted = {Path(name).stem if name.endswith(".py") else name for name in names}
+    return tuple(plugin for name, plugin in _installed.items() if name in wanted)
+
+
 def plugins_used(
-    *, task: str, method: str, metrics: Iterable[str], loss: str, source: str | None
+    *,
+    task: str,
+    method: str,
+    metrics: Iterable[str],
+    loss: str,
+    source: str | None,
+    backbone: str | None,
 ) -> dict[str, str]:
     """Return the installed plug-ins that a cell uses: what for, and the hash of their text.
 
@@ -85,9 +109,11 @@ def plugins_used(
         metrics: Names of the metrics.
         loss: Name of the loss.
         source: Name of the source proxy; None where none is used.
+        backbone: Name of the backbone; None where none is used.
     """
     if not _installed:
         return {}
+    from xmft.backbones.reading import backbone_size
     from xmft.methods import METHODS
     from xmft.metrics import LOSSES, METRICS
     from xmft.source import PROXIES
@@ -101,7 +127,16 @@ def plugins_used(
     owners += [("task", _owner_of(cls)) for cls in type(catalog.TASKS[base]).__mro__]
     if source is not None:
         owners.append(("source", PROXIES.owner(source)))
-    used = {f"{role}:{owner}": _installed[owner] for role, owner in owners if owner in _installed}
+    if backbone is not None:
+        owners += [
+            ("backbone", _owner_of(cls)) for cls in type(backbone_size(backbone).family).__mro__
+        ]
+    # By package, whose text is shipped whole: which of its modules was named makes no difference.
+    used = {
+        f"{role}:{_package(owner)}": _installed[owner].digest
+        for role, owner in owners
+        if owner in _installed
+    }
     return dict(sorted(used.items()))
 
 
@@ -111,19 +146,23 @@ def _owner_of(cls: type) -> str | None:
 
 def _belongs(module: str, plugin: str) -> bool:
     """Whether a module is part of what was shipped with a plug-in."""
-    return module.partition(".")[0] == plugin.partition(".")[0]
+    return _package(module) == _package(plugin)
+
+
+def _package(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _read(name: str, folder: Path) -> Plugin:
     if name.endswith(".py"):
         path = (folder / Path(name).expanduser()).absolute()
-        if path.stem in _RESERVED or not path.stem.isidentifier():
+        if path.stem in _RESERVED or not path.stem.isidentifier() or _is_loaded(path):
             raise RequestError(
-                f"The plug-in {path} is called like a module of Python or of this project, or not "
-                "like a module at all. Rename the file."
+                f"The plug-in {path} is called like another module, of Python or of this project "
+                "perhaps, or not like a module at all. Rename the file."
             )
         return Plugin(name=path.stem, files={path.name: _text(path, name)})
-    top = name.partition(".")[0]
+    top = _package(name)
     if top in _RESERVED:
         raise RequestError(f"The plug-in '{name}' is no module of your own.")
     if str(folder) not in sys.path:  # a console script does not look in the working directory
@@ -148,6 +187,15 @@ def _read(name: str, folder: Path) -> Plugin:
         for path in sorted(root.rglob("*.py"))
     }
     return Plugin(name=name, files=files)
+
+
+def _is_loaded(path: Path) -> bool:
+    """Whether a module of another file has the name of this one; it would be lost."""
+    module = sys.modules.get(path.stem)
+    shipped = cache_root() / "plugins"
+    file = Path(getattr(module, "__file__", None) or "")
+    known = path.stem in _installed or file == path or file.is_relative_to(shipped)
+    return module is not None and not known
 
 
 def _text(path: Path, name: str) -> str:
@@ -192,7 +240,7 @@ def _install(plugin: Plugin) -> None:
             f"The plug-in '{plugin.name}' registers nothing. It registers a task with "
             "benchmarks.add_task, a method with @xmft.register, a metric with xmft.METRICS.add."
         )
-    _installed[plugin.name] = plugin.digest
+    _installed[plugin.name] = plugin
 
 
 def _place(error: BaseException, folder: Path) -> str:

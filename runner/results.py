@@ -112,7 +112,7 @@ class Result:
 
 
 def _is_of_method(role: str) -> bool:
-    return role.startswith(("method:", "source:"))
+    return role.startswith(("method:", "source:", "backbone:"))
 
 
 def counting(statuses: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from runner.console import complain, console, generating, say
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan, to_run
-from runner.plugins import Plugin, read_plugins
+from runner.plugins import Plugin, installed
 from runner.storage import Storage
 from xmft.errors import DataError, RequestError
 
@@ -90,7 +90,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         for item in chosen:
             ledger.drop_checkpoint(item.cell.id)
     start = time.perf_counter()
-    plugins = read_plugins(grid.plugins)
+    plugins = installed(grid.plugins)
     outcomes, slots = _fan_out(chosen, ledger, data_root, options, plugins)
     wall_s = time.perf_counter() - start
     _draw(planned, outcomes, ledger)

@@ -61,6 +61,24 @@ def test_second_run_has_nothing_to_do(xmft: Xmft, grid: Path, uninterrupted: Pat
     assert after == before
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_method_of_a_plug_in(xmft: Xmft, grid: Path, tmp_path: Path, workers: int) -> None:
+    """Under Tune and under Train: neither kind of process imports the file by itself."""
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from xmft.methods import register\nfrom xmft.methods.nft import NaiveFineTuning\n\n\n"
+        "@register\nclass Mine(NaiveFineTuning):\n    name, version, title = 'mine', 1, 'own'\n"
+    )
+    results = tmp_path / "results"
+    request = ["--plugin", plugin, "--set", "methods=[mine]", "--set", "epochs=1"]
+    xmft("run", grid, "--results", results, *request, "--workers", str(workers))
+    (state,) = Ledger(results).states().values()
+    assert state.status == "ok"
+    plugin.write_text("raise ValueError('no sea')\n")
+    refused = xmft("plan", grid, "--results", results, *request, code=2)
+    assert "ValueError: no sea (mine.py, line 1)" in " ".join(refused.stderr.split())
+
+
 @pytest.mark.slow
 def test_two_workers_train_the_same_curve(
     xmft: Xmft, grid: Path, uninterrupted: Path, tmp_path: Path

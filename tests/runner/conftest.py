@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from runner import plugins
 from runner.config import Grid
 from runner.execute import attempt_cell, train_cell
 from runner.job import CellJob, FinishedCell, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
+from xmft.registry import forget
 
 TINY: dict[str, Any] = {
     "tasks": ["pdebench/advection"],
@@ -140,6 +143,27 @@ def attempt(train: Callable[..., FinishedCell]) -> Callable[..., Outcome]:
         return attempt_cell(job, lambda micro_batch: train(job, micro_batch, session))
 
     return run
+
+
+@pytest.fixture
+def write_plugin(tmp_path: Path, cache: Path) -> Iterator[Callable[[str, str], str]]:
+    """Write files of a plug-in; what the test has installed is taken out."""
+    before = set(sys.modules)
+
+    def write(name: str, text: str) -> str:
+        path = tmp_path / "lab" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    yield write
+    for name in list(plugins._installed):
+        forget(name)
+        del plugins._installed[name]
+    shipped = str(cache / "plugins")
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(shipped):
+            del sys.modules[name]
 
 
 @pytest.fixture

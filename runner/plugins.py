@@ -153,16 +153,6 @@ def _read(name: str, folder: Path) -> Plugin:
     return Plugin(name=name, files=files)
 
 
-def _spec(top: str) -> ModuleSpec | None:
-    """Look for a package or module that is in none; finding `mylab.tasks` would run `mylab`.
-
-    Not `importlib.util.find_spec`: once a plug-in is loaded, that finds the text that was shipped
-    and not what the user has made of it since.
-    """
-    finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
-    return next((spec for find in finders if (spec := find(top, None)) is not None), None)
-
-
 def _text(path: Path, name: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -211,6 +201,16 @@ def _install(plugin: Plugin) -> None:
             "benchmarks.add_task, a method with @xmft.register, a metric with xmft.METRICS.add."
         )
     _installed[plugin.name] = plugin.digest
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    """Look for a package or module that is in none; finding `mylab.tasks` would run `mylab`.
+
+    Not `importlib.util.find_spec`: once a plug-in is loaded, that finds the text that was shipped
+    and not what the user has made of it since.
+    """
+    finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    return next((spec for find in finders if (spec := find(top, None)) is not None), None)
 
 
 def _modules(plugin: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import catalog
-from runner import plugins
+from runner import plugins, run_grid
+from runner.config import Grid, make_grid
 from runner.plugins import install, read_plugins
+from tests.runner.commands import output_of
 from xmft.errors import RequestError
 from xmft.methods import METHODS
 from xmft.registry import forget
@@ -119,3 +122,35 @@ def test_a_folder_without_modules_is_none(write: Write) -> None:
     write("brook/readme.txt", METHOD)
     with pytest.raises(RequestError, match="There is no plug-in module 'brook'"):
         read_plugins(["brook"])
+
+
+PROXY = """
+from dataclasses import replace
+
+from xmft.source import PROXIES
+
+PROXIES.add("brook-docs", replace(PROXIES["stdlib-docs"], default=False))
+"""
+
+
+def test_lists_show_what_plug_ins_add(write: Write) -> None:
+    write("brook.py", PROXY)
+    assert "brook-docs" not in output_of("list", "sources")
+    assert "brook-docs" in output_of("list", "sources", "--plugin", "brook")
+    assert "minilm" in output_of("list", "backbones", "--plugin", "brook")
+
+
+CONTENT = {"tasks": ["pdebench/advection"], "methods": ["nft"], "recipe": {"epochs": 5}}
+
+
+def test_the_mapping_of_a_notebook_stays_as_it_was() -> None:
+    content = copy.deepcopy(CONTENT)
+    assert make_grid(content, ["epochs=3"]).recipe == {"epochs": 3}
+    assert content == CONTENT
+
+
+@pytest.mark.parametrize("more", [{"settings": ["epochs=3"]}, {"plugins": ["brook"]}])
+def test_a_grid_object_takes_no_settings(more: dict[str, list[str]], tmp_path: Path) -> None:
+    """They would have no effect."""
+    with pytest.raises(RequestError, match="found a Grid"):
+        run_grid(Grid.model_validate(CONTENT), results=tmp_path, **more)

@@ -103,8 +103,7 @@ def load_grid(name: str, settings: Sequence[str] = (), *, plugins: Sequence[str]
             f"({type(error).__name__}). {nearest(name, shipped)}"
         ) from None
     try:
-        # A copy, because two anchors of a YAML file are one object.
-        content = _unshared(yaml.safe_load(text))
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RequestError(f"Grid {path} is not valid YAML: {reason}") from None
@@ -126,7 +125,7 @@ def make_grid(
     """Make a grid of a mapping with the keys of a grid file.
 
     Args:
-        content: What a file would say; changed.
+        content: What a file would say.
         settings: See `load_grid`.
         plugins: See `load_grid`.
         folder: What plug-in files that it names are relative to; None: the working directory.
@@ -135,6 +134,8 @@ def make_grid(
     Raises:
         RequestError: something in it is wrong.
     """
+    # A copy: it is changed below, and two anchors of a YAML file are one object.
+    content = _unshared(content)
     _import_plugins(content, folder or Path.cwd(), plugins)
     written = [name for key in ("tasks", "methods") for name in _names(content.get(key))]
     # Sources come last: which of them to replace depends on the backbones that are left.

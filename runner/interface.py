@@ -14,6 +14,7 @@ from runner.ledger import Ledger
 from runner.report.notebook import Leaderboards
 from runner.report.notebook import leaderboard as compare
 from runner.run import RunOptions, RunSummary
+from xmft.errors import RequestError
 
 __all__ = ["leaderboard", "open_ledger", "run_grid"]
 
@@ -49,6 +50,11 @@ def run_grid(
         RequestError: the request is wrong; nothing ran.
     """
     if isinstance(grid, Grid):
+        if settings or plugins:
+            raise RequestError(
+                "Settings and plug-ins are for a grid that is a name, a file or a mapping, found "
+                "a Grid. Give them to load_grid, or change the Grid itself."
+            )
         chosen = grid
     elif isinstance(grid, Mapping):
         chosen = make_grid(dict(grid), settings, plugins=plugins)

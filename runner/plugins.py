@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import importlib.util
 import json
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -169,23 +169,26 @@ def _read(name: str, folder: Path) -> Plugin:
         sys.path.append(str(folder))
     importlib.invalidate_caches()
     try:
-        # Looks for the top alone: finding `mylab.tasks` itself would run `mylab`.
-        spec = importlib.util.find_spec(top)
+        spec = _spec(top)
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
+    locations = (spec and spec.submodule_search_locations) or ()
+    # Python's order where a package without `__init__.py` is in several folders: the first wins.
+    files = {
+        path.relative_to(root.parent).as_posix(): _text(path, name)
+        for root in map(Path, reversed(list(locations)))
+        for path in sorted(root.rglob("*.py"))
+    }
+    if spec is None or (spec.origin is None and not files):
         raise RequestError(
             f"There is no plug-in module '{name}' that Python finds from {folder}. Install it, or "
             "name its file: --plugin path/to/file.py."
         )
-    origin = Path(spec.origin)
-    if not spec.submodule_search_locations:
+    if not locations:
+        origin = Path(str(spec.origin))
         return Plugin(name=name, files={origin.name: _text(origin, name)})
-    root = origin.parent
-    files = {
-        path.relative_to(root.parent).as_posix(): _text(path, name)
-        for path in sorted(root.rglob("*.py"))
-    }
+    # With it the shipped text is the whole package, and nothing is added from other folders.
+    files.setdefault(f"{top}/__init__.py", "")
     return Plugin(name=name, files=files)
 
 
@@ -215,13 +218,14 @@ def _install(plugin: Plugin) -> None:
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
             with whole(target) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
-    forget(plugin.name)
-    _installed.pop(plugin.name, None)
-    for name, module in list(sys.modules.items()):
-        # Another plug-in of the same package may have imported it from here.
-        file = getattr(module, "__file__", None) or ""
-        if _belongs(name, plugin.name) and not Path(file).is_relative_to(folder):
-            del sys.modules[name]
+    # Another plug-in of the same package may have imported modules from here: these stay.
+    stale = {name for name in _modules(plugin.name) if not _is_from(name, folder)}
+    for name in stale:
+        del sys.modules[name]
+    for name in {plugin.name, *(stale & _installed.keys())}:
+        forget(name)
+        _installed.pop(name, None)
+    loaded = _modules(plugin.name)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
@@ -229,18 +233,42 @@ def _install(plugin: Plugin) -> None:
             importlib.import_module(plugin.name)
     except Exception as error:
         forget(plugin.name)
+        # What came with it has registered as well; left here, it would not do so again.
+        for name in _modules(plugin.name) - loaded:
+            del sys.modules[name]
         raise RequestError(
             f"The plug-in '{plugin.name}' cannot be imported: {type(error).__name__}: {error}"
             f"{_place(error, folder)}. Mend it and run the same command again."
         ) from error
     finally:
         sys.path.remove(str(folder))
-    if not owned(plugin.name):
+    # What one module of a package imports of another is registered by whichever comes first.
+    if not any(map(owned, _modules(plugin.name))):
         raise RequestError(
             f"The plug-in '{plugin.name}' registers nothing. It registers a task with "
             "benchmarks.add_task, a method with @xmft.register, a metric with xmft.METRICS.add."
         )
     _installed[plugin.name] = plugin
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    """Look for a package or module that is in none; finding `mylab.tasks` would run `mylab`.
+
+    Not `importlib.util.find_spec`: once a plug-in is loaded, that finds the text that was shipped
+    and not what the user has made of it since.
+    """
+    finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    return next((spec for find in finders if (spec := find(top, None)) is not None), None)
+
+
+def _modules(plugin: str) -> set[str]:
+    """Return the loaded modules of what is shipped with a plug-in."""
+    return {name for name in sys.modules if _belongs(name, plugin)}
+
+
+def _is_from(module: str, folder: Path) -> bool:
+    file = getattr(sys.modules[module], "__file__", None) or ""
+    return Path(file).is_relative_to(folder)
 
 
 def _place(error: BaseException, folder: Path) -> str:

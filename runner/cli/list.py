@@ -101,8 +101,9 @@ def _shown(value: Any) -> str:
 
 @app.command("backbones", epilog=example("xmft list backbones"))
 @guarded
-def list_backbones() -> None:
+def list_backbones(plugin: Plugins = []) -> None:
     """List the backbones that have names."""
+    import_plugins(plugin)
     from xmft.backbones.weights import NAMED
 
     table = plain_table("backbone", "what it is")
@@ -114,8 +115,9 @@ def list_backbones() -> None:
 
 @app.command("sources", epilog=example("xmft list sources"))
 @guarded
-def list_sources() -> None:
+def list_sources(plugin: Plugins = []) -> None:
     """List the source proxies of the methods that align."""
+    import_plugins(plugin)
     from xmft.source import PROXIES
 
     table = plain_table("source", "for encoders of", "classes", "what it is")

@@ -79,18 +79,25 @@ def find_like(data_root: Path, pattern: re.Pattern[str]) -> list[Path]:
 def find_all(data_root: Path, pattern: str) -> list[Path]:
     """Return the files that fit a pattern, anywhere under the data root, in sorted order.
 
+    Of files that are there more than once, in copies of a data set, the first in sorted order is
+    taken, as `find` does.
+
     Args:
         data_root: Where to look.
         pattern: Of the end of the path, such as `training/*.mat`.
     """
     place, _, name_pattern = pattern.rpartition("/")
-    return sorted(
-        folder / name
-        for folder, entries in _walk(data_root)
-        if not place or folder.match(place)
-        for name in entries
-        if fnmatchcase(name, name_pattern)
-    )
+    depth = len(Path(place).parts)
+    found: dict[tuple[str, ...], Path] = {}
+    for folder, entries in _walk(data_root):
+        if place and not folder.match(place):
+            continue
+        within = folder.parts[len(folder.parts) - depth :]
+        for name in entries:
+            if fnmatchcase(name, name_pattern):
+                path, tail = folder / name, (*within, name)
+                found[tail] = min(path, found.get(tail, path))
+    return sorted(found.values())
 
 
 def _walk(data_root: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -156,8 +156,7 @@ def _ready(reading: Reading) -> Mapping[str, Split]:
 
 
 def _store(folder: Path, reading: Reading, record: Mapping[str, Any]) -> None:
-    if reading.splits is None:
-        _write_arrays(folder, reading)
+    arrays = _write_arrays(folder, reading) if reading.splits is None else []
     for split, groups in reading.groups.items():
         np.save(folder / f"{split}.groups.npy", groups)
     shapes: dict[str, Any] = {}
@@ -169,13 +168,16 @@ def _store(folder: Path, reading: Reading, record: Mapping[str, Any]) -> None:
         "counts": dict(reading.counts),
         "floor": reading.floor,
         "floor_note": reading.floor_note,
+        "arrays": arrays,
         "windows": shapes,
+        "groups": list(reading.groups),
         "stored": reading.splits is None,
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 
-def _write_arrays(folder: Path, reading: Reading) -> None:
+def _write_arrays(folder: Path, reading: Reading) -> list[str]:
+    """Write the blocks; return the names of the arrays."""
     total = sum(reading.counts.values())
     writers: dict[str, ArrayWriter] = {}
     for block in reading.blocks:
@@ -186,8 +188,11 @@ def _write_arrays(folder: Path, reading: Reading) -> None:
             raise DataError("Some blocks of a task have weights and others do not.")
         for name, part in parts.items():
             writers[name].write(block.positions, part)
+    if not writers:
+        raise DataError("The files of the task hold no samples.")
     for one in writers.values():
         one.close()
+    return list(writers)
 
 
 def _opened(folder: Path, read: Callable[[], Reading]) -> Prepared | None:
@@ -209,22 +214,29 @@ def _meta(folder: Path) -> dict[str, Any]:
 
 
 def _stored(folder: Path, meta: Mapping[str, Any]) -> dict[str, Split]:
-    """Return the splits in a folder."""
-    arrays = {name: array for name in _ARRAYS if (array := opened(folder, name)) is not None}
+    """Return the splits in a folder.
+
+    Raises:
+        OSError, ValueError: something of what its record says is missing.
+    """
     total = sum(meta["counts"].values())
-    if any(len(array) != total for array in arrays.values()) or not {*_ARRAYS[:2]} <= {*arrays}:
-        raise ValueError(f"{folder} does not hold {total} samples")
+    arrays = {}
+    for name in meta.get("arrays", _ARRAYS[:2]):  # all there was before it was written down
+        array = opened(folder, name)
+        if array is None or len(array) != total:
+            raise ValueError(f"{folder} does not hold the {name} of {total} samples")
+        arrays[name] = array
     splits, start = {}, 0
     for name, count in meta["counts"].items():
         windows = meta.get("windows", {}).get(name)
         parts: dict[str, Any] = {
             what: part_of(array, start, start + count) for what, array in arrays.items()
         }
-        groups = folder / f"{name}.groups.npy"
+        grouped = name in meta.get("groups", ())
         splits[name] = Split(
             **parts,
             windows=None if windows is None else _windows(folder, name, windows),
-            groups=np.load(groups) if groups.exists() else None,
+            groups=np.load(folder / f"{name}.groups.npy") if grouped else None,
         )
         start += count
     return splits

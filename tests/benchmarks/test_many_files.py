@@ -155,3 +155,13 @@ def test_missing_files_are_named(data_root: Path) -> None:
         data.locate(ENTRY, data_root=data_root)
     with pytest.raises(DataError, match=r"cannot be fetched .* labels.csv, records/\*\.mat"):
         data.fetch(ENTRY, data_root=data_root)
+
+
+def test_a_copy_of_a_data_set_gives_no_sample_twice(data_root: Path, records: Path) -> None:
+    before = data.locate(ENTRY, data_root=data_root)
+    copy = data_root / "zz_copy" / "records"
+    copy.mkdir(parents=True)
+    for path in list(records.glob("*.mat"))[:50]:
+        (copy / path.name).write_text(path.read_text())
+    found = data.locate(ENTRY, data_root=data_root)
+    assert found.files == before.files and found.fingerprint == before.fingerprint

@@ -218,3 +218,27 @@ def test_a_function_with_files(data_root: Path) -> None:
         assert np.asarray(found.test.inputs)[0, 0, 0] == float(value)
         prints.append(found.fingerprint)
     assert len(set(prints)) == 2
+
+
+@pytest.mark.parametrize("lost", ["weights.npy", "train.groups.npy", "val.windows.npy"])
+def test_a_folder_that_lost_a_part_is_made_again(data_root: Path, cache: Path, lost: str) -> None:
+    """Training would go on unmasked, and scoring ungrouped."""
+    inputs, targets = np.zeros((10, 1, 12), np.float32), np.ones((10, 1, 12), np.float32)
+    weights = np.full((10, 1, 1), 0.5, np.float32)
+    windows = {name: Windows.every([12] * n, (6,), targets=True) for name, n in COUNTS.items()}
+    groups = {name: np.arange(2 * n) // 2 for name, n in COUNTS.items()}
+
+    def reading() -> Reading:
+        blocks = _blocks(inputs, targets, weights)
+        return Reading(counts=COUNTS, blocks=blocks, windows=windows, groups=groups)
+
+    _load(data_root, reading)
+    (folder,) = (cache / "prepared").iterdir()
+    (folder / lost).unlink()
+    found = _load(data_root, reading).train
+    assert found.weights is not None and found.groups is not None and found.windows is not None
+
+
+def test_files_without_samples_are_an_error(data_root: Path) -> None:
+    with pytest.raises(DataError, match="hold no samples"):
+        _load(data_root, lambda: Reading(counts=COUNTS, blocks=()))

@@ -15,6 +15,7 @@ from benchmarks.pdebench import entry as pdebench_entry
 from benchmarks.pdebench.solvers import compressible_ns_2d
 from tests.files import write_miniature
 from xmft.errors import DataError, RequestError
+from xmft.metrics import check_scores
 from xmft.task import Protocol, Recipe
 
 PROTOCOLS: tuple[Protocol, ...] = ("clean", "released")
@@ -38,7 +39,8 @@ METRICS = (
 
 
 def test_names_and_variants() -> None:
-    assert catalog.names() == ["nasbench360/satellite", *PDE_TASKS]
+    assert catalog.names() == sorted(catalog.names())
+    assert set(catalog.names()) >= {"nasbench360/satellite", *PDE_TASKS}
     assert catalog.variants("pdebench/darcy") == [
         f"pdebench/darcy:beta{beta}" for beta in ("0.01", "0.1", "1.0", "10.0", "100.0")
     ]
@@ -88,7 +90,8 @@ def test_every_entry(name: str) -> None:
         assert entry.files[0] in download.releases()
         for part in label.split("_"):
             assert part in entry.files[0]
-    else:
+    check_scores(entry.task, weighted=False)
+    if name == "nasbench360/satellite":
         assert entry.task.metrics == ("error_pct",)
         assert not entry.generatable and entry.resolution is None
         assert entry.protocols == ("clean",)

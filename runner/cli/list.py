@@ -104,12 +104,14 @@ def _shown(value: Any) -> str:
 def list_backbones(plugin: Plugins = []) -> None:
     """List the backbones that have names."""
     import_plugins(plugin)
+    from xmft.backbones import FAMILIES
     from xmft.backbones.weights import NAMED
 
     table = plain_table("backbone", "what it is")
     for name, entry in sorted(NAMED.items()):
         table.add_row(name, entry.title)
-    table.add_row("(hub id or folder)", "any sequence encoder that takes inputs_embeds, or a Swin")
+    kinds = sorted(family.title for family in FAMILIES.values())
+    table.add_row("(hub id or folder)", " or ".join(kinds))
     console.print(table)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from xmft.metrics import METRICS
 from xmft.model import CrossModalModel
 from xmft.records import FitResult
 from xmft.source.stdlib_docs import stdlib_passages
-from xmft.task import Recipe, TaskData
+from xmft.task import Recipe, Split, TaskData, Windows
 
 WORKERS = 2
 # 45 samples in batches of 8: the last batch has 5, which is 3 for one worker and 2 for the other,
@@ -30,24 +31,46 @@ JOBS = {
     "pare": ("pare", None),
     "mona": ("mona", None),
     "accumulated": ("nft", 2),
+    "labels": ("nft", None),
+    "windows": ("nft", 2),
 }
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
-DENSE = tuple(name for name, metric in METRICS.items() if "dense" in metric.kinds)
+DENSE, LABELS = (
+    tuple(name for name, metric in METRICS.items() if kind in metric.kinds)
+    for kind in ("dense", "multilabel")
+)
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def data(dense_data: TaskData) -> TaskData:
-    """The dense toy, scored by every metric: means and maxima over the workers."""
-    return replace(dense_data, task=replace(dense_data.task, metrics=DENSE))
+def windowed(split: Split) -> Split:
+    """Rows of half a sample, drawn anew in every epoch of training."""
+    assert isinstance(split.inputs, np.ndarray)
+    windows = Windows.every([split.inputs.shape[2]] * len(split), (16,), 8, random=True)
+    return replace(split, windows=windows)
 
 
 @pytest.fixture(scope="module")
-def finished(data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(
+    dense_data: TaskData, class_data: TaskData, multilabel_data: TaskData
+) -> dict[str, TaskData]:
+    """The toys, scored by means and maxima over the workers, by all predictions, by votes."""
+    dense = replace(dense_data, task=replace(dense_data.task, metrics=DENSE))
+    labels = replace(multilabel_data, task=replace(multilabel_data.task, metrics=LABELS))
+    voted = replace(class_data.task, metrics=("error_pct", "f1_macro"), pool="vote")
+    windows = {name: windowed(split) for name, split in class_data.splits.items()}
+    return {
+        **dict.fromkeys(JOBS, dense),
+        "labels": labels,
+        "windows": replace(class_data, task=voted, **windows),
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(data: dict[str, TaskData], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all jobs in two processes; returns the folder with what they saved."""
     folder = tmp_path_factory.mktemp("workers")
-    jobs = [(*job, data, RECIPE) for job in JOBS.values()]
+    jobs = [(*job, data[name], RECIPE) for name, job in JOBS.items()]
     passages = stdlib_passages(limit=3 * 64)  # what 64 samples of the proxy are chosen from
     (folder / "jobs.pickle").write_bytes(pickle.dumps((jobs, passages)))
     script = Path(__file__).with_name("one_of_several.py")
@@ -87,11 +110,11 @@ def load(folder: Path, job: str, rank: int) -> dict[str, Any]:
 def test_two_workers_train_as_one(
     job: str,
     finished: Path,
-    data: TaskData,
+    data: dict[str, TaskData],
     train: Callable[..., tuple[CrossModalModel, FitResult]],
 ) -> None:
     first, second = (load(finished, job, rank) for rank in range(WORKERS))
-    model, result = train(JOBS[job][0], data, RECIPE)
+    model, result = train(JOBS[job][0], data[job], RECIPE)
 
     assert first["curves"] == second["curves"] and first["scores"] == second["scores"]
     for key, value in first["model"].items():

@@ -27,7 +27,7 @@ quickstart: .venv/installed
 	$(BIN)/xmft leaderboard
 
 test: .venv/installed
-	$(BIN)/python -m pytest --ignore=tests/accuracy
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore=tests/accuracy
 
 accuracy: .venv/installed
 	$(BIN)/python -m pytest tests/accuracy

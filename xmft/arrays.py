@@ -130,15 +130,14 @@ class Windows:
         """
         points = np.atleast_1d(np.asarray(extents, dtype=np.int64))
         points = points.reshape(len(points), len(size))
+        each = np.asarray(size if stride is None else stride)
         steps = np.broadcast_to(
-            np.asarray(size if stride is None else stride),
-            (len(points),) if isinstance(stride, Sequence) else (len(size),),
+            each[:, None] if isinstance(stride, Sequence) else each, points.shape
         )
         rows: list[Indices] = []
-        for sample, extent in enumerate(points):
-            own = [int(steps[sample])] * len(size) if isinstance(stride, Sequence) else steps
+        for sample, (extent, own) in enumerate(zip(points.tolist(), steps.tolist(), strict=True)):
             axes = [
-                _starts(int(length), width, int(step), cover, sample)
+                _starts(length, width, step, cover, sample)
                 for length, width, step in zip(extent, size, own, strict=True)
             ]
             grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(size))

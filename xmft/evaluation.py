@@ -125,8 +125,8 @@ class _Scoring:
 
 def _row(batch: Decoded, one: slice) -> Decoded:
     weights = None if batch.weights is None else batch.weights[one]
-    # The inputs are not scored, and a view of them would keep the whole batch.
-    return Decoded(batch.inputs[:0], batch.targets[one], weights)
+    # The inputs are not scored, and a view of them would keep the whole batch in memory.
+    return Decoded(batch.inputs.new_empty(0), batch.targets[one], weights)
 
 
 class _Total:

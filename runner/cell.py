@@ -10,6 +10,10 @@ from typing import Any
 
 from xmft.task import Protocol
 
+# How the fingerprint of weights begins that were read from files (`xmft.backbones.files`, which
+# needs torch). It says all of them, wherever they lie and whatever they are called.
+FROM_FILES = "files:"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -18,9 +22,10 @@ class Cell:
     Attributes:
         task: Name with the variant.
         recipe: Fields of the recipe that concern the method; what is left out is at its default.
-        backbone: The pretrained model; `none` for methods that use none.
+        backbone: The pretrained model by its name, its id on the hub or the name of its folder;
+            `none` for methods that use none.
         source: Source proxy with its version; None for methods that use none.
-        weights: Fingerprint of the backbone's weights; `none` without a backbone.
+        weights: Fingerprint of the backbone's weights and tokenizer; `none` without a backbone.
         data: Fingerprint of the data and of how they are cut.
         method_config: The method's validated options.
         metric_versions: Metric name to version, main metric first.
@@ -55,8 +60,16 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
-        """The first 16 hex digits of the sha256 of `config_json`."""
-        return hashlib.sha256(self.config_json.encode()).hexdigest()[:16]
+        """The first 16 hex digits of the sha256 of `config_json`.
+
+        The name of a backbone that is read from files is left out: their fingerprint says it.
+        """
+        text = self.config_json
+        if self.weights.startswith(FROM_FILES):
+            content = json.loads(text)
+            del content["backbone"]
+            text = json.dumps(content, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def label(self) -> str:

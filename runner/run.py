@@ -12,7 +12,7 @@ from runner.config import Grid
 from runner.console import complain, console, generating, say
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
-from runner.plan import PlannedCell, make_plan, to_run
+from runner.plan import PlannedCell, make_plan, remarks_of, to_run
 from runner.plugins import Plugin, installed
 from runner.storage import Storage
 from xmft.errors import DataError, RequestError
@@ -83,6 +83,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run{failed}. "
         f"Results: {ledger.uri}"
     )
+    for remark in remarks_of(planned):
+        say(remark)
     if not chosen:
         return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
     chosen = _make_data_ready(chosen)
@@ -120,6 +122,7 @@ def _fan_out(
             config_json=item.cell.config_json,
             data_root=str(data_root),
             results=ledger.uri,
+            backbone=item.backbone,
             problem=item.problem,
             workers=options.workers,
             timeout_s=options.timeout_s,

@@ -127,9 +127,14 @@ class Attempt:
             lambda c: c.method_version,
         ),
     ] = field(init=False)
-    backbone: Annotated[str, Column(pa.string(), "the pretrained model", lambda c: c.backbone)] = (
-        field(init=False)
-    )
+    backbone: Annotated[
+        str,
+        Column(
+            pa.string(),
+            "the pretrained model, by its name, hub id or folder's name",
+            lambda c: c.backbone,
+        ),
+    ] = field(init=False)
     seed: Annotated[
         int, Column(pa.int64(), "seed of everything random in the cell", lambda c: c.seed)
     ] = field(init=False)
@@ -191,7 +196,7 @@ class Attempt:
         str,
         Column(
             pa.string(),
-            "everything that the cell id is the hash of, a JSON object",
+            "what the cell id is the hash of, and the backbone's name, a JSON object",
             lambda c: c.config_json,
         ),
     ] = field(init=False)

@@ -122,16 +122,19 @@ def _which(cell: Result) -> str:
 def _names(cells: Sequence[Result]) -> dict[str, str]:
     """Return what each backbone is called on a board, by `_which`.
 
-    One of several names for the same files, the first; with the start of the fingerprint where
-    other weights have that name as well.
+    Of several names for the same files that of most cells; with the start of the fingerprint
+    where other weights have that name as well.
     """
-    called: dict[str, set[str]] = {}
+    called: dict[str, Counter[str]] = {}
     weights: dict[str, str] = {}
     for cell in cells:
         if cell.config.get("backbone"):
-            called.setdefault(_which(cell), set()).add(_text(cell.config["backbone"]))
+            called.setdefault(_which(cell), Counter())[_text(cell.config["backbone"])] += 1
             weights[_which(cell)] = _text(cell.config.get("weights")).removeprefix(FROM_FILES)
-    names = {which: min(names) for which, names in called.items()}
+    names = {
+        which: min(counts, key=lambda name, counts=counts: (-counts[name], name))
+        for which, counts in called.items()
+    }
     namesakes = Counter(names.values())
     return {
         which: f"{name} {weights[which][:_DIGITS]}" if namesakes[name] > 1 else name

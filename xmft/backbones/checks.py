@@ -92,8 +92,8 @@ def check_finite(body: Any, weights: list[Path]) -> None:
         wrong = int(tensor.numel() - torch.isfinite(tensor).sum())
         if wrong and not name.startswith("pooler."):
             raise RequestError(
-                f"{_holder(name, weights)} holds {wrong} values that are NaN or infinite in "
-                f"'{name}' ({_shape(tensor.shape)}). Fetch it again, or choose a checkpoint from "
+                f"{_holder(name, weights)} holds values that are NaN or infinite in '{name}' "
+                f"({wrong} of {tensor.numel()}). Fetch it again, or choose a checkpoint from "
                 "before the training went wrong."
             )
 

@@ -21,8 +21,9 @@ CONFIGURATION = ("config.json", "config.*.json")
 # Vocabularies by the names that transformers' tokenizers give them.
 TOKENIZER = (
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.*", "merges.txt", "bpe.codes", "dict.txt", "emoji.json", "byte_maps.json"),
-    *("entity_vocab.json", "*.tokenizer", "*.model", "*.spm", "tekken.json"),
+    *("vocab*", "merges.txt", "bpe.codes", "dict.txt", "emoji.json", "byte_maps.json"),
+    *("entity_vocab.json", "target_vocab.json", "normalizer.json", "word_*.json", "tekken.json"),
+    *("*.tokenizer", "*.model", "*.spm"),
 )
 # One file or an index of several; safetensors first, as transformers chooses.
 _WEIGHTS = (

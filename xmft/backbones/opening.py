@@ -27,13 +27,13 @@ def opened(name: str, folder: Path, seen: Iterable[Path]) -> Iterator[Path]:
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
-    before = sys.stdin
+    before, seen = sys.stdin, list(seen)
     with files.alone(seen) as view, Path(os.devnull).open() as nobody:
         sys.stdin = nobody
         try:
             yield view
         except (EOFError, pickle.UnpicklingError) as error:
-            raise _no_tensors(name, folder, error) from error
+            raise _no_tensors(name, folder, seen[-1].name, error) from error
         except (
             *(OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError),
             *(SafetensorError, StrictDataclassError),
@@ -43,17 +43,17 @@ def opened(name: str, folder: Path, seen: Iterable[Path]) -> Iterator[Path]:
             sys.stdin = before
 
 
-def _no_tensors(name: str, folder: Path, error: Exception) -> RequestError:
+def _no_tensors(name: str, folder: Path, file: str, error: Exception) -> RequestError:
     # What torch says here is to load the file without its safety checks.
     wanted = re.search(r"GLOBAL (\S+)", str(error))
     if wanted:
         return RequestError(
-            f"Backbone '{name}' could not be loaded from {folder}: its pytorch_model.bin asks for "
+            f"Backbone '{name}' could not be loaded from {folder}: its {file} asks for "
             f"'{wanted[1]}', which is no tensor, and nothing in it is run. Give the weights as "
             "safetensors."
         )
     return RequestError(
-        f"Backbone '{name}' could not be loaded from {folder}: pytorch_model.bin is no file of "
+        f"Backbone '{name}' could not be loaded from {folder}: {file} is no file of "
         "weights; it may be empty or a pointer of git-lfs. Fetch it again."
     )
 

@@ -116,9 +116,14 @@ def _stored(name: str) -> Any:
     assert folder is not None  # what is built is not stored
     try:
         content = json.loads((folder / "config.json").read_bytes())
-        kind = content.get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise unreadable(name, folder, error) from error
+    if not isinstance(content, dict):
+        raise RequestError(
+            f"{folder}/config.json holds a {type(content).__name__} instead of the configuration "
+            f"of a model. Fetch it again, or choose another backbone than '{name}'."
+        )
+    kind = content.get("model_type")
     if kind not in CONFIG_MAPPING and "auto_map" in content:
         raise RequestError(
             f"Backbone '{name}' is a model of its own code (auto_map in {folder}/config.json: "

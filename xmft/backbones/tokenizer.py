@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from xmft.backbones import files
@@ -45,6 +47,7 @@ def read_tokenizer(name: str) -> Any:
     )
     assert folder is not None  # what is built brings its own
     seen = files.matching(folder, (*files.CONFIGURATION, *files.TOKENIZER))
+    _check_sentencepiece(folder, seen)
     try:
         with opened(name, folder, seen) as view:
             tokenizer = AutoTokenizer.from_pretrained(
@@ -65,3 +68,15 @@ def read_tokenizer(name: str) -> Any:
             "or call resize_token_embeddings and save it."
         )
     return tokenizer
+
+
+def _check_sentencepiece(folder: Path, seen: Iterable[Path]) -> None:
+    """Name the package that is missing: transformers asks for another one, or for the files."""
+    vocabularies = [path.name for path in seen if path.suffix in (".model", ".spm")]
+    whole = (folder / "tokenizer.json").is_file()
+    if vocabularies and not whole and importlib.util.find_spec("sentencepiece") is None:
+        raise RequestError(
+            f"The tokenizer in {folder} ({vocabularies[0]}) is read with the package "
+            "sentencepiece, which is not installed. Install it (pip install sentencepiece), or put "
+            "a tokenizer.json beside it."
+        )

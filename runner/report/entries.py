@@ -132,7 +132,7 @@ def _names(cells: Sequence[Result]) -> dict[str, str]:
             called.setdefault(_which(cell), Counter())[_text(cell.config["backbone"])] += 1
             weights[_which(cell)] = _text(cell.config.get("weights")).removeprefix(FROM_FILES)
     names = {
-        which: min(counts, key=lambda name, counts=counts: (-counts[name], name))
+        which: min(counts.items(), key=lambda item: (-item[1], item[0]))[0]
         for which, counts in called.items()
     }
     namesakes = Counter(names.values())

@@ -200,11 +200,18 @@ def test_shards_outside_of_the_folder_are_not_read(name: str, bert: Path) -> Non
     assert "outside of its folder" in refused(bert, weights_fingerprint)
 
 
-def test_weights_named_by_a_wrapper_are_told(bert: Path) -> None:
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.net."])
+@pytest.mark.parametrize("pickled", [True, False])
+def test_weights_named_by_a_wrapper_are_told(prefix: str, pickled: bool, bert: Path) -> None:
     tensors = load_file(bert / "model.safetensors")
-    wrapped = {f"module.{name}": tensor for name, tensor in tensors.items()}
-    save_file(wrapped, bert / "model.safetensors", metadata={"format": "pt"})
-    assert "begin with 'module.'" in refused(bert)
+    wrapped = {prefix + name: tensor for name, tensor in tensors.items()}
+    if pickled:
+        (bert / "model.safetensors").unlink()
+        torch.save(wrapped, bert / "pytorch_model.bin")
+    else:
+        save_file(wrapped, bert / "model.safetensors", metadata={"format": "pt"})
+    for read in [load_backbone] if prefix == "model.net." else [check_readable, load_backbone]:
+        assert f"begin with '{prefix}'" in refused(bert, read)
 
 
 def test_shapes_that_differ_are_shown(bert: Path) -> None:

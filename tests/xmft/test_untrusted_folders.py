@@ -1,10 +1,12 @@
 """Nothing that lies in a folder of weights or data is run, and nobody is asked whether it may."""
 
-import ast
 import json
 import os
+import pickle
 import runpy
+import shutil
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,17 +14,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from benchmarks import arrays
+from benchmarks import data as task_data
+from benchmarks.pdebench import group_files
 from xmft.backbones import TextBackbone, load_backbone
 from xmft.backbones.opening import opened
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.tokenizer import read_tokenizer
 from xmft.backbones.weights import weights_fingerprint
-from xmft.errors import RequestError
+from xmft.errors import DataError, RequestError
+from xmft.recipe import Recipe
+from xmft.source import PROXIES, SourceConfig, cifar10
 
-ROOT = Path(__file__).parents[2]
 SMALL = {
     "vocab_size": 9,
     "hidden_size": 16,
@@ -197,71 +203,42 @@ def test_a_whole_folder_that_is_read_from_within_runs_nothing(
     assert not mark.exists()
 
 
-UNSAFE = {"eval", "exec", "compile"}
-LOADERS = {"SafeLoader", "CSafeLoader", "_LOADER"}
+@pytest.mark.parametrize("archived", [True, False])
+def test_pickles_of_a_source_are_not_run(archived: bool, tmp_path: Path, mark: Path) -> None:
+    folder = tmp_path / "data" / cifar10.FOLDER
+    folder.mkdir(parents=True)
+    for name in cifar10.BATCHES:
+        (folder / name).write_bytes(pickle.dumps({b"data": Mark(mark), b"labels": []}, protocol=2))
+    if archived:
+        with tarfile.open(folder.parent / cifar10.ARCHIVE, "w:gz") as archive:
+            archive.add(folder / cifar10.BATCHES[0], arcname="../../escaped")
+            archive.add(folder, arcname=cifar10.FOLDER)
+        shutil.rmtree(folder)
+    before = sorted(tmp_path.rglob("*"))
+    assert PROXIES["cifar10"].identity(folder.parent)
+    with pytest.raises(DataError, match=r"mkdir.*numpy's constructors"):
+        PROXIES["cifar10"].samples(load_backbone("tiny-swin"), SourceConfig(), folder.parent)
+    assert not mark.exists() and sorted(tmp_path.rglob("*")) == before
 
 
-def violations(tree: ast.AST) -> list[str]:
-    """Calls that could run what lies in a file, or ask whether they may."""
-    found = []
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func)
-        options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        last = name.rpartition(".")[2]
-        bad = (
-            (
-                last in ("from_pretrained", "from_config")
-                and options.get("trust_remote_code") != "False"
-            )
-            or (name == "torch.load" and options.get("weights_only") != "True")
-            or (last == "from_pretrained" and options.get("weights_only", "True") != "True")
-            or (
-                last in ("load", "loads")
-                and name.startswith(("pickle.", "dill.", "joblib.", "marshal."))
-            )
-            or (name == "pickle.Unpickler")
-            or (name == "np.load" and options.get("allow_pickle", "False") != "False")
-            or (name == "yaml.load" and options.get("Loader") not in LOADERS)
-            or (name in ("yaml.unsafe_load", "yaml.full_load", "torch.hub.load", "pd.read_pickle"))
-            or (last in ("extractall", "extract") and options.get("filter") != "'data'")
-            or (name in UNSAFE or name == "input")
-        )
-        if bad:
-            found.append(f"{ast.unparse(node)} (line {node.lineno})")
-    return found
+def test_pickles_of_a_task_are_not_run(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XMFT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    for split in ("train", "test"):
+        content = {"data": np.zeros((30, 46)), "label": Mark(mark)}
+        path = tmp_path / "data" / f"satellite_{split}.npy"
+        np.save(path, np.array(content, dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"mkdir.*numpy's constructors"):
+        task_data.load("nasbench360/satellite", data_root=tmp_path / "data", recipe=Recipe())
+    assert not mark.exists()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=str(path.relative_to(ROOT)))
-        for folder in ("xmft", "benchmarks", "runner")
-        for path in sorted((ROOT / folder).rglob("*.py"))
-    ],
-)
-def test_every_call_that_loads_says_that_nothing_is_run(path: Path) -> None:
-    assert violations(ast.parse(path.read_text(encoding="utf-8"))) == []
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "AutoConfig.from_pretrained(folder, local_files_only=True)",
-        "AutoModel.from_pretrained(folder, trust_remote_code=False, weights_only=False)",
-        "AutoModel.from_config(config)",
-        "torch.load(path)",
-        "torch.load(path, weights_only=False)",
-        "pickle.load(stream)",
-        "np.load(path, allow_pickle=True)",
-        "yaml.load(text, Loader=yaml.Loader)",
-        "archive.extractall(folder)",
-        "input('Run it?')",
-    ],
-)
-def test_calls_that_do_not_are_found(line: str) -> None:
-    assert len(violations(ast.parse(line))) == 1
+def test_yaml_in_data_builds_nothing(mark: Path) -> None:
+    with pytest.raises(yaml.YAMLError):
+        yaml.load(f"!!python/object/apply:os.mkdir [{mark}]", Loader=group_files._LOADER)
+    assert not mark.exists()
 
 
 def test_prepared_arrays_that_are_pickles_are_not_run(tmp_path: Path, mark: Path) -> None:

@@ -14,6 +14,9 @@ from xmft.backbones import files
 from xmft.backbones.opening import opened
 from xmft.errors import RequestError
 
+# Before the names of tensors where a wrapper of torch was saved instead of the model in it.
+_WRAPPERS = ("module.", "_orig_mod.")
+
 
 def check_headers(name: str, folder: Path) -> None:
     """Refuse files of weights that cannot be read, without reading the tensors in them.
@@ -23,15 +26,19 @@ def check_headers(name: str, folder: Path) -> None:
     """
     from safetensors import safe_open
 
+    tensors: list[str] = []
     for path in files.weight_files(folder):
         if path.suffix == ".safetensors":
             with opened(name, folder, [path]), safe_open(path, framework="pt") as file:
-                file.keys()
+                tensors += file.keys()
         elif path.suffix == ".bin":
-            _check_pickle(name, folder, path)
+            tensors += _pickled_names(name, folder, path)
+    for prefix in _WRAPPERS:
+        if tensors and all(tensor.startswith(prefix) for tensor in tensors):
+            raise _wrapped(prefix, folder)
 
 
-def _check_pickle(name: str, folder: Path, path: Path) -> None:
+def _pickled_names(name: str, folder: Path, path: Path) -> list[str]:
     with opened(name, folder, [path]):
         content = torch.load(
             path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path)
@@ -42,6 +49,7 @@ def _check_pickle(name: str, folder: Path, path: Path) -> None:
             f"Backbone '{name}' could not be loaded from {folder}: {path.name} holds "
             f"{files.listed(keys)} instead of tensors by their names. Save the state_dict alone."
         )
+    return list(content)
 
 
 def check_complete(report: dict[str, Any], name: str, folder: Path) -> None:
@@ -55,11 +63,7 @@ def check_complete(report: dict[str, Any], name: str, folder: Path) -> None:
     if missing:
         what = f"lack {len(missing)} tensors of the encoder ({files.listed(missing)})"
         if prefix := _common_prefix(missing, report["unexpected_keys"]):
-            raise RequestError(
-                f"The names of the tensors in {folder} begin with '{prefix}', as a wrapper of the "
-                "model leaves them (DistributedDataParallel, torch.compile, Lightning). Save the "
-                "model inside with save_pretrained."
-            )
+            raise _wrapped(prefix, folder)
     elif other:
         shapes = [f"{key}: {_shape(there)}, not {_shape(here)}" for key, there, here in other]
         what = (
@@ -71,6 +75,14 @@ def check_complete(report: dict[str, Any], name: str, folder: Path) -> None:
             f"config.json and the weights of one model there, or choose another backbone than "
             f"'{name}'."
         )
+
+
+def _wrapped(prefix: str, folder: Path) -> RequestError:
+    return RequestError(
+        f"The names of the tensors in {folder} begin with '{prefix}', as a wrapper of the model "
+        "leaves them (DistributedDataParallel, torch.compile, Lightning). Save the model inside "
+        "with save_pretrained."
+    )
 
 
 def _common_prefix(missing: Iterable[str], there: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from xmft.backbones import files
 from xmft.backbones.checks import check_complete, check_finite, check_headers
 from xmft.backbones.family import BackboneSize, Family, family_of
 from xmft.backbones.opening import opened, unreadable
-from xmft.backbones.weights import locate_weights, named
+from xmft.backbones.weights import NAMED, locate_weights, named
 from xmft.errors import RequestError
 from xmft.seeding import seed_everything
 
@@ -38,12 +38,14 @@ def check_readable(name: str) -> None:
         RequestError: the weights are not there, want more than tensors, or are of a model that
             its family cannot take apart.
     """
-    from transformers import AutoModel
-
     (config, family), folder = configuration(name), locate_weights(name)
     if folder is None:
         return
     check_headers(name, folder)
+    if name in NAMED:  # by its family; the import below would cost a second
+        return
+    from transformers import AutoModel
+
     with torch.device("meta"):
         family.check_body(AutoModel.from_config(config, trust_remote_code=False), name)
 

@@ -73,6 +73,8 @@ def weight_files(folder: Path) -> list[Path]:
 def _shards(index: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        if not names:
+            raise ValueError("its weight_map is empty")
         shards = [index.parent / name for name in names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RequestError(
@@ -141,13 +143,14 @@ def fingerprint(folder: Path) -> str:
     content = hashlib.sha256()
     for path in (*matching(folder, (*CONFIGURATION, *TOKENIZER)), *weight_files(folder)):
         status = path.stat()
+        state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
         content.update(path.name.encode() + b"\0")
-        content.update(bytes.fromhex(_digest(path, status.st_size, status.st_mtime_ns)))
+        content.update(bytes.fromhex(_digest(path, state)))
     return READ + content.hexdigest()
 
 
 @functools.lru_cache(maxsize=1024)
-def _digest(path: Path, size: int, changed: int) -> str:
+def _digest(path: Path, state: tuple[int, ...]) -> str:
     """Hash a file once per process, as long as it stays as it is."""
     return digest(path)
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xmft.backbones import files
-from xmft.errors import RequestError
+from xmft.errors import RequestError, XmftError
 
 
 @contextmanager
@@ -24,9 +24,6 @@ def opened(name: str, folder: Path, seen: Iterable[Path]) -> Iterator[Path]:
 
     Errors of the libraries become one sentence that names the real folder.
     """
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
     before, seen = sys.stdin, list(seen)
     with files.alone(seen) as view, Path(os.devnull).open() as nobody:
         sys.stdin = nobody
@@ -34,10 +31,9 @@ def opened(name: str, folder: Path, seen: Iterable[Path]) -> Iterator[Path]:
             yield view
         except (EOFError, pickle.UnpicklingError) as error:
             raise _no_tensors(name, folder, seen[-1].name, error) from error
-        except (
-            *(OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError),
-            *(SafetensorError, StrictDataclassError),
-        ) as error:
+        except XmftError:
+            raise
+        except Exception as error:  # libraries raise anything over a file that is not as it should
             raise unreadable(name, folder, error, view) from error
         finally:
             sys.stdin = before
@@ -63,4 +59,7 @@ def unreadable(name: str, folder: Path, error: Exception, view: Path | None = No
     # A wrong field of a configuration is named in the first line, and its value in the second.
     reason = " ".join(map(str.strip, str(error).strip().splitlines()[:2]))
     reason = reason.replace(str(view), str(folder)) or type(error).__name__
+    if isinstance(error, AttributeError | LookupError | TypeError):
+        # Says little by itself: what is missing, or what was found instead of something else.
+        reason = f"a field or a file is not as it should be ({type(error).__name__}: {reason})"
     return RequestError(f"Backbone '{name}' could not be loaded from {folder}: {reason}")

@@ -46,7 +46,7 @@ def check_readable(name: str) -> None:
         return
     from transformers import AutoModel
 
-    with torch.device("meta"):
+    with opened(name, folder, []), torch.device("meta"):
         family.check_body(AutoModel.from_config(config, trust_remote_code=False), name)
 
 
@@ -126,13 +126,14 @@ def _stored(name: str) -> Any:
             f"of a model. Fetch it again, or choose another backbone than '{name}'."
         )
     kind = content.get("model_type")
-    if kind not in CONFIG_MAPPING and "auto_map" in content:
+    known = isinstance(kind, str) and kind in CONFIG_MAPPING
+    if not known and "auto_map" in content:
         raise RequestError(
             f"Backbone '{name}' is a model of its own code (auto_map in {folder}/config.json: "
             f"{_first(content['auto_map'])}), and code that lies in a folder is not run. Choose an "
             "architecture that transformers has itself, or register a family in a plug-in."
         )
-    if kind is None:
+    if not isinstance(kind, str):
         raise RequestError(
             f"{folder}/config.json does not say what the model is. Put the model_type of its "
             f"architecture there, such as bert, or choose another backbone than '{name}'."

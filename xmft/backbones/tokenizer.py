@@ -53,14 +53,15 @@ def read_tokenizer(name: str) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(
                 view, local_files_only=True, trust_remote_code=False
             )
+            # Without files, transformers makes one that knows the special tokens alone.
+            empty = len(tokenizer) <= len(tokenizer.all_special_ids)
+            last = max(tokenizer.get_vocab().values(), default=0)
     except RequestError as error:
         reason = str(error).partition(f"{folder}: ")[2].rstrip(".")
         raise RequestError(missing.format(reason=f" ({reason})")) from error
-    # Without files, transformers makes one that knows the special tokens alone.
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
+    if empty:
         raise RequestError(missing.format(reason=""))
-    last = max(tokenizer.get_vocab().values())
-    there = configuration(name)[0].vocab_size
+    there = getattr(configuration(name)[0], "vocab_size", last + 1)
     if last >= there:
         raise RequestError(
             f"The tokenizer in {folder} has tokens up to number {last}, but the embedding of the "

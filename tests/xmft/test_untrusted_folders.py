@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from huggingface_hub.utils import filter_repo_objects
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from benchmarks import arrays
@@ -191,6 +192,37 @@ def test_libraries_find_nobody_and_nothing_but_the_files_they_may_read(bert: Pat
     ):
         raise OSError(f"{view}/config.json is odd")
     assert sys.stdin is before
+
+
+@pytest.mark.parametrize("pickled", [True, False])
+def test_of_a_repository_only_what_is_read_is_fetched(
+    pickled: bool, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(BertModel.from_pretrained(bert).state_dict(), bert / "pytorch_model.bin")
+    (bert / "spm.model").write_bytes(b"")
+    (bert / "onnx").mkdir()
+    (bert / "onnx" / "model.safetensors").write_bytes(b"")
+    if pickled:
+        (bert / "model.safetensors").unlink()
+
+    def fetch(hub_id: str, *, allow_patterns: list[str]) -> str:
+        assert hub_id == f"some/repository-{pickled}"
+        names = [str(path.relative_to(bert)) for path in bert.rglob("*") if path.is_file()]
+        for name in filter_repo_objects(names, allow_patterns=allow_patterns):
+            (tmp_path / "hub" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(bert / name, tmp_path / "hub" / name)
+        return str(tmp_path / "hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    name = f"some/repository-{pickled}"
+    assert weights_fingerprint(name) == weights_fingerprint(str(bert))
+    fetched = {path.name for path in (tmp_path / "hub").iterdir()}
+    assert {"config.json", "tokenizer_config.json", "spm.model"} < fetched
+    assert ("pytorch_model.bin" in fetched, "model.safetensors" in fetched) == (
+        pickled,
+        not pickled,
+    )
+    assert not any(name.endswith(".py") for name in fetched) and "onnx" not in fetched
 
 
 def test_a_whole_folder_that_is_read_from_within_runs_nothing(

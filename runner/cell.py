@@ -29,6 +29,8 @@ class Cell:
         data: Fingerprint of the data and of how they are cut.
         method_config: The method's validated options.
         metric_versions: Metric name to version, main metric first.
+        own_recipe: Fields of the recipe that the grid says of the method alone (`per_method`): part
+            of what the method is, as its options are. A cell without any says nothing of it.
         plugins: Plug-ins of the user's that take part: what for and which, to the hash of their
             text. A cell without any says nothing of it.
     """
@@ -46,6 +48,7 @@ class Cell:
     seed: int
     data: str
     metric_versions: dict[str, int]
+    own_recipe: list[str] = field(default_factory=list)
     plugins: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -54,8 +57,9 @@ class Cell:
         content = {key: getattr(self, key) for key in self.__dataclass_fields__}
         ordered = {key: _sorted(content[key]) for key in sorted(content)}
         ordered["metric_versions"] = content["metric_versions"]
-        if not self.plugins:
-            del ordered["plugins"]
+        for key in ("own_recipe", "plugins"):
+            if not content[key]:
+                del ordered[key]
         return json.dumps(ordered, separators=(",", ":"), allow_nan=False)
 
     @cached_property

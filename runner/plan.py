@@ -92,27 +92,29 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     states = ledger.states()
     usual = usual_seconds(results(ledger.read()))
     for name, entry in entries.items():
+        task = entry.task_under(grid.protocol)
         source, problem = _locate(name, data_root, recipes[name], grid.protocol)
         for method in grid.methods:
+            kind, recipe = method_of(method), grid.recipe_of(name, method)
             for seed in grid.seeds:
-                kind = method_of(method)
                 cell = Cell(
-                    task=entry.task.name,
-                    task_version=entry.task.version,
+                    task=task.name,
+                    task_version=task.version,
                     method=method,
                     method_version=kind.version,
                     method_config=configs[method].model_dump(mode="json"),
-                    recipe=recipes[name].model_dump(mode="json", exclude=set(kind.ignores)),
+                    recipe=recipe.model_dump(mode="json", exclude=set(kind.ignores)),
+                    own_recipe=sorted(grid.own_recipe(method).keys() - kind.ignores),
                     **_carrier(kind, settings[name], proxies),
                     protocol=grid.protocol,
                     seed=seed,
                     data=source.fingerprint if source else "missing",
-                    metric_versions={m: METRICS[m].version for m in entry.task.metrics},
+                    metric_versions={m: METRICS[m].version for m in task.metrics},
                     plugins=plugins_used(
-                        task=entry.task.name,
+                        task=task.name,
                         method=method,
-                        metrics=entry.task.metrics,
-                        loss=entry.task.loss,
+                        metrics=task.metrics,
+                        loss=task.loss,
                         source=settings[name].source if kind.uses_source else None,
                         backbone=settings[name].backbone if kind.uses_backbone else None,
                     ),
@@ -126,7 +128,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     failure=known.failure if known and known.status == "failed" else None,
                     source=source,
                     problem=problem,
-                    expected_s=expected if expected is not None else _guess(kind, recipes[name]),
+                    expected_s=expected if expected is not None else _guess(kind, recipe),
                     measured=expected is not None,
                     **_found(kind, settings[name]),
                 )
@@ -167,10 +169,11 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     """Refuse what could only fail in every cell."""
     for method in grid.methods:
         options_of(method, grid.options)
-    for method in grid.options:
-        base = method.partition(":")[0]
-        if base not in METHODS:
-            raise RequestError(f"Unknown method '{base}' in options. {nearest(base, METHODS)}")
+    for key, of_methods in (("options", grid.options), ("per_method", grid.per_method)):
+        for method in of_methods:
+            base = method.partition(":")[0]
+            if base not in METHODS:
+                raise RequestError(f"Unknown method '{base}' in {key}. {nearest(base, METHODS)}")
     for task in grid.tasks:
         kind = catalog.get(task).task.kind
         for method in grid.methods:

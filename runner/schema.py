@@ -22,8 +22,10 @@ SCHEMA_VERSION = 1
 VERSION_KEY = b"xmft_schema_version"
 FAILURES = ("oom", "infra", "data", "code", "timeout", "diverged")
 SELECTIONS = ("best_val", "last")
-# The row of the data's error floor: its selection, its metric, and the metric it is a value of.
-REFERENCE, ERROR_FLOOR, FLOOR_METRIC = "reference", "error_floor", "nrmse"
+# The row of the data's error floor: its selection and its metric. It is a value of the metric that
+# ranks the task, where that is one of these.
+REFERENCE, ERROR_FLOOR = "reference", "error_floor"
+FLOOR_METRICS = ("nrmse", "nrmse_pdebench")
 
 _TIME = pa.timestamp("us", tz="UTC")
 

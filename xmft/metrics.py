@@ -22,10 +22,12 @@ from xmft.errors import RequestError
 from xmft.field_errors import (
     band_error,
     boundary_rmse,
+    channel_nrmse,
     channel_rmse,
     error_spectrum,
     nrmse,
     nrmse_pdebench,
+    of_channel,
     peak_error,
     rmse,
     root_mean,
@@ -88,7 +90,8 @@ class Metric:
             targets of the split at once to the statistics `[...]`.
         reduction: How the statistics of all samples become one `[...]`: their mean or maximum, or
             computed over all predictions together.
-        finish: Makes the score, a scalar, of the reduced statistics (float64, on the CPU).
+        finish: Makes the score, a scalar, of the reduced statistics (float64, on the CPU); None
+            where the data have nothing to score.
         weighted: Whether `per_sample` takes weights of the target values as a third argument.
     """
 
@@ -98,7 +101,7 @@ class Metric:
     per_sample: Callable[..., Tensor]
     direction: Literal["min", "max"] = "min"
     reduction: Reduction = "mean"
-    finish: Callable[[Tensor], Tensor] = torch.mean
+    finish: Callable[[Tensor], Tensor | None] = torch.mean
     weighted: bool = False
 
     @property
@@ -118,17 +121,40 @@ class Metric:
         """Return the statistics of a whole split, float64, of a metric with the reduction `all`."""
         return self.per_sample(predictions, targets).double()
 
-    def score(self, prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> float:
-        """Score a whole split that is at hand as one batch."""
+    def score(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> float | None:
+        """Score a whole split that is at hand as one batch; None as from `finished`."""
         if self.reduction == "all":
-            return self.finish(self.over_all(prediction.cpu(), target.cpu())).item()
+            return self.finished(self.over_all(prediction.cpu(), target.cpu()))
         statistics = self.statistics(prediction, target, weights).double().cpu()
         over_samples = torch.amax if self.reduction == "max" else torch.mean
-        return self.finish(over_samples(statistics, dim=0)).item()
+        return self.finished(over_samples(statistics, dim=0))
+
+    def finished(self, statistics: Tensor) -> float | None:
+        """Return the score that reduced statistics make; None where there is nothing to score."""
+        score = self.finish(statistics)
+        return None if score is None else score.item()
 
     def better(self, value: float, than: float) -> bool:
         """Whether `value` is strictly better than `than`."""
         return value < than if self.direction == "min" else value > than
+
+
+def channel_metric(name: str, channel: int) -> Metric:
+    """Return the metric `nrmse` of one channel of the targets alone.
+
+    Args:
+        name: Its name, which says what the channel holds.
+        channel: Which.
+    """
+    return Metric(
+        name=name,
+        version=1,
+        kinds=_DENSE,
+        per_sample=channel_nrmse,
+        finish=partial(of_channel, channel=channel),
+    )
 
 
 LOSSES: Registry[Loss] = Registry("loss")
@@ -163,6 +189,7 @@ def check_scores(task: Task, *, weighted: bool) -> None:
 
 
 LOSSES.add("nrmse", Loss(kinds=_DENSE, function=nrmse, weighted=True))
+LOSSES.add("nrmse_pdebench", Loss(kinds=_DENSE, function=nrmse_pdebench))
 LOSSES.add("rmse", Loss(kinds=_DENSE, function=rmse, weighted=True))
 LOSSES.add(
     "cross_entropy", Loss(kinds=_CLASSES, function=cross_entropy, weighted=True, logits=True)
@@ -182,8 +209,9 @@ for _metric in (
     Metric(name="brmse", version=1, kinds=_DENSE, per_sample=boundary_rmse),
     *(
         Metric(
+            # Version 1 was 0 where a grid has no wavenumber of the band.
             name=f"frmse_{band}",
-            version=1,
+            version=2,
             kinds=_DENSE,
             per_sample=error_spectrum,
             finish=partial(band_error, first=first, end=end),

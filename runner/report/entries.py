@@ -100,8 +100,8 @@ def _grouped(cells: Sequence[Result], key: Callable[[Result], str]) -> list[list
 
 
 def _method(cell: Result) -> str:
-    """Return what a method is: name, version, configuration, and the plug-in it comes from."""
-    own = json.dumps(cell.method_plugins, sort_keys=True)
+    """Return what a method is: name, version, configuration, own recipe, and its plug-in."""
+    own = json.dumps([cell.method_plugins, cell.own_recipe], sort_keys=True)
     return _key(cell, ("method", "method_version", "method_config")) + own
 
 
@@ -178,6 +178,7 @@ def _traits(group: Sequence[Result]) -> dict[str, str]:
     config = group[0].config
     traits = {"version": _text(config["method_version"])}
     traits |= {key: _text(value) for key, value in (config["method_config"] or {}).items()}
+    traits |= {key: _text(value) for key, value in group[0].own_recipe.items()}
     traits["source"] = " + ".join(_values(group, "source")) or "none"
     for role, text in group[0].method_plugins.items():
         traits[role] = text[:8]

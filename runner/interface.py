@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.files import default_data_root
 from runner import run
 from runner.config import Grid, load_grid, make_grid, narrowed
-from runner.console import quiet
+from runner.console import plain_streams, quiet
 from runner.ledger import Ledger
 from runner.report.notebook import Leaderboards
 from runner.report.notebook import leaderboard as compare
@@ -62,6 +62,7 @@ def run_grid(
         chosen = load_grid(str(grid), settings, plugins=plugins)
     chosen = narrowed(chosen, tasks=tasks, methods=methods, seeds=seeds)
     root = default_data_root() if data is None else Path(data).expanduser()
+    plain_streams()
     with quiet(not show):
         return run.run_grid(chosen, Ledger(results), root.absolute(), RunOptions(**options))
 

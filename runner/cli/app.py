@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from runner.cli import data as data_commands
 from runner.cli import list as list_commands
@@ -24,13 +25,24 @@ from runner.cli.options import (
     example,
     guarded,
 )
-from runner.console import complain, console, say
+from runner.console import complain, console, plain_streams, say
 
 if TYPE_CHECKING:
     from runner.run import RunSummary
 
+
+class _Commands(TyperGroup):
+    """All commands; whatever they print, help and errors included, any terminal shows."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line."""
+        plain_streams()
+        return super().main(*args, **kwargs)
+
+
 app = typer.Typer(
     name="xmft",
+    cls=_Commands,
     help="Cross-modal fine-tuning benchmarks: data, grids of cells on Ray, ranked tables.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

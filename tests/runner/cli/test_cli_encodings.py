@@ -97,7 +97,7 @@ def test_plans_lists_and_data(write_grid: WriteGrid, tmp_path: Path) -> None:
         ["plan", "--nö"],
         ["status", "--results", "nothing-in-é"],
         ["data", "status", "--data", "höhe→"],
-        ["leaderboard", "--format", "µ"],
+        ["leaderboard", "--format", "größe"],
     ],
     ids=" ".join,
 )

@@ -24,6 +24,11 @@ class Cores:
     machine: int
     limit: str = ""
 
+    def __str__(self) -> str:
+        if not self.limit:
+            return f"{self.count} CPU cores"
+        return f"{self.count} of {self.machine} CPU cores ({self.limit})"
+
 
 def usable_cores(process: Path = _SELF) -> Cores:
     """Return the cores that the system lets this process use.

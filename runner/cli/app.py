@@ -26,17 +26,19 @@ from runner.cli.options import (
     guarded,
 )
 from runner.console import complain, console, plain_streams, say
+from xmft.cache import lend_home
 
 if TYPE_CHECKING:
     from runner.run import RunSummary
 
 
 class _Commands(TyperGroup):
-    """All commands; whatever they print, help and errors included, any terminal shows."""
+    """All commands, on any machine: what they print, help and errors included, can be shown."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line."""
         plain_streams()
+        lend_home()
         return super().main(*args, **kwargs)
 
 
@@ -75,6 +77,15 @@ def run(
     gpus_per_worker: Annotated[
         float | None, typer.Option(min=0, help="GPUs of each process [1 if there are GPUs]")
     ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="most CPU cores to use [all that this process may use]"
+        ),
+    ] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="most cells at a time [as many as fit]")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join (auto, ray://...) [this machine]")
     ] = None,
@@ -106,6 +117,8 @@ def run(
         workers=workers,
         threads=threads,
         gpus_per_worker=gpus_per_worker,
+        cpus=cpus,
+        max_concurrent=max_concurrent,
         address=address,
         retry_failed=retry_failed,
         fail_fast=fail_fast,

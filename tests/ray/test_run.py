@@ -230,7 +230,7 @@ def test_joins_a_cluster_and_leaves_it_running(
         results = tmp_path / "results"
         where = ["--address", f"127.0.0.1:{port}", "--methods", "nft"]
         said = xmft("run", grid, "--results", results, *where).stdout
-        assert "1 cells at a time" in said  # of the cluster's one core, not of this machine's
+        assert "1 cell(s) at a time" in said  # of the cluster's one core, not of this machine's
         found = scores(results)
         pd.testing.assert_series_equal(found, scores(uninterrupted).loc[found.index])
         assert head.poll() is None

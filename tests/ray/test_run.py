@@ -49,7 +49,7 @@ def test_every_cell_is_ok_and_has_its_rows(uninterrupted: Path) -> None:
 
 def test_nothing_is_left_behind(uninterrupted: Path) -> None:
     assert not list(uninterrupted.glob("checkpoints/*/*"))
-    assert list(uninterrupted.glob("tensorboard/pdebench/advection/nft/0/events*"))
+    assert list(uninterrupted.glob("tensorboard/pdebench/advection/nft/0/*/events*"))
     assert not [path for path in uninterrupted.rglob("*") if path.name.startswith(".")]
 
 

@@ -65,7 +65,7 @@ def _opened(folder: Path, cell: Cell, first: Progress) -> Any:
 
     earlier = sorted(folder.glob("events.*")) if folder.is_dir() else []
     scalars = list(_before(first, _scalars(earlier)))
-    writer = SummaryWriter(str(folder))
+    writer: Any = SummaryWriter(str(folder))
     facts = dict(_facts(json.loads(cell.config_json)))
     lines = ["| | |", "| --- | --- |", f"| cell | {cell.id} |"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]

@@ -23,6 +23,8 @@ _OBJECT_STORE_BYTES = 150 * 2**20
 _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 _SOCKET = "/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
 _LONGEST_FOLDER = _LONGEST_SOCKET - len(_SOCKET)
+# Logs and sockets; the object store lies in shared memory.
+_NEEDED_BYTES = 16 * 2**20
 _TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -119,11 +121,17 @@ def _own_token() -> Iterator[None]:
         del os.environ["RAY_AUTH_TOKEN"]
 
 
+def _is_full(folder: Path) -> bool:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(there).free < _NEEDED_BYTES
+
+
 def _why(error: Exception, folder: Path) -> str:
     """Say in a sentence what kept Ray from starting on this machine, and what to do."""
     text = " ".join(str(error).split())
     number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+    # Ray's own processes die of a full disk without saying so.
+    if number in (errno.ENOSPC, errno.EDQUOT) or _is_full(folder):
         advice = f"Free some space in {folder}, or set RAY_TMPDIR to a short folder that has some."
     elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
         advice = "Set RAY_TMPDIR to a short folder of yours, and HOME to one that can be written."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -137,6 +138,16 @@ def test_errors_of_starting_are_not_told_as_errors_of_joining(
     assert advice in text
     assert "\n" not in text
     assert "cluster" not in text
+
+
+def test_processes_that_die_of_a_full_disk(
+    ray_at: Options, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ray_at["error"] = Exception("The current node timed out during startup.")
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/none/at/all")
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: shutil._ntuple_diskusage(9, 9, 0))
+    with pytest.raises(RequestError, match=r"Free some space in /tmp/none/at/all/ray, or set"):
+        start()
 
 
 def test_errors_of_joining(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,3 +183,11 @@ def test_ordinary_features_are_taken_as_they_were() -> None:
     squares = a.square().sum(1)[:, None] + b.square().sum(1)
     expected = torch.addmm(squares, a, b.T, alpha=-2).clamp_min(0)
     assert torch.equal(squared_distances(x, y), expected)
+
+
+def test_copies_of_one_sample_are_no_outliers() -> None:
+    x = sample(1, 8, 1).float().repeat(40, 1)
+    y = sample(30, 8, 2).float()
+    expected = torch.linalg.vector_norm(x[:1].double() - y.double(), dim=1)
+    assert wasserstein(x, y, p=1).item() == pytest.approx(expected.mean().item(), rel=1e-5)
+    assert squared_distances(x, y).dtype == torch.float32

@@ -187,11 +187,14 @@ class Points:
 
 
 def _scale(x: Float[Tensor, "n d"]) -> float:
-    """Return half the median squared distance of neighbouring rows, which no outlier moves."""
+    """Return half the median squared distance of neighbouring rows, which no outlier moves.
+
+    Copies of a sample tell nothing of it; infinite where there is nothing else.
+    """
     some = x[:: max(1, len(x) // _SCALE_ROWS)]
-    if len(some) < 2:
-        return math.inf
-    return (some[1:] - some[:-1]).square().sum(1).median().item() / 2
+    gaps = (some[1:] - some[:-1]).square().sum(1)
+    gaps = gaps[gaps > 0]
+    return gaps.median().item() / 2 if len(gaps) else math.inf
 
 
 def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:

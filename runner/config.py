@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runner.settings import apply_setting
 from runner.validation import validated
-from xmft.errors import RequestError
+from xmft.errors import FileError, RequestError
 from xmft.registry import nearest
 from xmft.task import Protocol, Recipe
+from xmft.text_files import read_text
 
 # The ledger stores seeds as int64.
 # Fields of the recipe that cut the data, which methods are compared on.
@@ -123,8 +124,10 @@ def load_grid(name: str, settings: Sequence[str] = (), *, plugins: Sequence[str]
     shipped = shipped_grids()
     try:
         path = shipped[name] if name in shipped else Path(name).expanduser()
-        text = path.read_text()
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except FileError as error:
+        raise RequestError(f"The grid {error}") from None
+    except (OSError, RuntimeError) as error:
         raise RequestError(
             f"Grid '{name}' is neither a shipped grid nor a readable YAML file "
             f"({type(error).__name__}). {nearest(name, shipped)}"

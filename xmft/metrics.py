@@ -49,6 +49,8 @@ Reduction = Literal["mean", "max", "all"]
 
 # Wavenumbers from the first up to, but without, the second.
 _BANDS: dict[str, tuple[int, int | None]] = {"low": (0, 4), "mid": (4, 12), "high": (12, None)}
+# Channels that have a metric of their own.
+_CHANNELS = 4
 _DENSE: tuple[Kind, ...] = ("dense",)
 _CLASSES: tuple[Kind, ...] = ("classification",)
 _LABELS: tuple[Kind, ...] = ("multilabel",)
@@ -141,22 +143,6 @@ class Metric:
         return value < than if self.direction == "min" else value > than
 
 
-def channel_metric(name: str, channel: int) -> Metric:
-    """Return the metric `nrmse` of one channel of the targets alone.
-
-    Args:
-        name: Its name, which says what the channel holds.
-        channel: Which.
-    """
-    return Metric(
-        name=name,
-        version=1,
-        kinds=_DENSE,
-        per_sample=channel_nrmse,
-        finish=partial(of_channel, channel=channel),
-    )
-
-
 LOSSES: Registry[Loss] = Registry("loss")
 METRICS: Registry[Metric] = Registry("metric")
 
@@ -202,6 +188,17 @@ LOSSES.add(
 for _metric in (
     Metric(name="nrmse", version=1, kinds=_DENSE, per_sample=nrmse, weighted=True),
     Metric(name="nrmse_pdebench", version=1, kinds=_DENSE, per_sample=nrmse_pdebench),
+    # `nrmse` of one channel of the targets alone; `Task.channels` says what it holds.
+    *(
+        Metric(
+            name=f"nrmse_channel_{channel}",
+            version=1,
+            kinds=_DENSE,
+            per_sample=channel_nrmse,
+            finish=partial(of_channel, channel=channel),
+        )
+        for channel in range(_CHANNELS)
+    ),
     # Version 1 was over all channels at once.
     Metric(name="rmse", version=2, kinds=_DENSE, per_sample=channel_rmse),
     Metric(name="max_error", version=1, kinds=_DENSE, per_sample=peak_error, reduction="max"),

@@ -9,8 +9,6 @@ of each one is stored beside the mean.
 from __future__ import annotations
 
 from benchmarks.pdebench.problem import Problem
-from benchmarks.pdebench.tasks import PROBLEMS
-from xmft.metrics import METRICS, channel_metric
 from xmft.task import Protocol
 
 _WHOLE, _BY_CHANNEL = "nrmse", "nrmse_pdebench"
@@ -26,15 +24,5 @@ def scores_of(problem: Problem, protocol: Protocol) -> tuple[str, tuple[str, ...
     """
     if protocol == "released" or not problem.unlike:
         return problem.loss, (_WHOLE, _BY_CHANNEL, *_OTHERS)
-    return _BY_CHANNEL, (_BY_CHANNEL, _WHOLE, *map(_metric_of, problem.channels), *_OTHERS)
-
-
-def _metric_of(channel: str) -> str:
-    return f"{_WHOLE}_{channel.replace(' ', '_')}"
-
-
-for _problem in PROBLEMS:
-    for _place, _channel in enumerate(_problem.channels if _problem.unlike else ()):
-        # Fields of one name stand in the same place of both equations.
-        if _metric_of(_channel) not in METRICS:
-            METRICS.add(_metric_of(_channel), channel_metric(_metric_of(_channel), _place))
+    channels = tuple(f"{_WHOLE}_channel_{place}" for place in range(len(problem.channels)))
+    return _BY_CHANNEL, (_BY_CHANNEL, _WHOLE, *channels, *_OTHERS)

@@ -81,7 +81,9 @@ def test_a_cell_leaves_its_scores(
     assert values["val", "best_val", "nrmse"] <= values["val", "last", "nrmse"]
     for row in rows_of(ledger, item.cell.id):
         assert row["direction"] == "min"
-        assert row["metric_version"] == (2 if row["metric"] == "rmse" else 1)
+        assert row["metric_version"] == (
+            2 if row["metric"] == "rmse" or row["metric"].startswith("frmse") else 1
+        )
         if row["selection"] == "reference":
             assert row["epoch"] == 0
         else:
@@ -159,24 +161,27 @@ def test_recraft_leaves_the_terms_of_its_bound(
     assert row["fit_s"] > 0
 
 
-def test_what_the_model_takes_is_part_of_stage_one(
+@pytest.mark.parametrize("method, column", [("recraft", "align_s"), ("kernel", "fit_s")])
+def test_what_the_model_takes_is_part_of_the_first_stage(
+    method: str,
+    column: str,
     plan_one: PlanOne,
     job_of: JobOf,
     attempt: Attempt,
     ledger: Ledger,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make = METHODS["nft"].model
+    make = METHODS[method].model
 
     def slow(self: Any, context: Any) -> Any:
-        time.sleep(0.5)  # as a source predictor would take
+        time.sleep(0.5)  # as a source predictor would take, or a closed form
         return make(self, context)
 
-    monkeypatch.setattr(METHODS["nft"], "model", slow)
-    item = plan_one()
+    monkeypatch.setattr(METHODS[method], "model", slow)
+    item = plan_one(methods=[method])
     outcome = attempt(job_of(item))
     (row, *_) = rows_of(ledger, item.cell.id)
-    assert row["align_s"] >= 0.5
+    assert row[column] >= 0.5
     assert outcome.busy_s >= 0.5
 
 

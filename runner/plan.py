@@ -179,10 +179,10 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
                 raise RequestError(f"Unknown method '{base}' in {key}. {nearest(base, METHODS)}")
     for method in grid.methods:
         if len(_unfit(method, grid)) == len(grid.tasks):
-            task = catalog.get(grid.tasks[0]).task
+            first = catalog.get(grid.tasks[0]).task
             raise RequestError(
                 f"Method '{method}' is for {' and '.join(method_of(method).kinds)} tasks, but "
-                f"'{task.name}' is a {task.kind} task. Leave out one of them with --methods or "
+                f"'{first.name}' is a {first.kind} task. Leave out one of them with --methods or "
                 "--tasks."
             )
         method_of(method).check_installed()

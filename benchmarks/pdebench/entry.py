@@ -121,8 +121,11 @@ class PdeEntry(Entry):
         size = files.size_text(path.stat().st_size)
         times = "" if found.times is None else f" at {len(found.times)} times"
         lines = [f"{path}: {found.origin}, {found.samples} samples on {grid} points{times}, {size}"]
-        frames.check_finite(path, layout, found)
-        lines.append("  layout, parameters and coordinates as expected; all values finite")
+        frames.check_values(path, layout, found)
+        lines.append(
+            "  layout, parameters and coordinates as expected; all values were written and are "
+            "finite and possible"
+        )
         if found.samples < LEAST:
             lines.append(f"  an excerpt: at least {LEAST} samples are needed to train")
         last = self.problem.clean.time
@@ -228,6 +231,7 @@ class PdeEntry(Entry):
             last_time=problem.clean.time,
             parameters=parameters,
             foreign=frozenset(every - {GRID} - parameters.keys()),
+            possible=problem.possible,
         )
 
     def _stride(self, points: int, recipe: Recipe, path: Path) -> int:

@@ -33,14 +33,21 @@ class FileError(DataError):
         path: The file, or the place in it.
         found: What was found.
         expected: What should have been there; empty where `found` says it all.
+        mend: What to do about it where another file would not help; empty: get a good one.
     """
 
     def __init__(
-        self, path: object, found: str, expected: str = "", note: str = "", between: str = ": "
+        self,
+        path: object,
+        found: str,
+        expected: str = "",
+        note: str = "",
+        between: str = ": ",
+        mend: str = "",
     ) -> None:
         # All of them, so that it can be pickled.
-        super().__init__(path, found, expected, note, between)
-        self.path, self.found, self.expected = path, found, expected
+        super().__init__(path, found, expected, note, between, mend)
+        self.path, self.found, self.expected, self.mend = path, found, expected, mend
         self._note, self._between = note, between
 
     def __str__(self) -> str:
@@ -51,8 +58,8 @@ class FileError(DataError):
 
 @contextmanager
 def mending(how: str) -> Iterator[None]:
-    """Add to a `FileError` the sentence that says how to get a good file."""
+    """Add to a `FileError` its own mend, or else the sentence that says how to get a good file."""
     try:
         yield
     except FileError as error:
-        raise DataError(f"{error} {how}") from error
+        raise DataError(f"{error} {error.mend or how}") from error

@@ -26,6 +26,7 @@ from xmft.errors import DataError, FileError, RequestError, mending
 from xmft.seeding import generator
 from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
 from xmft.source.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
+from xmft.unreadable import readable
 
 ORIGINAL, CONVERTED = "eng.train", "train.txt"
 TYPES = ("PER", "ORG", "LOC", "MISC")
@@ -33,6 +34,7 @@ TAGS = ("O", *(f"{place}-{kind}" for kind in TYPES for place in "BI"))
 _LABELS = {tag: number for number, tag in enumerate(TAGS)}
 _DOCUMENT = "-DOCSTART-"
 _COLUMNS = 4
+_MEND = "Copy the file again."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +74,11 @@ def _locate(data_root: Path) -> Path:
 
 
 def _starts_a_document(path: Path) -> bool:
-    with path.open("rb") as stream:
+    with mending(_MEND), readable(path), path.open("rb") as stream:
         return stream.read(len(_DOCUMENT)) == _DOCUMENT.encode()
 
 
+@mending(_MEND)
 def _identity(data_root: Path) -> str:
     return content_hash(_locate(data_root))[:VERSION_DIGITS]
 
@@ -87,7 +90,8 @@ def read_documents(path: Path) -> Iterator[list[_Word]]:
         FileError: a line has not four columns, or a tag that CoNLL-2003 does not know.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        with readable(path):
+            lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise FileError(path, f"is no text ({error})", between=" ") from error
     words: list[_Word] = []
@@ -127,7 +131,7 @@ def read_documents(path: Path) -> Iterator[list[_Word]]:
 def _samples(backbone: Backbone, config: SourceConfig, data_root: Path) -> SourceSamples:
     assert isinstance(backbone, TextBackbone)  # of the proxy's modality
     path = _locate(data_root)
-    with mending("Copy the file again."):
+    with mending(_MEND):
         documents = list(read_documents(path))
     # Each word once, with the space before it that it has in a sentence.
     distinct = sorted({word.text for words in documents for word in words})

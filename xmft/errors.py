@@ -33,6 +33,7 @@ class FileError(DataError):
         path: The file, or the place in it.
         found: What was found.
         expected: What should have been there; empty where `found` says it all.
+        between: What stands between `path` and `found`; a blank where they are one sentence.
         mend: What to do about it where another file would not help; empty: get a good one.
     """
 
@@ -48,12 +49,12 @@ class FileError(DataError):
         # All of them, so that it can be pickled.
         super().__init__(path, found, expected, note, between, mend)
         self.path, self.found, self.expected, self.mend = path, found, expected, mend
-        self._note, self._between = note, between
+        self.between, self._note = between, note
 
     def __str__(self) -> str:
         expected = f", expected {self.expected}" if self.expected else ""
         note = f" {self._note}" if self._note else ""
-        return f"{self.path}{self._between}{self.found}{expected}.{note}"
+        return f"{self.path}{self.between}{self.found}{expected}.{note}"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from benchmarks.locating import (
     DELETE,
     ON_FIRST_USE,
     Located,
+    MissingError,
     all_members,
     chosen_files,
     generated_places,
@@ -33,6 +34,7 @@ from xmft.unreadable import check, readable
 __all__ = [
     "Generation",
     "Located",
+    "MissingError",
     "cache_root",
     "default_data_root",
     "fetch",

@@ -22,6 +22,10 @@ DELETE = "Delete it; it is made again when it is needed."
 ON_FIRST_USE = ", made on first use"
 
 
+class MissingError(DataError):
+    """There is no file at all, as opposed to one that does not do."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Located:
     """Where the samples of a task come from.
@@ -70,7 +74,8 @@ def locate(
     Raises:
         RequestError: unknown name, a protocol or a resolution that the task does not have, or the
             data root is no folder.
-        DataError: no file and no generator, or a file that is not what its name says.
+        MissingError: no file and no generator.
+        DataError: a file that is not what its name says, or has not what the task needs.
     """
     entry = catalog.get(task) if isinstance(task, str) else task
     data_root, recipe = data_root or default_data_root(), recipe or Recipe()
@@ -187,11 +192,11 @@ def all_members(entry: Entry, data_root: Path) -> dict[str, list[Path]]:
 
 def _missing(
     entry: Entry, missing: Sequence[str], data_root: Path, found: Collection[Path]
-) -> DataError:
+) -> MissingError:
     there = "" if data_root.exists() else " (the folder does not exist)"
     also = f", found only {_list(found)}" if found else ""
     near = "".join(f" {line}" for line in _near_misses(entry, missing, data_root))
-    return DataError(
+    return MissingError(
         f"Task '{entry.task.name}' needs {_list(missing)}, looked for everywhere under "
         f"{data_root}{there}{also}.{near} {mend_text(entry, data_root)}"
     )

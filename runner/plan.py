@@ -46,7 +46,8 @@ class PlannedCell:
         state: What the ledger says.
         failure: Class of the last failure.
         source: Where its data come from; None when they are missing.
-        problem: Why its data are missing.
+        problem: Why its data are missing or do not do.
+        absent: There are no data at all.
         expected_s: Expected seconds on one slot.
         measured: Whether the expectation is the median of finished cells.
     """
@@ -56,6 +57,7 @@ class PlannedCell:
     failure: str | None
     source: data.Located | None
     problem: str | None
+    absent: bool
     expected_s: float
     measured: bool
 
@@ -88,7 +90,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     states = ledger.states()
     usual = usual_seconds(results(ledger.read()))
     for name, entry in entries.items():
-        source, problem = _locate(name, data_root, recipes[name], grid.protocol)
+        found = _locate(name, data_root, recipes[name], grid.protocol)
+        source = found if isinstance(found, data.Located) else None
+        problem = None if isinstance(found, data.Located) else str(found)
         for method in grid.methods:
             for seed in grid.seeds:
                 kind = method_of(method)
@@ -122,6 +126,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     failure=known.failure if known and known.status == "failed" else None,
                     source=source,
                     problem=problem,
+                    absent=isinstance(found, data.MissingError),
                     expected_s=expected if expected is not None else _guess(kind, recipes[name]),
                     measured=expected is not None,
                 )
@@ -217,12 +222,11 @@ def _carrier(
 
 def _locate(
     name: str, data_root: Path, recipe: Recipe, protocol: Protocol
-) -> tuple[data.Located | None, str | None]:
+) -> data.Located | DataError:
     try:
-        source = data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+        return data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:
-        return None, str(error)
-    return source, None
+        return error
 
 
 def _guess(method: type[Method], recipe: Recipe) -> float:

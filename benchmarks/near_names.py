@@ -92,7 +92,7 @@ def _sentence(path: Path, target: Path, how: str) -> str:
     if how == "unfinished":
         return (
             f"{path} is a download or copy that has not ended. Let the program that made it go on, "
-            f"which gives {target.name}."
+            f"which gives {target.name}; if there is none any more, get the file again."
         )
     if how == "packed":
         return f"{path} is packed. Unpack it, which gives {target.name}."

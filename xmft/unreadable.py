@@ -101,9 +101,9 @@ def refusal(path: Path, error: BaseException) -> FileError | None:
     return None
 
 
-def no_room(folder: Path, error: OSError) -> str | None:
-    """Return why nothing more can be written to a folder; None where room is not the reason."""
-    return _FULL.get(error.errno or 0)
+def no_room(error: BaseException) -> str | None:
+    """Return why nothing more can be written; None where room is not the reason."""
+    return _FULL.get(error.errno or 0) if isinstance(error, OSError) else None
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class PlannedCell:
         state: What the ledger says.
         failure: Class of the last failure.
         source: Where its data come from; None when they are missing.
-        problem: Why its data are missing.
+        problem: Why its data are missing or do not do.
+        absent: There are no data at all.
         expected_s: Expected seconds on one slot.
         measured: Whether the expectation is the median of finished cells.
         backbone: Where its backbone is found from anywhere; None where it has none.
@@ -58,6 +59,7 @@ class PlannedCell:
     failure: str | None
     source: data.Located | None
     problem: str | None
+    absent: bool
     expected_s: float
     measured: bool
     backbone: str | None = None
@@ -94,7 +96,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     usual = usual_seconds(results(ledger.read()))
     for name, entry in entries.items():
         task = entry.task_under(grid.protocol)
-        source, problem = _locate(name, data_root, recipes[name], grid.protocol)
+        found = _locate(name, data_root, recipes[name], grid.protocol)
+        source = found if isinstance(found, data.Located) else None
+        problem = None if isinstance(found, data.Located) else str(found)
         for method in grid.methods:
             if name in unfit[method]:
                 continue
@@ -131,6 +135,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     failure=known.failure if known and known.status == "failed" else None,
                     source=source,
                     problem=problem,
+                    absent=isinstance(found, data.MissingError),
                     expected_s=expected if expected is not None else _guess(kind, recipe),
                     measured=expected is not None,
                     **_found(kind, settings[name], _left_out(method, grid)),
@@ -261,12 +266,11 @@ def remarks_of(planned: Sequence[PlannedCell]) -> list[str]:
 
 def _locate(
     name: str, data_root: Path, recipe: Recipe, protocol: Protocol
-) -> tuple[data.Located | None, str | None]:
+) -> data.Located | DataError:
     try:
-        source = data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+        return data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:
-        return None, str(error)
-    return source, None
+        return error
 
 
 def _guess(method: type[Method], recipe: Recipe) -> float:

@@ -83,7 +83,7 @@ def test_the_official_name_goes_first(data_root: Path) -> None:
     assert isinstance(entry, PdeEntry)
     path = write_miniature(entry, data_root / "z", points=4)
     (data_root / path.name.replace("_128_", "_064_")).write_bytes(b"")
-    assert entry.find(data_root) == {path.name: path}
+    assert entry.candidates(data_root) == {path.name: [path]}
 
 
 @pytest.mark.parametrize("points", [8, 4])
@@ -187,7 +187,7 @@ FLOORS = {
 def test_the_floor_of_official_files(data_root: Path, name: str, floor: float | None) -> None:
     entry = catalog.get(name)
     assert isinstance(entry, PdeEntry)
-    path = write_miniature(entry, data_root, samples=10, points=4)
+    path = write_miniature(entry, data_root, samples=10, points=4, frames=101)
     assert _load(data_root, name).floor is None  # the numbers of a miniature mean nothing
     with h5py.File(path, "a") as file:
         del file.attrs["xmft_origin"]

@@ -19,13 +19,7 @@ import runner.execute
 import xmft.training
 from benchmarks import data as task_data
 from runner.ledger import Ledger
-from tests.runner.cells import (
-    Attempt,
-    JobOf,
-    PlanOne,
-    rows_of,
-    values_of,
-)
+from tests.runner.cells import Attempt, JobOf, PlanOne, rows_of, values_of
 from xmft.methods import METHODS
 
 METRICS = (

@@ -93,10 +93,11 @@ class Inspection:
 
     def times(self, parent: Any, name: str, data: str, frames: int) -> npt.NDArray[np.float64]:
         """Return the times of the frames; released files have one entry more than frames."""
-        times = self.rising(parent, name)[:frames]
-        if len(times) < frames or frames < 2:
+        times = self.rising(parent, name)
+        entries, times = len(times), times[:frames]
+        if entries not in (frames, frames + 1) or frames < 2:
             raise self.wrong(
-                f"'{data}' has {frames} frames and '{name}' {len(times)} entries",
+                f"'{data}' has {frames} frames and '{name}' {entries} entries",
                 "two or more frames, each with its time",
             )
         last, slack = self.layout.last_time, _ROUNDING + _SHARE_OF_STEP / frames

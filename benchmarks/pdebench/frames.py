@@ -37,7 +37,7 @@ def inspect(path: Path, layout: Layout) -> Found:
     with opened(path) as file:
         found = _INSPECTIONS[layout.style](file, path, layout).found()
         if layout.style == "tensor":
-            for name in {name for field in layout.fields for name in field.datasets}:
+            for name in dict.fromkeys(n for field in layout.fields for n in field.datasets):
                 check_written(path, file[name])
         return found
 

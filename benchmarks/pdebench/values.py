@@ -71,7 +71,7 @@ def check_written(path: Path, dataset: Any) -> None:
         counts = np.bincount(np.array(rows, dtype=np.int64), minlength=blocks[0])
         first = int(np.argmax(counts < total // blocks[0])) * chunks[0]
         raise _unwritten(
-            path, name, f"{stored} of {total} blocks", f" from sample {first} on", dataset
+            path, name, f"{stored} of {total} blocks", f", first of sample {first},", dataset
         )
 
 

@@ -162,7 +162,7 @@ def test_what_was_never_written_is_told_without_reading_it(
     if chunks:
         # The first block that lies in the gap as a whole.
         first = -(-12 // chunks[0]) * chunks[0]
-        assert f"missing from sample {first} on" in message
+        assert f"missing, first of sample {first}, was never" in message
 
 
 def test_all_that_is_wrong_counts_and_the_first_is_named(data_root: Path) -> None:

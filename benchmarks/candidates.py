@@ -60,6 +60,37 @@ def choose(
     ]
 
 
+def choose_members(
+    members: Sequence[Sequence[Path]], identify: Callable[[Sequence[Path]], list[files.Identity]]
+) -> tuple[list[Path], list[files.Identity], list[str]]:
+    """Choose among the copies of many files: of each the first that passes.
+
+    All are looked at together, which is quick for many; only where one fails its copies are tried.
+
+    Args:
+        members: The files, each with its copies.
+        identify: Returns the identities of files.
+
+    Returns:
+        The files, their identities, and a sentence for each that was passed over.
+
+    Raises:
+        FileError: neither a file nor one of its copies passes.
+    """
+    left = [list(copies) for copies in members]
+    lines: list[str] = []
+    while True:
+        try:
+            paths = [copies[0] for copies in left]
+            return paths, identify(paths), lines
+        except FileError as error:
+            bad = next((c for c in left if str(c[0]) == str(error.path) and len(c) > 1), None)
+            if bad is None:
+                raise
+            path = bad.pop(0)
+            lines.append(f"{path} is there too and is not taken ({_reason(error)}), but {bad[0]}.")
+
+
 def _facts(entry: Entry, path: Path) -> Mapping[str, Any]:
     known = files.remembered(path)
     if known is not None:

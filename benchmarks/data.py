@@ -187,7 +187,7 @@ def verify(task: str | Entry, *, data_root: Path | None = None) -> list[str]:
         # Excerpts are no fault here, so that every readable file does.
         named, others = chosen_files(entry, there, data_root, lambda path, facts: None)
         members = all_members(entry, data_root).values()
-        paths = [*named, *(path for many in members for path in many)]
+        paths = [*named, *(copies[0] for many in members for copies in many)]
     mend = mend_text(entry, data_root, bad=True)
     lines: list[str] = []
     for path, how in {**dict.fromkeys(paths, mend), **dict.fromkeys(made, DELETE)}.items():

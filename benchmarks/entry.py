@@ -169,9 +169,9 @@ class Entry(ABC):
         """Return `files`, each with the pattern of the names that do in its stead."""
         return {name: re.compile(re.escape(name)) for name in self.files}
 
-    def members(self, data_root: Path) -> dict[str, list[Path]]:
-        """Return the files of `patterns` by pattern, in sorted order."""
-        return {pattern: files.find_all(data_root, pattern) for pattern in self.patterns}
+    def members(self, data_root: Path) -> dict[str, list[list[Path]]]:
+        """Return the files of `patterns` by pattern, each with its copies, in sorted order."""
+        return {pattern: files.find_copies(data_root, pattern) for pattern in self.patterns}
 
     def variant(self, label: str) -> Entry:
         """Return the entry of a released variant.

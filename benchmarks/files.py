@@ -96,10 +96,15 @@ def find_like(data_root: Path, pattern: re.Pattern[str]) -> list[Path]:
 
 
 def find_all(data_root: Path, pattern: str) -> list[Path]:
+    """Return the files that fit a pattern, see `find_copies`; of copies the first."""
+    return [copies[0] for copies in find_copies(data_root, pattern)]
+
+
+def find_copies(data_root: Path, pattern: str) -> list[list[Path]]:
     """Return the files that fit a pattern, anywhere under the data root, in sorted order.
 
-    Of files that are there more than once, in copies of a data set, the first in sorted order is
-    taken, as `find` does.
+    Files that are there more than once, in copies of a data set, stand together, the first in
+    sorted order before the others.
 
     Args:
         data_root: Where to look.
@@ -107,16 +112,15 @@ def find_all(data_root: Path, pattern: str) -> list[Path]:
     """
     place, _, name_pattern = pattern.rpartition("/")
     depth = len(Path(place).parts)
-    found: dict[tuple[str, ...], Path] = {}
+    found: dict[tuple[str, ...], list[Path]] = {}
     for folder, entries in folders(data_root):
         if place and not folder.match(place):
             continue
         within = folder.parts[len(folder.parts) - depth :]
         for name in entries:
             if fnmatchcase(name, name_pattern):
-                path, tail = folder / name, (*within, name)
-                found[tail] = min(path, found.get(tail, path))
-    return sorted(found.values())
+                found.setdefault((*within, name), []).append(folder / name)
+    return sorted(sorted(copies) for copies in found.values())
 
 
 def folders(data_root: Path) -> Iterator[tuple[Path, list[str]]]:

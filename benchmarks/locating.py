@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalog, files
-from benchmarks.candidates import Judge, choose
+from benchmarks.candidates import Judge, choose, choose_members
 from benchmarks.entry import Entry, Generation
 from benchmarks.files import default_data_root
 from benchmarks.near_names import near_misses
@@ -88,18 +88,23 @@ def locate(
         entry.fit(path, facts, recipe, protocol)
 
     named, warnings = chosen_files(entry, there, data_root, judge, enough=recipe.samples)
-    members = all_members(entry, data_root)
+    together = all_members(entry, data_root)
     # Behind what is missing, which a plan tells of as the state of a cell.
     _check_resolution(entry, recipe)
     mend = mend_text(entry, data_root, bad=True)
+
+    def identify(paths: Sequence[Path]) -> list[files.Identity]:
+        return files.identify_all(paths, entry.inspect, record=_record(entry))
+
     with mending(mend):
         identities = files.identify_all(named, entry.inspect, entry.facts)
         for path, known in zip(named, identities, strict=True):
             judge(path, known.facts)
-        sets = {
-            pattern: files.identify_all(paths, entry.inspect, record=_record(entry))
-            for pattern, paths in members.items()
-        }
+        members: dict[str, list[Path]] = {}
+        sets: dict[str, list[files.Identity]] = {}
+        for pattern, copies in together.items():
+            members[pattern], sets[pattern], passed = choose_members(copies, identify)
+            warnings += passed
     content = [known.sha256 for known in identities]
     content += [_identity(members[pattern], sets[pattern]) for pattern in members]
     everything = [*identities, *(known for many in sets.values() for known in many)]
@@ -177,8 +182,8 @@ def chosen_files(
     return [path for path, _ in chosen], [line for _, lines in chosen for line in lines]
 
 
-def all_members(entry: Entry, data_root: Path) -> dict[str, list[Path]]:
-    """Return the files of an entry's patterns.
+def all_members(entry: Entry, data_root: Path) -> dict[str, list[list[Path]]]:
+    """Return the files of an entry's patterns, each with its copies.
 
     Raises:
         DataError: there are none.

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.plan import PlannedCell
+from runner.plan import PlannedCell, remarks_of
 
 _STYLE = {"done": "green", "failed": "red", "missing": ""}
 
@@ -39,6 +39,7 @@ def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
     parts: list[RenderableType] = [table]
     parts += [Text(f"{task}: {note}") for task, note in notes.items()]
     parts += [Text(f"{task}: {problem}", style="red") for task, problem in problems.items()]
+    parts += [Text(remark) for remark in remarks_of(planned)]
     return [*parts, Text(_total(planned), style="bold")]
 
 

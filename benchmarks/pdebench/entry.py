@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from benchmarks.pdebench import download, frames
 from benchmarks.pdebench.layout import Found, Layout, frame_at
 from benchmarks.pdebench.pairing import OpenFile, pair_up
 from benchmarks.pdebench.problem import GRID, Pairs, Problem
+from benchmarks.pdebench.scores import scores_of
 from benchmarks.pdebench.speed import check_speed
 from benchmarks.pdebench.tasks import PROBLEMS
 from benchmarks.prepare import Reading
@@ -25,18 +26,6 @@ from xmft.task import Origin, Protocol, Recipe, Task
 
 GENERATED_SAMPLES = 1000
 """Samples that are generated where the recipe names no number."""
-
-METRICS = (
-    "nrmse",
-    "nrmse_pdebench",
-    "rmse",
-    "max_error",
-    "crmse",
-    "brmse",
-    "frmse_low",
-    "frmse_mid",
-    "frmse_high",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +49,15 @@ class PdeEntry(Entry):
     def labels(self) -> list[str]:
         """The released variants, the published one among them."""
         return list(self.problem.variants()) if self.problem.published else []
+
+    def task_under(self, protocol: Protocol) -> Task:
+        """See `Entry.task_under`."""
+        if protocol == "clean":
+            return self.task
+        problem = self.problem
+        loss, metrics = scores_of(problem, protocol)
+        version = problem.version if problem.released_version is None else problem.released_version
+        return replace(self.task, loss=loss, metrics=metrics, version=version)
 
     def cut(self, protocol: Protocol) -> Mapping[str, Any]:
         """Default resolution, datasets, times and scaling."""
@@ -265,13 +263,14 @@ class PdeEntry(Entry):
 def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
     """Return the entry of an equation with the given parameter values."""
     suffix = "" if values == problem.published else ":" + problem.label.format(**values)
+    loss, metrics = scores_of(problem, "clean")
     task = Task(
         name=problem.name + suffix,
         version=problem.version,
         title=problem.title.format(**values),
         kind="dense",
-        loss=problem.loss,
-        metrics=METRICS,
+        loss=loss,
+        metrics=metrics,
         channels=problem.channels,
     )
     return PdeEntry(

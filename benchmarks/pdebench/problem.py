@@ -80,7 +80,9 @@ class Problem:
         released: Pairs of the public code; None: the same.
         resolution: Points per axis unless the recipe says otherwise.
         test: Which tenth of the file is for the test, under both protocols.
-        loss: See `Task.loss`.
+        loss: See `Task.loss`; under the clean protocol, of fields that are not `unlike`.
+        unlike: The channels are fields of unlike size, which are trained on and ranked one by one
+            under the clean protocol, see `scores`.
         floors: Known error floors by label.
         downloaded: Labels of the variants that our solver cannot make.
         noise: The initial field is drawn cell by cell: on fewer points than were solved on it does
@@ -88,6 +90,7 @@ class Problem:
         moves: The solution is the initial field moved at the speed `beta`, see `speed`.
         channels: See `Task.channels`.
         version: See `Task.version`.
+        released_version: The same under the released protocol; None: the same number.
     """
 
     name: str
@@ -104,12 +107,14 @@ class Problem:
     resolution: int
     test: Literal["first", "last"]
     loss: str = "nrmse"
+    unlike: bool = False
     floors: Mapping[str, tuple[Floor, ...]]
     downloaded: tuple[str, ...] = ()
     noise: bool = False
     moves: bool = False
     channels: tuple[str, ...] = ()
     version: int = 1
+    released_version: int | None = None
 
     @property
     def style(self) -> Style:

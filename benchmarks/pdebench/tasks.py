@@ -93,6 +93,7 @@ PROBLEMS = (
         published={"eta": "0.1", "zeta": "0.1"},
         configured={},
         channels=_FLOW,
+        unlike=True,
         axes=("x",),
         domain=(-1.0, 1.0),
         clean=Pairs(inputs=_FLUID_1D, targets=_FLUID_1D, time=1.0),
@@ -108,6 +109,9 @@ PROBLEMS = (
             "Eta0.01_Zeta0.01": (Floor(error=2e-4),),
             "Eta0.1_Zeta0.1": (Floor(error=2e-4),),
         },
+        # Version 1 was trained and ranked over all channels at once.
+        version=2,
+        released_version=1,
     ),
     Problem(
         name="pdebench/darcy",
@@ -168,6 +172,7 @@ PROBLEMS = (
         published={"M": "1.0", "eta": "0.1", "zeta": "0.1", "grid": "128"},
         configured={},
         channels=(*_FLOW, "velocity y"),
+        unlike=True,
         axes=("x", "y"),
         domain=(0.0, 1.0),
         clean=Pairs(inputs=_FLUID_2D, targets=_FLUID_2D, time=1.0),
@@ -184,5 +189,7 @@ PROBLEMS = (
         },
         # Shocks in two dimensions.
         downloaded=("M0.1_Eta1e-08_Zeta1e-08", "M1.0_Eta1e-08_Zeta1e-08"),
+        version=2,
+        released_version=1,
     ),
 )

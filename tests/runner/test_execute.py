@@ -233,11 +233,12 @@ def test_tensorboard_gets_the_losses(
     attempt(job_of(item))
     assert ledger.local_root is not None
     folder = ledger.local_root / "tensorboard" / "pdebench" / "advection" / "nft" / "0"
-    (path,) = folder.iterdir()
+    (path,) = (folder / item.cell.id).iterdir()
     points = [
         (value.tag, event.step, value.tensor.float_val[0])
         for event in EventFileLoader(str(path)).Load()
         for value in event.summary.value
+        if value.metadata.plugin_data.plugin_name == "scalars"
     ]
     losses = [
         point["value"]

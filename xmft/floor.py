@@ -50,15 +50,14 @@ def floor_of(data: TaskData) -> Floor | None:
         if data.floor is None or metric.name != CONSTANT_METRIC:
             return None
         return Floor(score=data.floor, note=data.floor_note)
-    found, wanted = data.perfect.shape, data.test.targets.shape
+    exact, stored = np.asarray(data.perfect), np.asarray(data.test.targets)
+    found, wanted = exact.shape, stored.shape
     if found != wanted:
         raise DataError(
             f"{data.task.name}: the perfect predictions have the shape {found}, the targets of "
             f"the test {wanted}; give one for each test sample."
         )
-    predictions, targets = (
-        torch.from_numpy(np.array(values)) for values in (data.perfect, data.test.targets)
-    )
+    predictions, targets = (torch.from_numpy(np.array(values)) for values in (exact, stored))
     score = metric.score(predictions, targets)
     if score is None:
         return None

@@ -183,11 +183,13 @@ def configuration(points: int) -> dict[str, float | int]:
 
 
 def tolerance(parameters: Mapping[str, float], points: int) -> float:
-    """Return the relative L2 error of the final frame against the equation.
+    """Return the relative L2 error of the final frame against the equation, the largest.
 
-    TODO
+    Measured on eight initial concentrations from 0 to 0.2 against the scheme `accurate` on 3072
+    cells: from 9.6e-4 to 1.5e-3, falling with the concentration. It is that of the walls: the steps
+    in time add at most 4e-7, and `accurate` on 1024 cells is off by 6e-7.
     """
-    return 4e-7
+    return 1.5e-3
 
 
 def _stride(points: int) -> int:
@@ -197,8 +199,8 @@ def _stride(points: int) -> int:
 class _Medium:
     """The spatial discretisation for one medium and number of cells.
 
-    The ghost cell on the left is `_inflow` plus `_left` times the cell next to it. That on the right
-    is `_right` times the cell next to it plus `_farther` times the one after.
+    The ghost cell on the left is `_inflow` plus `_left` times the cell next to it, that on the
+    right `_right` times the cell next to it plus `_farther` times the one after.
     """
 
     def __init__(self, constants: Mapping[str, float], points: int, scheme: Scheme) -> None:

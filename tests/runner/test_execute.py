@@ -81,7 +81,7 @@ def test_a_cell_leaves_its_scores(
     assert values["val", "best_val", "nrmse"] <= values["val", "last", "nrmse"]
     for row in rows_of(ledger, item.cell.id):
         assert row["direction"] == "min"
-        assert row["metric_version"] == (2 if row["metric"] == "rmse" else 1)
+        assert row["metric_version"] == (2 if row["metric"] in ("rmse", "error_floor") else 1)
         if row["selection"] == "reference":
             assert row["epoch"] == 0
         else:

@@ -6,6 +6,8 @@ where each begins. The type is that of the first block.
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,9 +74,11 @@ def part_of(array: Array | Ragged, start: int, stop: int) -> Array | Ragged:
 class _Dense:
     def __init__(self, folder: Path, name: str, total: int, first: Array) -> None:
         self._name, self._total, self._written = name, total, 0
+        path = folder / f"{name}.npy"
         self._array: Array = np.lib.format.open_memmap(
-            folder / f"{name}.npy", "w+", dtype=first.dtype, shape=(total, *first.shape[1:])
+            path, "w+", dtype=first.dtype, shape=(total, *first.shape[1:])
         )
+        _reserve(path)
 
     def write(self, positions: Indices, part: Array | Ragged) -> None:
         if isinstance(part, Ragged) or part.dtype != self._array.dtype:
@@ -89,6 +93,25 @@ class _Dense:
         _check_count(self._name, self._written, self._total)
         assert isinstance(self._array, np.memmap)
         self._array.flush()
+
+
+def _reserve(path: Path) -> None:
+    """Take the room that a file will need.
+
+    Writing to mapped memory for which the disk has no room kills the process without a word.
+
+    Raises:
+        OSError: there is not enough.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            # Some file systems cannot; then writing has to show it.
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
 
 
 class _Ragged:

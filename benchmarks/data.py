@@ -19,8 +19,9 @@ from benchmarks.locating import (
     DELETE,
     ON_FIRST_USE,
     Located,
-    all_files,
+    MissingError,
     all_members,
+    chosen_files,
     generated_places,
     locate,
     mend_text,
@@ -28,10 +29,12 @@ from benchmarks.locating import (
 from xmft.cache import cache_root
 from xmft.errors import mending
 from xmft.task import Protocol, Recipe, Split, Task, TaskData
+from xmft.unreadable import check, readable
 
 __all__ = [
     "Generation",
     "Located",
+    "MissingError",
     "cache_root",
     "default_data_root",
     "fetch",
@@ -176,7 +179,7 @@ def verify(task: str | Entry, *, data_root: Path | None = None) -> list[str]:
     """
     entry = catalog.get(task) if isinstance(task, str) else task
     data_root = data_root or default_data_root()
-    found = entry.find(data_root)
+    there = entry.candidates(data_root)
     made = [
         path
         for root in (data_root, cache_root())
@@ -184,15 +187,19 @@ def verify(task: str | Entry, *, data_root: Path | None = None) -> list[str]:
         for path in sorted((root / "generated").glob(f"*/{entry.files[0]}"))
     ]
     paths: list[Path] = []
-    if found or not made:
+    others: list[str] = []
+    if there or not made:
+        # Excerpts are no fault here, so that every readable file does.
+        named, others = chosen_files(entry, there, data_root, lambda path, facts: None)
         members = all_members(entry, data_root).values()
-        paths = [*all_files(entry, found, data_root), *(path for many in members for path in many)]
+        paths = [*named, *(copies[0] for many in members for copies in many)]
     mend = mend_text(entry, data_root, bad=True)
     lines: list[str] = []
     for path, how in {**dict.fromkeys(paths, mend), **dict.fromkeys(made, DELETE)}.items():
-        with mending(how):
+        with mending(how), readable(path):
+            check(path)
             lines += entry.verify(path)
-    return lines
+    return [*lines, *(f"  {line}" for line in others)]
 
 
 def _assembled(

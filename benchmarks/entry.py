@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -107,6 +108,28 @@ class Entry(ABC):
         """
         return self.origin
 
+    def facts(self, path: Path) -> dict[str, Any]:
+        """Return what `fit` asks about a file that has passed `inspect`, as JSON has it.
+
+        It is remembered as long as the file does not change. `samples` is what files of one name
+        are compared by.
+        """
+        return {}
+
+    def fit(self, path: Path, facts: Mapping[str, Any], recipe: Recipe, protocol: Protocol) -> None:
+        """Check, without opening a file, that the task can be cut from it; plans ask this.
+
+        Args:
+            path: The file.
+            facts: What `facts` returned.
+            recipe: See `read`.
+            protocol: See `read`.
+
+        Raises:
+            DataError: it has not what is needed, such as too few samples.
+        """
+        return None
+
     def verify(self, path: Path) -> list[str]:
         """Check a file in full and return what was found, in lines for people.
 
@@ -138,13 +161,17 @@ class Entry(ABC):
         """Return what decides, beside the recipe, which numbers are taken from the files."""
         return {"resolution": self.resolution}
 
-    def find(self, data_root: Path) -> dict[str, Path]:
+    def candidates(self, data_root: Path) -> dict[str, list[Path]]:
         """Return those of `files` that are anywhere under the data root, by official name."""
-        return files.find(data_root, self.files)
+        return files.find_every(data_root, self.files)
 
-    def members(self, data_root: Path) -> dict[str, list[Path]]:
-        """Return the files of `patterns` by pattern, in sorted order."""
-        return {pattern: files.find_all(data_root, pattern) for pattern in self.patterns}
+    def names(self) -> dict[str, re.Pattern[str]]:
+        """Return `files`, each with the pattern of the names that do in its stead."""
+        return {name: re.compile(re.escape(name)) for name in self.files}
+
+    def members(self, data_root: Path) -> dict[str, list[list[Path]]]:
+        """Return the files of `patterns` by pattern, each with its copies, in sorted order."""
+        return {pattern: files.find_copies(data_root, pattern) for pattern in self.patterns}
 
     def variant(self, label: str) -> Entry:
         """Return the entry of a released variant.

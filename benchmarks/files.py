@@ -6,8 +6,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from xmft.cache import cache_root, digest, folder_of_user, walk, whole
 from xmft.errors import RequestError
 from xmft.task import Origin
+from xmft.unreadable import check, readable
 
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is to do, in samples or bytes."""
@@ -23,15 +24,26 @@ Progress = Callable[[int, int], None]
 OWN_FOLDERS = frozenset({"generated", "prepared", "source"})
 
 # Raised when the checks that a file has passed become stricter.
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What a file holds: where its samples come from, and the SHA-256 of its content."""
+    """What is known of a file as long as it does not change.
+
+    Attributes:
+        origin: Where its samples come from.
+        sha256: Of its content.
+        facts: See `Entry.facts`.
+    """
 
     origin: Origin
     sha256: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _no_facts(path: Path) -> Mapping[str, Any]:
+    return {}
 
 
 def default_data_root() -> Path:
@@ -44,17 +56,21 @@ def default_data_root() -> Path:
 
 
 def find(data_root: Path, names: Collection[str]) -> dict[str, Path]:
-    """Find files by name anywhere under the data root.
+    """Find files by name, see `find_every`; of several of one name the first in sorted order."""
+    return {name: paths[0] for name, paths in find_every(data_root, names).items()}
 
-    Links are followed (large files usually live on another disk), each folder once. A name that
-    is there more than once gives the first path in sorted order.
+
+def find_every(data_root: Path, names: Collection[str]) -> dict[str, list[Path]]:
+    """Find files by name anywhere under the data root, outside of hidden folders.
+
+    Links are followed (large files usually live on another disk), each folder once.
 
     Args:
         data_root: Where to look; a folder that does not exist holds nothing.
         names: File names without folders.
 
     Returns:
-        The names that were found, with their absolute paths.
+        The names that were found, with their absolute paths in sorted order.
 
     Raises:
         RequestError: the data root is a file.
@@ -62,28 +78,33 @@ def find(data_root: Path, names: Collection[str]) -> dict[str, Path]:
     if data_root.is_file():
         raise RequestError(f"The data root {data_root} is a file; name the folder that holds it.")
     found: dict[str, list[Path]] = {}
-    for folder, entries in _walk(data_root):
+    for folder, entries in folders(data_root):
         for name in names:
             if name in entries:
                 found.setdefault(name, []).append(folder / name)
-    return {name: min(paths) for name, paths in found.items()}
+    return {name: sorted(paths) for name, paths in found.items()}
 
 
 def find_like(data_root: Path, pattern: re.Pattern[str]) -> list[Path]:
     """Return the files whose whole name matches, anywhere under the data root, in sorted order."""
     return sorted(
         folder / name
-        for folder, entries in _walk(data_root)
+        for folder, entries in folders(data_root)
         for name in entries
         if pattern.fullmatch(name)
     )
 
 
 def find_all(data_root: Path, pattern: str) -> list[Path]:
+    """Return the files that fit a pattern, see `find_copies`; of copies the first."""
+    return [copies[0] for copies in find_copies(data_root, pattern)]
+
+
+def find_copies(data_root: Path, pattern: str) -> list[list[Path]]:
     """Return the files that fit a pattern, anywhere under the data root, in sorted order.
 
-    Of files that are there more than once, in copies of a data set, the first in sorted order is
-    taken, as `find` does.
+    Files that are there more than once, in copies of a data set, stand together, the first in
+    sorted order before the others.
 
     Args:
         data_root: Where to look.
@@ -91,19 +112,18 @@ def find_all(data_root: Path, pattern: str) -> list[Path]:
     """
     place, _, name_pattern = pattern.rpartition("/")
     depth = len(Path(place).parts)
-    found: dict[tuple[str, ...], Path] = {}
-    for folder, entries in _walk(data_root):
+    found: dict[tuple[str, ...], list[Path]] = {}
+    for folder, entries in folders(data_root):
         if place and not folder.match(place):
             continue
         within = folder.parts[len(folder.parts) - depth :]
         for name in entries:
             if fnmatchcase(name, name_pattern):
-                path, tail = folder / name, (*within, name)
-                found[tail] = min(path, found.get(tail, path))
-    return sorted(found.values())
+                found.setdefault((*within, name), []).append(folder / name)
+    return sorted(sorted(copies) for copies in found.values())
 
 
-def _walk(data_root: Path) -> Iterator[tuple[Path, list[str]]]:
+def folders(data_root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield folders and the files in them, without this package's own folders."""
     top = data_root.absolute()
     own_parents = {top, cache_root().absolute()}
@@ -120,13 +140,27 @@ def is_writable(folder: Path) -> bool:
     return permitted and os.access(nearest, os.W_OK | os.X_OK)
 
 
-def identify(path: Path, inspect: Callable[[Path], Origin]) -> Identity:
+def identify(
+    path: Path,
+    inspect: Callable[[Path], Origin],
+    facts: Callable[[Path], Mapping[str, Any]] = _no_facts,
+) -> Identity:
     """Return a file's identity, see `identify_all`."""
-    return identify_all([path], inspect)[0]
+    return identify_all([path], inspect, facts)[0]
+
+
+def remembered(path: Path) -> Identity | None:
+    """Return a file's identity where it is known without opening the file."""
+    with readable(path):
+        return _known(path.absolute(), _read_cache(cache_root() / "fingerprints.json"))[0]
 
 
 def identify_all(
-    paths: Sequence[Path], inspect: Callable[[Path], Origin], *, record: str = "fingerprints"
+    paths: Sequence[Path],
+    inspect: Callable[[Path], Origin],
+    facts: Callable[[Path], Mapping[str, Any]] = _no_facts,
+    *,
+    record: str = "fingerprints",
 ) -> list[Identity]:
     """Return the identities of files; the work is done once for each path, size and change time.
 
@@ -136,12 +170,13 @@ def identify_all(
         paths: The files.
         inspect: Checks that a file can be read at all and returns its origin. Not called for
             a file that has passed before and has not changed since.
+        facts: What is remembered besides; called as `inspect` is, after it.
         record: Name of the file with the records in the cache; sets of many files have their own.
     """
     place = cache_root() / f"{record}.json"
     known, fresh = _read_cache(place), dict[str, dict[str, Any]]()
     try:
-        return [_identify(path.absolute(), inspect, known, fresh) for path in paths]
+        return [_identify(path.absolute(), inspect, facts, known, fresh) for path in paths]
     finally:
         # Also after an error or Ctrl-C: hours of hashing are kept. A cache that cannot be written
         # costs time, not correctness.
@@ -155,17 +190,31 @@ def identify_all(
 def _identify(
     path: Path,
     inspect: Callable[[Path], Origin],
+    facts: Callable[[Path], Mapping[str, Any]],
     known: dict[str, dict[str, Any]],
     fresh: dict[str, dict[str, Any]],
 ) -> Identity:
+    with readable(path):
+        before, stamp = _known(path, known)
+        if before is not None:
+            return before
+        check(path)
+        identity = Identity(origin=inspect(path), facts=facts(path), sha256=digest(path))
+    fresh[str(path)] = stamp | asdict(identity)
+    return identity
+
+
+def _known(
+    path: Path, records: Mapping[str, Mapping[str, Any]]
+) -> tuple[Identity | None, dict[str, Any]]:
+    """Return what is recorded of a file as it is now, and what tells that it is the same."""
     status = path.stat()
     stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    before = known.get(str(path))
-    if before is not None and stamp.items() <= before.items():
-        return Identity(origin=before["origin"], sha256=before["sha256"])
-    identity = Identity(origin=inspect(path), sha256=digest(path))
-    fresh[str(path)] = stamp | {"origin": identity.origin, "sha256": identity.sha256}
-    return identity
+    record = records.get(str(path))
+    if record is None or not stamp.items() <= record.items():
+        return None, stamp
+    held = {name: record[name] for name in ("origin", "sha256", "facts")}
+    return Identity(**held), stamp
 
 
 def size_text(size: int) -> str:
@@ -187,7 +236,7 @@ def _read_cache(place: Path) -> dict[str, dict[str, Any]]:
     records = content.get("files")
     if not isinstance(records, dict):
         return {}
-    keys = {"size", "mtime_ns", "origin", "sha256"}
+    keys = {"size", "mtime_ns", "origin", "sha256", "facts"}
     return {
         path: record
         for path, record in records.items()

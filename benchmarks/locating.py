@@ -7,16 +7,23 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks import catalog, files
+from benchmarks.candidates import Judge, choose, choose_members
 from benchmarks.entry import Entry, Generation
 from benchmarks.files import default_data_root
+from benchmarks.near_names import near_misses
 from xmft.cache import cache_root, key
 from xmft.errors import DataError, RequestError, mending
 from xmft.task import Origin, Protocol, Recipe
 
 DELETE = "Delete it; it is made again when it is needed."
 ON_FIRST_USE = ", made on first use"
+
+
+class MissingError(DataError):
+    """There is no file at all, as opposed to one that does not do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +39,7 @@ class Located:
         note: One line for people.
         mend: What to do about a bad file, for people.
         generation: What is generated where no file is there; None: nothing.
+        warnings: Sentences on files that are there and are not taken.
     """
 
     entry: Entry = field(repr=False)
@@ -42,6 +50,7 @@ class Located:
     note: str
     mend: str = field(repr=False)
     generation: Generation | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def locate(
@@ -65,25 +74,37 @@ def locate(
     Raises:
         RequestError: unknown name, a protocol or a resolution that the task does not have, or the
             data root is no folder.
-        DataError: no file and no generator, or a file that is not what its name says.
+        MissingError: no file and no generator.
+        DataError: a file that is not what its name says, or has not what the task needs.
     """
     entry = catalog.get(task) if isinstance(task, str) else task
     data_root, recipe = data_root or default_data_root(), recipe or Recipe()
     _check_protocol(entry, protocol)
-    found = entry.find(data_root)
-    if not found and entry.generatable:
+    there = entry.candidates(data_root)
+    if not there and entry.generatable:
         return _generated(entry, data_root, recipe, protocol)
-    named = all_files(entry, found, data_root)
-    members = all_members(entry, data_root)
+
+    def judge(path: Path, facts: Mapping[str, Any]) -> None:
+        entry.fit(path, facts, recipe, protocol)
+
+    named, warnings = chosen_files(entry, there, data_root, judge, enough=recipe.samples)
+    together = all_members(entry, data_root)
     # Behind what is missing, which a plan tells of as the state of a cell.
     _check_resolution(entry, recipe)
     mend = mend_text(entry, data_root, bad=True)
+
+    def identify(paths: Sequence[Path]) -> list[files.Identity]:
+        return files.identify_all(paths, entry.inspect, record=_record(entry))
+
     with mending(mend):
-        identities = files.identify_all(named, entry.inspect)
-        sets = {
-            pattern: files.identify_all(paths, entry.inspect, record=_record(entry))
-            for pattern, paths in members.items()
-        }
+        identities = files.identify_all(named, entry.inspect, entry.facts)
+        for path, known in zip(named, identities, strict=True):
+            judge(path, known.facts)
+        members: dict[str, list[Path]] = {}
+        sets: dict[str, list[files.Identity]] = {}
+        for pattern, copies in together.items():
+            members[pattern], sets[pattern], passed = choose_members(copies, identify)
+            warnings += passed
     content = [known.sha256 for known in identities]
     content += [_identity(members[pattern], sets[pattern]) for pattern in members]
     everything = [*identities, *(known for many in sets.values() for known in many)]
@@ -104,6 +125,7 @@ def locate(
         ready=True,
         note=f"{origin}: {places}",
         mend=mend,
+        warnings=tuple(warnings),
     )
 
 
@@ -128,20 +150,40 @@ def _check_resolution(entry: Entry, recipe: Recipe) -> None:
     )
 
 
-def all_files(entry: Entry, found: Mapping[str, Path], data_root: Path) -> list[Path]:
+def chosen_files(
+    entry: Entry,
+    there: Mapping[str, Sequence[Path]],
+    data_root: Path,
+    judge: Judge,
+    *,
+    enough: int | None = None,
+) -> tuple[list[Path], list[str]]:
     """Return the files of an entry in the order in which it names them.
+
+    Args:
+        entry: The task.
+        there: Its candidates.
+        data_root: Where they were looked for.
+        judge: See `choose`.
+        enough: See `choose`.
+
+    Returns:
+        The files, and a sentence for each that is not taken.
 
     Raises:
         DataError: one of them was not found.
     """
-    missing = [name for name in entry.files if name not in found]
+    missing = [name for name in entry.files if not there.get(name)]
     if missing:
-        raise _missing(entry, missing, data_root, found.values())
-    return [found[name] for name in entry.files]
+        raise _missing(
+            entry, missing, data_root, [path for paths in there.values() for path in paths]
+        )
+    chosen = [choose(entry, there[name], judge, enough=enough) for name in entry.files]
+    return [path for path, _ in chosen], [line for _, lines in chosen for line in lines]
 
 
-def all_members(entry: Entry, data_root: Path) -> dict[str, list[Path]]:
-    """Return the files of an entry's patterns.
+def all_members(entry: Entry, data_root: Path) -> dict[str, list[list[Path]]]:
+    """Return the files of an entry's patterns, each with its copies.
 
     Raises:
         DataError: there are none.
@@ -155,13 +197,19 @@ def all_members(entry: Entry, data_root: Path) -> dict[str, list[Path]]:
 
 def _missing(
     entry: Entry, missing: Sequence[str], data_root: Path, found: Collection[Path]
-) -> DataError:
+) -> MissingError:
     there = "" if data_root.exists() else " (the folder does not exist)"
     also = f", found only {_list(found)}" if found else ""
-    return DataError(
+    near = "".join(f" {line}" for line in _near_misses(entry, missing, data_root))
+    return MissingError(
         f"Task '{entry.task.name}' needs {_list(missing)}, looked for everywhere under "
-        f"{data_root}{there}{also}. {mend_text(entry, data_root)}"
+        f"{data_root}{there}{also}.{near} {mend_text(entry, data_root)}"
     )
+
+
+def _near_misses(entry: Entry, missing: Sequence[str], data_root: Path) -> list[str]:
+    names = entry.names()
+    return near_misses(data_root, {name: names[name] for name in missing if name in names})
 
 
 def _generated(entry: Entry, data_root: Path, recipe: Recipe, protocol: Protocol) -> Located:
@@ -185,6 +233,7 @@ def _generated(entry: Entry, data_root: Path, recipe: Recipe, protocol: Protocol
         note=f"generated by this project's own solver, as {why}{when}: {path}",
         mend=DELETE,
         generation=generation,
+        warnings=tuple(_near_misses(entry, entry.files, data_root)),
     )
 
 

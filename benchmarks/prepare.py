@@ -23,6 +23,7 @@ from benchmarks.splits import Indices
 from xmft.cache import cache_root, once
 from xmft.errors import DataError, RequestError
 from xmft.task import Ragged, Split, Windows
+from xmft.unreadable import no_room, refusal
 
 _ARRAYS = ("inputs", "targets", "weights")
 _PERFECT = "perfect.npy"
@@ -127,27 +128,32 @@ def prepared(
         return once(folder, make, lambda folder: _opened(folder, read), lock=lock)
     except OSError as error:
         raise RequestError(
-            f"The prepared arrays could not be written to {folder.parent} ({error}). Make room "
-            "there, or set XMFT_CACHE to a folder that can be written."
+            f"The prepared arrays could not be written to {folder.parent} "
+            f"({no_room(error) or error}). Make room there, or set XMFT_CACHE to a folder that can "
+            "be written."
         ) from error
 
 
 def _explained(read: Callable[[], Reading], record: Mapping[str, Any]) -> Callable[[], Reading]:
     """Tell errors of the files from those of the cache."""
 
-    def wrong(error: OSError) -> DataError:
+    def wrong(error: OSError | MemoryError) -> DataError:
+        place = getattr(error, "filename", None) or f"{record['task']} ({record['source']})"
+        refused = refusal(Path(str(place)), error)
+        if refused is not None:
+            return refused
         return DataError(f"{record['task']} ({record['source']}) cannot be read: {error}.")
 
     def blocks(reading: Reading) -> Iterator[Block]:
         try:
             yield from reading.blocks
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             raise wrong(error) from error
 
     def explained() -> Reading:
         try:
             reading = read()
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             raise wrong(error) from error
         return Reading(**{**vars(reading), "blocks": blocks(reading)})
 

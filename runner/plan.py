@@ -46,7 +46,8 @@ class PlannedCell:
         state: What the ledger says.
         failure: Class of the last failure.
         source: Where its data come from; None when they are missing.
-        problem: Why its data are missing.
+        problem: Why its data are missing or do not do.
+        absent: There are no data at all.
         expected_s: Expected seconds on one slot.
         measured: Whether the expectation is the median of finished cells.
         backbone: Where its backbone is found from anywhere; None where it has none.
@@ -58,6 +59,7 @@ class PlannedCell:
     failure: str | None
     source: data.Located | None
     problem: str | None
+    absent: bool
     expected_s: float
     measured: bool
     backbone: str | None = None
@@ -89,12 +91,17 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         for name in grid.methods
     }
     proxies = _proxies(grid, settings, data_root)
+    unfit = {method: _unfit(method, grid) for method in grid.methods}
     states = ledger.states()
     usual = usual_seconds(results(ledger.read()))
     for name, entry in entries.items():
         task = entry.task_under(grid.protocol)
-        source, problem = _locate(name, data_root, recipes[name], grid.protocol)
+        found = _locate(name, data_root, recipes[name], grid.protocol)
+        source = found if isinstance(found, data.Located) else None
+        problem = None if isinstance(found, data.Located) else str(found)
         for method in grid.methods:
+            if name in unfit[method]:
+                continue
             kind, recipe = method_of(method), grid.recipe_of(name, method)
             for seed in grid.seeds:
                 cell = Cell(
@@ -128,9 +135,10 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     failure=known.failure if known and known.status == "failed" else None,
                     source=source,
                     problem=problem,
+                    absent=isinstance(found, data.MissingError),
                     expected_s=expected if expected is not None else _guess(kind, recipe),
                     measured=expected is not None,
-                    **_found(kind, settings[name]),
+                    **_found(kind, settings[name], _left_out(method, grid)),
                 )
     return list(planned.values())
 
@@ -174,15 +182,14 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
             base = method.partition(":")[0]
             if base not in METHODS:
                 raise RequestError(f"Unknown method '{base}' in {key}. {nearest(base, METHODS)}")
-    for task in grid.tasks:
-        kind = catalog.get(task).task.kind
-        for method in grid.methods:
-            if kind not in method_of(method).kinds:
-                raise RequestError(
-                    f"Method '{method}' is for {' and '.join(method_of(method).kinds)} tasks, but "
-                    f"'{task}' is a {kind} task. Leave out one of them with --methods or --tasks."
-                )
     for method in grid.methods:
+        if len(_unfit(method, grid)) == len(grid.tasks):
+            first = catalog.get(grid.tasks[0]).task
+            raise RequestError(
+                f"Method '{method}' is for {' and '.join(method_of(method).kinds)} tasks, but "
+                f"'{first.name}' is a {first.kind} task. Leave out one of them with --methods or "
+                "--tasks."
+            )
         method_of(method).check_installed()
     for of_task in settings.values():
         if of_task.source:
@@ -198,6 +205,19 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
             check_readable(backbone)
             if aligns:
                 backbone_size(backbone).family.check_source(backbone)
+
+
+def _unfit(method: str, grid: Grid) -> list[str]:
+    """Return the tasks of a grid that are of a kind that a method is not for."""
+    kinds = method_of(method).kinds
+    return [name for name in grid.tasks if catalog.get(name).task.kind not in kinds]
+
+
+def _left_out(method: str, grid: Grid) -> tuple[str, ...]:
+    """Return what is to be said of the tasks that a method is not run on, if there are any."""
+    unfit = _unfit(method, grid)
+    kinds = " and ".join(method_of(method).kinds)
+    return (f"{method} is for {kinds} tasks: not run on {', '.join(unfit)}.",) if unfit else ()
 
 
 def _proxies(grid: Grid, settings: Mapping[str, TaskSettings], data_root: Path) -> dict[str, str]:
@@ -227,29 +247,30 @@ def _carrier(
     }
 
 
-def _found(method: type[Method], settings: TaskSettings) -> dict[str, Any]:
-    """Return where a planned cell finds its backbone, and what there is to say of it."""
+def _found(
+    method: type[Method], settings: TaskSettings, left_out: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return where a planned cell finds its backbone, and what there is to say of both."""
     if not method.uses_backbone:
-        return {}
+        return {"remarks": left_out}
     return {
         "backbone": place_of(settings.backbone),
-        "remarks": tuple(remarks(settings.backbone)),
+        "remarks": (*left_out, *remarks(settings.backbone)),
     }
 
 
 def remarks_of(planned: Sequence[PlannedCell]) -> list[str]:
-    """Return what is to be said of the backbones of a plan, each once."""
+    """Return what is to be said of the methods and backbones of a plan, each once."""
     return list(dict.fromkeys(remark for item in planned for remark in item.remarks))
 
 
 def _locate(
     name: str, data_root: Path, recipe: Recipe, protocol: Protocol
-) -> tuple[data.Located | None, str | None]:
+) -> data.Located | DataError:
     try:
-        source = data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
+        return data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:
-        return None, str(error)
-    return source, None
+        return error
 
 
 def _guess(method: type[Method], recipe: Recipe) -> float:

@@ -21,26 +21,44 @@ def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
         table.add_column(column)
     problems: dict[str, str] = {}
     notes: dict[str, str] = {}
+    warnings: dict[str, tuple[str, ...]] = {}
     for item in planned:
-        state = item.state if item.failure is None else f"failed ({item.failure})"
         if item.problem:
             problems[item.cell.task] = item.problem
         elif item.source:
             notes[item.cell.task] = item.source.note
+            warnings[item.cell.task] = item.source.warnings
         table.add_row(
             item.cell.id,
             item.cell.task,
             item.cell.method,
             str(item.cell.seed),
-            Text("to run" if state == "missing" else state, style=_STYLE[item.state]),
-            item.source.origin if item.source else Text("missing", style="red"),
+            _state(item),
+            item.source.origin if item.source else Text(_lacking(item), style="red"),
             ("" if item.measured else "~") + f"{item.expected_s:.0f} s",
         )
     parts: list[RenderableType] = [table]
     parts += [Text(f"{task}: {note}") for task, note in notes.items()]
+    parts += [
+        Text(f"{task}: {line}", style="yellow")
+        for task, lines in warnings.items()
+        for line in lines
+    ]
     parts += [Text(f"{task}: {problem}", style="red") for task, problem in problems.items()]
     parts += [Text(remark) for remark in remarks_of(planned)]
     return [*parts, Text(_total(planned), style="bold")]
+
+
+def _state(item: PlannedCell) -> Text:
+    if item.failure is not None:
+        return Text(f"failed ({item.failure})", style=_STYLE[item.state])
+    if item.state != "missing":
+        return Text(item.state, style=_STYLE[item.state])
+    return Text("cannot run", style="red") if item.problem else Text("to run")
+
+
+def _lacking(item: PlannedCell) -> str:
+    return "missing" if item.absent else "unusable"
 
 
 def _total(planned: Sequence[PlannedCell]) -> str:
@@ -48,8 +66,10 @@ def _total(planned: Sequence[PlannedCell]) -> str:
     for item in planned:
         counts[item.state] += 1
     left = sum(item.expected_s for item in planned if item.state != "done")
+    lacking = sum(item.state == "missing" and item.problem is not None for item in planned)
+    without = f" ({lacking} of them without usable data)" if lacking else ""
     return (
         f"{len(planned)} cells: {counts['done']} done, {counts['failed']} failed, "
-        f"{counts['missing']} to run; about {left / 60:.1f} minutes of one slot left "
+        f"{counts['missing']} to run{without}; about {left / 60:.1f} minutes of one slot left "
         "(~ is a guess from the recipe, otherwise the median of finished cells)"
     )

@@ -43,6 +43,7 @@ def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt
 def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: float) -> Attempt:
     """Return the ledger's record of a finished training."""
     seconds = trained.result.seconds
+    # What is computed before the first stage: artefacts of the source, or a closed form.
     prepare = "align" if method_of(job.cell.method).uses_source else "fit"
     booked = {account: seconds.get(account, 0.0) for account in ("align", "fit", "eval")}
     booked[prepare] += trained.prepare_s

@@ -221,6 +221,8 @@ def _make_data_ready(chosen: list[PlannedCell]) -> list[PlannedCell]:
             continue
         seen.add(source.fingerprint)
         say(f"{name}: {source.note}")
+        for line in source.warnings:
+            complain(f"{name}: {line}")
         if not source.ready:
             try:
                 with generating(name) as progress:

@@ -24,6 +24,14 @@ from xmft.errors import RequestError
 
 T = TypeVar("T")
 
+# Folders, by their names in small letters, in which systems keep what was thrown away, saved or
+# unpacked beside the real thing; others that do so begin with a point.
+_ASIDE = frozenset(
+    {"$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"}
+    | {"#recycle", "@recycle", "#snapshot", "@eadir", "@tmp", "~snapshot", "snapshots"}
+    | {"__macosx", "__pycache__", "trash"}
+)
+
 
 def cache_root() -> Path:
     """Return the folder of everything that can be made again: `$XMFT_CACHE` or ~/.cache/xmft.
@@ -174,7 +182,9 @@ def walk(
     """Yield a folder and all below it, each with the sorted names of its files.
 
     Links are followed (large files usually live on another disk), each folder once; links that
-    lead nowhere are left out. Files cost no look of their own, however many there are.
+    lead nowhere are left out. Files cost no look of their own, however many there are. Hidden
+    folders below the root, and those for trash and snapshots, are not looked into, nor are hidden
+    files named: what lies there is not meant to be found.
 
     Args:
         root: Where to begin; a folder that does not exist holds nothing.
@@ -190,8 +200,13 @@ def walk(
         seen.add(real)
         folders, files = _listed(folder)
         yield folder, files
-        below = [folder / name for name in folders]
+        below = [folder / name for name in folders if not is_aside(name)]
         waiting += [path for path in reversed(below) if not skip(path)]
+
+
+def is_aside(name: str) -> bool:
+    """Tell whether a folder of that name is hidden, or for trash, snapshots and the like."""
+    return name.startswith(".") or name.lower() in _ASIDE
 
 
 def _listed(folder: Path) -> tuple[list[str], list[str]]:
@@ -203,6 +218,6 @@ def _listed(folder: Path) -> tuple[list[str], list[str]]:
             with contextlib.suppress(OSError):
                 if entry.is_dir():
                     folders.append(entry.name)
-                elif entry.is_file():
+                elif not entry.name.startswith(".") and entry.is_file():
                     files.append(entry.name)
     return sorted(folders), sorted(files)

@@ -37,26 +37,34 @@ class FileError(DataError):
         path: The file, or the place in it.
         found: What was found.
         expected: What should have been there; empty where `found` says it all.
+        between: What stands between `path` and `found`; a blank where they are one sentence.
+        mend: What to do about it where another file would not help; empty: get a good one.
     """
 
     def __init__(
-        self, path: object, found: str, expected: str = "", note: str = "", between: str = ": "
+        self,
+        path: object,
+        found: str,
+        expected: str = "",
+        note: str = "",
+        between: str = ": ",
+        mend: str = "",
     ) -> None:
         # All of them, so that it can be pickled.
-        super().__init__(path, found, expected, note, between)
-        self.path, self.found, self.expected = path, found, expected
-        self._note, self._between = note, between
+        super().__init__(path, found, expected, note, between, mend)
+        self.path, self.found, self.expected, self.mend = path, found, expected, mend
+        self.between, self._note = between, note
 
     def __str__(self) -> str:
         expected = f", expected {self.expected}" if self.expected else ""
         note = f" {self._note}" if self._note else ""
-        return f"{self.path}{self._between}{self.found}{expected}.{note}"
+        return f"{self.path}{self.between}{self.found}{expected}.{note}"
 
 
 @contextmanager
 def mending(how: str) -> Iterator[None]:
-    """Add to a `FileError` the sentence that says how to get a good file."""
+    """Add to a `FileError` its own mend, or else the sentence that says how to get a good file."""
     try:
         yield
     except FileError as error:
-        raise DataError(f"{error} {how}") from error
+        raise DataError(f"{error} {error.mend or how}") from error

@@ -10,26 +10,34 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# Keeps a sample whose target is zero everywhere from making the mean infinite.
-_SMALLEST_NORM = 1e-8
+# Keeps weights that are zero everywhere from making a mean infinite.
+_SMALLEST_WEIGHT = 1e-8
 
 
 def nrmse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Float[Tensor, " n"]:
     """Relative L2 error of each sample over all points and channels: ||p - y|| / ||y||.
 
-    Weights multiply the squares in both norms.
+    Weights multiply the squares in both norms. Where the target is zero everywhere there is no
+    relative error: it is 0 for a prediction that is zero as well, and 1, that of predicting
+    nothing, for every other.
     """
     error = prediction - target
     if weights is not None:
         error, target = error * weights.sqrt(), target * weights.sqrt()
     size = target.flatten(1).norm(dim=1)
-    return error.flatten(1).norm(dim=1) / size.clamp_min(_SMALLEST_NORM)
+    return _relative(error.flatten(1).norm(dim=1), size)
 
 
 def channel_nrmse(prediction: Tensor, target: Tensor) -> Float[Tensor, "n channels"]:
-    """Relative L2 error of each sample and channel over space."""
+    """Relative L2 error of each sample and channel over space; of zero channels as in `nrmse`."""
     error = (prediction - target).flatten(2).norm(dim=2)
-    return error / target.flatten(2).norm(dim=2).clamp_min(_SMALLEST_NORM)
+    return _relative(error, target.flatten(2).norm(dim=2))
+
+
+def _relative(error: Tensor, size: Tensor) -> Tensor:
+    """Return error / size; where the size is zero, 1 if there is any error."""
+    zero = size == 0
+    return torch.where(zero, (error > 0).to(error.dtype), error / size.masked_fill(zero, 1.0))
 
 
 def nrmse_pdebench(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
@@ -50,7 +58,7 @@ def rmse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> F
     if weights is None:
         return error.norm(dim=1) / error.shape[1] ** 0.5
     each = torch.broadcast_to(weights, target.shape).flatten(1)
-    return (error * each.sqrt()).norm(dim=1) / each.sum(dim=1).clamp_min(_SMALLEST_NORM).sqrt()
+    return (error * each.sqrt()).norm(dim=1) / each.sum(dim=1).clamp_min(_SMALLEST_WEIGHT).sqrt()
 
 
 def channel_rmse(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:

@@ -15,6 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from xmft.errors import FileError
+from xmft.unreadable import check, readable, refusal
+
+_LARGE_BYTES = 2**24
 
 # numpy says itself what it writes into pickles, so none of its private modules are imported.
 _RECONSTRUCT: Any = np.zeros(1).__reduce__()[0]
@@ -66,12 +69,11 @@ def load_object(path: Path) -> Any:
         FileError: the file is no such array, is damaged, or wants anything but numpy's
             constructors.
     """
-    try:
+    check(path)
+    with readable(path):
         stream = path.open("rb")
-    except FileNotFoundError as error:
-        raise FileError(path, "is gone", between=" ") from error
     expected = "the .npy file of one pickled dictionary of arrays"
-    with stream, _explained(str(path), path.stat().st_size, expected):
+    with stream, _explained(path, path.stat().st_size, expected):
         _check_header(stream)
         # Arrays that Python 2 pickled are latin1.
         array = NumpyUnpickler(stream, encoding="latin1").load()
@@ -96,17 +98,24 @@ def load_pickle(stream: BinaryIO, *, name: str, size: int) -> Any:
 
 
 @contextmanager
-def _explained(name: str, size: int, expected: str) -> Iterator[None]:
+def _explained(name: str | Path, size: int, expected: str) -> Iterator[None]:
     try:
         yield
+    except (MemoryError, OSError) as error:
+        # Damaged bytes may ask for any number of others; a small file has no right to many.
+        large = isinstance(error, OSError) or size >= _LARGE_BYTES
+        refused = refusal(Path(name), error) if large else None
+        raise refused or _damaged(name, error, size, expected) from error
     except (
         # What an unpickler raises on bytes that are no pickle.
-        *(AttributeError, EOFError, IndexError, KeyError, MemoryError, OSError, OverflowError),
+        *(AttributeError, EOFError, IndexError, KeyError, OverflowError),
         *(TypeError, ValueError, pickle.UnpicklingError),
     ) as error:
-        raise FileError(
-            name, f"cannot be read ({error}); found {size} bytes", expected, between=" "
-        ) from error
+        raise _damaged(name, error, size, expected) from error
+
+
+def _damaged(name: str | Path, error: Exception, size: int, expected: str) -> FileError:
+    return FileError(name, f"cannot be read ({error}); found {size} bytes", expected, between=" ")
 
 
 def _check_header(stream: BinaryIO) -> None:

@@ -7,7 +7,7 @@ Two `.npy` files, each a pickled dictionary with `data`, float `[n, 46]`, and `l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -52,6 +52,20 @@ class SatelliteEntry(Entry):
     def inspect(self, path: Path) -> Origin:
         """See `Entry.inspect`."""
         return _load(path).origin
+
+    def facts(self, path: Path) -> dict[str, Any]:
+        """See `Entry.facts`."""
+        return {"samples": len(_load(path).values)}
+
+    def fit(self, path: Path, facts: Mapping[str, Any], recipe: Recipe, protocol: Protocol) -> None:
+        """See `Entry.fit`."""
+        found, least = facts["samples"], 1 if path.name == TEST_FILE else _LEAST_TRAIN
+        if found < least:
+            raise FileError(
+                path,
+                f"found {found} series",
+                f"at least {least}" + (" (1 for validation)" if least > 1 else ""),
+            )
 
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
         """Cut both files: the test file is the test split, a tenth of the other validates."""

@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks import files
 from xmft.cache import digest
 from xmft.errors import DataError
+from xmft.unreadable import no_room, readable
 
 ADDRESS = "https://darus.uni-stuttgart.de/api/access/datafile/"
 
@@ -83,13 +84,15 @@ def fetch(name: str, data_root: Path, *, progress: files.Progress | None = None)
     import pooch
 
     release = releases()[name]
-    there = files.find(data_root, [name]).get(name)
-    if there is not None:
-        if digest(there, "md5") == release.md5:
-            return there
+    there = files.find_every(data_root, [name]).get(name, [])
+    for path in there:
+        with readable(path):
+            if digest(path, "md5") == release.md5:
+                return path
+    if there:
         raise DataError(
-            f"{there} has the official name but not the published md5 {release.md5}. Move it out "
-            f"of {data_root} first, then fetch again."
+            f"{there[0]} has the official name but not the published md5 {release.md5}. Move it "
+            f"out of {data_root} first, then fetch again."
         )
     target = data_root.absolute() / "pdebench" / release.path
     url = ADDRESS + release.number
@@ -104,6 +107,13 @@ def fetch(name: str, data_root: Path, *, progress: files.Progress | None = None)
             downloader=_resuming(target.with_name(f"{name}.part"), progress),
         )
     except (OSError, ValueError, http.client.HTTPException) as error:
+        full = no_room(error)
+        if full is not None:
+            raise DataError(
+                f"{name} could not be written to {target.parent}: {full}. Make "
+                "room there and run the command again, which goes on where it stopped, or give "
+                "--data another folder."
+            ) from error
         raise DataError(
             f"{name} could not be fetched from {url} ({error}). Run the command again to go on "
             f"where it stopped, or download the file elsewhere (md5 {release.md5}) and put it "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from benchmarks import files
 from benchmarks.entry import Entry, Frames, Generation
 from benchmarks.files import Progress
 from benchmarks.pdebench import download, frames
+from benchmarks.pdebench.fitting import check_fit, facts_of, found_of
 from benchmarks.pdebench.layout import Found, Layout, frame_at
 from benchmarks.pdebench.pairing import OpenFile, pair_up
 from benchmarks.pdebench.problem import GRID, Floor, Pairs, Problem
@@ -67,13 +69,19 @@ class PdeEntry(Entry):
             "test": self.problem.test,
         }
 
-    def find(self, data_root: Path) -> dict[str, Path]:
+    def candidates(self, data_root: Path) -> dict[str, list[Path]]:
         """Find the file; where its name tells the grid, one on another grid does too."""
-        (name,) = self.files
-        found = super().find(data_root)
+        found = super().candidates(data_root)
+        if found or self.problem.any_grid(self.values) is None:
+            return found
+        ((name, pattern),) = self.names().items()
+        others = files.find_like(data_root, pattern)
+        return {name: others} if others else {}
+
+    def names(self) -> dict[str, re.Pattern[str]]:
+        """See `Entry.names`."""
         pattern = self.problem.any_grid(self.values)
-        others = files.find_like(data_root, pattern) if pattern and not found else []
-        return {name: others[0]} if others else found
+        return {self.files[0]: pattern} if pattern else super().names()
 
     def variant(self, label: str) -> Entry:
         """Return the entry of a released variant; the published one has the plain name."""
@@ -96,13 +104,7 @@ class PdeEntry(Entry):
         (path,) = paths
         layout, pairs = self._layout, self.problem.pairs(protocol)
         found = self._inspected(path, layout)
-        if found.samples < LEAST:
-            raise FileError(
-                path,
-                f"found {found.samples} samples",
-                f"at least {LEAST} (1 for test, 1 for validation, 2 for training)",
-            )
-        strides = tuple(self._stride(points, recipe, path) for points in found.points)
+        strides = check_fit(path, layout, found, pairs, recipe, self.problem.resolution)
         cut_of = first_tenth_is_test if self.problem.test == "first" else last_tenth_is_test
         source = OpenFile(path=path, layout=layout, found=found, strides=strides)
         cut = cut_of(found.samples, recipe.samples)
@@ -116,6 +118,16 @@ class PdeEntry(Entry):
         floor, floor_note = self._floor(found, pairs, found.points[0] // strides[0])
         return replace(reading, floor=floor, floor_note=floor_note)
 
+    def facts(self, path: Path) -> dict[str, Any]:
+        """See `Entry.facts`."""
+        return facts_of(frames.inspect(path, self._layout))
+
+    def fit(self, path: Path, facts: Mapping[str, Any], recipe: Recipe, protocol: Protocol) -> None:
+        """See `Entry.fit`."""
+        pairs = self.problem.pairs(protocol)
+        own = self.problem.resolution
+        check_fit(path, self._layout, found_of(facts), pairs, recipe, own)
+
     def verify(self, path: Path) -> list[str]:
         """See `Entry.verify`; a file with too few samples or frames is reported as an excerpt."""
         layout = self._layout
@@ -124,8 +136,11 @@ class PdeEntry(Entry):
         size = files.size_text(path.stat().st_size)
         times = "" if found.times is None else f" at {len(found.times)} times"
         lines = [f"{path}: {found.origin}, {found.samples} samples on {grid} points{times}, {size}"]
-        frames.check_finite(path, layout, found)
-        lines.append("  layout, parameters and coordinates as expected; all values finite")
+        frames.check_values(path, layout, found)
+        lines.append(
+            "  layout, parameters and coordinates as expected; all values were written and are "
+            "finite and possible"
+        )
         if found.samples < LEAST:
             lines.append(f"  an excerpt: at least {LEAST} samples are needed to train")
         last = self.problem.clean.time
@@ -230,18 +245,8 @@ class PdeEntry(Entry):
             last_time=problem.clean.time,
             parameters=parameters,
             foreign=frozenset(every - {GRID} - parameters.keys()),
+            possible=problem.possible,
         )
-
-    def _stride(self, points: int, recipe: Recipe, path: Path) -> int:
-        """Return how many points of the file one point of the task stands for."""
-        # A file coarser than the default is used as it is, unless the recipe insists.
-        wanted = recipe.resolution or min(self.problem.resolution, points)
-        if points % wanted:
-            raise DataError(
-                f"{path}: found {points} points per axis, expected a multiple of the resolution "
-                f"{wanted}. Set `resolution` in the recipe to a number that divides {points}."
-            )
-        return points // wanted
 
     def _check_sum(self, path: Path, samples: int) -> str:
         release = download.releases().get(path.name)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from benchmarks.hdf5 import check_stored
 from benchmarks.pdebench.checks import Inspection
 from benchmarks.pdebench.layout import DATA, Found, Layout, Values, Wanted, number_bytes
 from benchmarks.splits import Indices
@@ -37,7 +38,9 @@ class GroupInspection(Inspection):
             raise self.wrong(f"the file holds {held}", "one group per sample")
         place = f"group '{keys[0]}'"
         self.config(first, place)
-        shape = self.dataset(first, DATA, place).shape
+        dataset = self.dataset(first, DATA, place)
+        check_stored(self.path, dataset)
+        shape = dataset.shape
         centres = self.centres(keys[0])
         points = tuple(map(len, centres))
         axes = ("time", *self.layout.axes, "channel")
@@ -67,6 +70,13 @@ class GroupInspection(Inspection):
             raise self.wrong(
                 f"the coordinates in group '{key}' are of {' x '.join(map(str, points))} points",
                 f"{' x '.join(map(str, found.points))} as in group '{found.keys[0]}'",
+            )
+        known = np.zeros(0) if found.times is None else found.times
+        times = self.times(self.file[key]["grid"], "t", f"{key}/{DATA}", len(known))
+        if not np.allclose(times, known, rtol=1e-4, atol=1e-4 * known[-1]):
+            raise self.wrong(
+                f"the times in group '{key}' run from {times[0]:g} to {times[-1]:g}",
+                f"those of group '{found.keys[0]}', {known[0]:g} to {known[-1]:g}",
             )
 
     def centres(self, key: str) -> list[npt.NDArray[np.float64]]:
@@ -126,7 +136,8 @@ class GroupReader:
         """Return the dataset of one sample.
 
         Raises:
-            FileError: the group has none, or one of another shape than the first group's.
+            FileError: the group has none, one of another shape than the first group's, or one
+                whose values are not in this file.
         """
         key = self.found.keys[number]
         group = self.file[key]
@@ -136,6 +147,7 @@ class GroupReader:
             raise FileError(
                 self.path, f"group '{key}' holds {held or 'nothing'}", f"a dataset '{DATA}' in it"
             )
+        check_stored(self.path, dataset)
         frames = 0 if self.found.times is None else len(self.found.times)
         shape = (frames, *self.found.points, self.layout.channels)
         if dataset.shape != shape:

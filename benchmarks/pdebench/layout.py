@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.hdf5 import opened as opened  # the readers know it by this name
+from benchmarks.pdebench.values import Possible
 from xmft.errors import FileError
 from xmft.task import Origin
 
@@ -72,6 +72,7 @@ class Layout:
         parameters: Parameters and the values they must have where the file names them; None:
             differs from sample to sample.
         foreign: Names of parameters that only files of other tasks have.
+        possible: What values can be data.
     """
 
     style: Style
@@ -83,6 +84,7 @@ class Layout:
     last_time: float | None
     parameters: Mapping[str, float | None]
     foreign: frozenset[str]
+    possible: Possible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,31 +105,12 @@ class Found:
 
     origin: Origin
     tolerance: float | None
-    seed: int | None
+    seed: int | None = None
     samples: int
     keys: tuple[str, ...]
     points: tuple[int, ...]
     native: int
     times: npt.NDArray[np.float64] | None
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a file; HDF5's own errors, then or later, become a `FileError`."""
-    try:
-        # The cache has to hold what one read decompresses: two frames share their chunks.
-        with h5py.File(path, "r", rdcc_nbytes=2 * READ_BYTES) as file:
-            yield file
-    except FileNotFoundError as error:
-        raise FileError(path, "is gone", between=" ") from error
-    except (OSError, RuntimeError, KeyError) as error:
-        size = path.stat().st_size
-        raise FileError(
-            path,
-            f"cannot be read as HDF5 ({error}); found {size} bytes, truncated or damaged",
-            "a whole file",
-            between=" ",
-        ) from error
 
 
 def frame_at(path: Path, layout: Layout, found: Found, time: float | None) -> int:

@@ -87,9 +87,6 @@ def solutions(
 
     Returns:
         `[samples, 1, *grid]`, at the points that the task keeps.
-
-    Raises:
-        FileError: the inputs cannot be read.
     """
     solve = SOLVED.get(task)
     if solve is None or pairs.scaling != "none" or source.found.origin == "miniature":
@@ -97,23 +94,24 @@ def solutions(
     found = source.found
     start, end = source.wanted(pairs.inputs, 0.0), source.wanted(pairs.targets, pairs.times()[1])
     framed = end.frame is not None and found.times is not None
-    inputs = np.empty((len(numbers), *found.points))
     positions = np.full(found.samples, -1, dtype=np.int64)
     positions[numbers] = np.arange(len(numbers))
     whole = replace(source, strides=tuple(1 for _ in found.points))
-    for block in whole.read((start, start), positions):
-        inputs[block.positions] = np.asarray(block.inputs)[:, 0]
-    seen = Seen(
-        inputs=inputs,
-        numbers=numbers,
-        found=found,
-        parameters=parameters,
-        time=float(found.times[end.frame]) if framed else 0.0,  # type: ignore[index]
-    )
+    inputs = np.empty((len(numbers), *found.points))
     try:
+        for block in whole.read((start, start), positions):
+            inputs[block.positions] = np.asarray(block.inputs)[:, 0]
+        seen = Seen(
+            inputs=inputs,
+            numbers=numbers,
+            found=found,
+            parameters=parameters,
+            time=float(found.times[end.frame]) if framed else 0.0,  # type: ignore[index]
+        )
         with np.errstate(all="ignore"):
             solved = solve(seen)
-    except DataError:  # inputs that the equation cannot start from
+    except DataError:
+        # The solver cannot start from them; or who reads the samples next says what is wrong.
         return None
     if solved is None or not np.isfinite(solved).all():
         return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.pdebench import download
 from benchmarks.pdebench.layout import Field, Style
 from benchmarks.pdebench.scaling import Scaling
+from benchmarks.pdebench.values import Possible
 from xmft.task import Protocol
 
 GRID = "grid"
@@ -92,6 +93,7 @@ class Problem:
         noise: The initial field is drawn cell by cell: on fewer points than were solved on it does
             not tell the solution, and no floor is known.
         moves: The solution is the initial field moved at the speed `beta`, see `speed`.
+        possible: What values can be data.
         channels: See `Task.channels`.
         version: See `Task.version`.
         released_version: The same under the released protocol; None: the same number.
@@ -116,6 +118,7 @@ class Problem:
     downloaded: tuple[str, ...] = ()
     noise: bool = False
     moves: bool = False
+    possible: Possible = field(default_factory=Possible)
     channels: tuple[str, ...] = ()
     version: int = 1
     released_version: int | None = None

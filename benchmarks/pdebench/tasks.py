@@ -9,14 +9,21 @@ measured on released files, or on files made with their recipes.
 
 from __future__ import annotations
 
+import math
+
 from benchmarks.pdebench.layout import DATA, Field
 from benchmarks.pdebench.problem import Floor, Pairs, Problem
+from benchmarks.pdebench.values import Possible
 
 _TENSOR = Field(datasets=("tensor",))
 _FIRST, _SECOND = (Field(datasets=(DATA,), channels=(channel,)) for channel in (0, 1))
 _BOTH = Field(datasets=(DATA,), channels=(0, 1))
 _FLUID = ("density", "pressure", "Vx")
 _FLOW = ("density", "pressure", "velocity x")
+_POSITIVE = (0.0, math.inf)
+_GAS = Possible(limits={"density": _POSITIVE, "pressure": _POSITIVE})
+# A share or a concentration, to within the rounding and the step errors of any solver.
+_SHARE = (-0.05, 1.05)
 _FLUID_1D, _FLUID_2D = (Field(datasets=names) for names in (_FLUID, (*_FLUID, "Vy")))
 
 PROBLEMS = (
@@ -64,6 +71,7 @@ PROBLEMS = (
         released=Pairs(inputs=_TENSOR, targets=_TENSOR, time=0.29, test_time=0.99),
         resolution=1024,
         test="first",
+        possible=Possible(limits={"tensor": _SHARE}),
         # On 1024 points the released solver's single-precision steps are lost to rounding.
         floors={
             "Nu0.5_Rho1.0": (
@@ -85,6 +93,8 @@ PROBLEMS = (
         released=Pairs(inputs=_FIRST, targets=_FIRST, time=500.0, test_time=495.0),
         resolution=1024,
         test="last",
+        # One number tells the initial concentration.
+        possible=Possible(limits={"data": _SHARE}, constant=True),
         floors={"": (Floor(score=1.55e-2, points=1024), Floor(score=2.9e-3, points=256))},
     ),
     Problem(
@@ -96,6 +106,7 @@ PROBLEMS = (
         published={"eta": "0.1", "zeta": "0.1"},
         configured={},
         channels=_FLOW,
+        possible=_GAS,
         unlike=True,
         axes=("x",),
         domain=(-1.0, 1.0),
@@ -128,6 +139,8 @@ PROBLEMS = (
         clean=Pairs(inputs=Field(datasets=("nu",), framed=False), targets=_TENSOR),
         resolution=64,
         test="first",
+        # Of a thousand coefficients some are on one side of the threshold everywhere.
+        possible=Possible(limits={"nu": _POSITIVE}, constant=True),
         # What the run that made them had left of its start, in proportion to 1 / beta, and 3e-2 of
         # the released stencil. From 256 samples on 64 x 64 cells with beta = 1: what they had left,
         # added to the steady state of the stencil on 128 x 128 cells.
@@ -151,6 +164,8 @@ PROBLEMS = (
         released=Pairs(inputs=_FIRST, targets=_FIRST, time=1.0, test_time=0.99),
         resolution=128,
         test="last",
+        # One radius tells a sample, and a grid tells few of them apart.
+        possible=Possible(limits={"data": _POSITIVE}, repeats=True),
         floors={"": (Floor(score=8.2e-3),)},
     ),
     Problem(
@@ -178,6 +193,7 @@ PROBLEMS = (
         published={"M": "1.0", "eta": "0.1", "zeta": "0.1", "grid": "128"},
         configured={},
         channels=(*_FLOW, "velocity y"),
+        possible=_GAS,
         unlike=True,
         axes=("x", "y"),
         domain=(0.0, 1.0),

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.hdf5 import check_stored
 from benchmarks.pdebench.checks import Inspection
 from benchmarks.pdebench.layout import Field, Found, Layout, Values, Wanted, number_bytes
 from benchmarks.splits import Indices
@@ -71,7 +72,9 @@ class TensorInspection(Inspection):
 
     def samples(self, field: Field, name: str, points: tuple[int, ...]) -> int:
         """Return the number of samples in a dataset of the right shape."""
-        shape = self.dataset(self.file, name).shape
+        dataset = self.dataset(self.file, name)
+        check_stored(self.path, dataset)
+        shape = dataset.shape
         axes = ("sample", *(("time",) if field.framed else ()), *self.layout.axes)
         if len(shape) != len(axes) or shape[len(axes) - len(points) :] != points:
             raise self.wrong(

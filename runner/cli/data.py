@@ -50,7 +50,7 @@ def data_status(
     plugin: Plugins = [],
 ) -> None:
     """Say for each task where its data are, or what is missing."""
-    from benchmarks.data import locate
+    from benchmarks.data import MissingError, locate
 
     root = data_root(data)
     table = plain_table("task", "origin", "")
@@ -58,8 +58,11 @@ def data_status(
         try:
             source = locate(name, data_root=root)
             table.add_row(name, source.origin, Text(source.note))
+            for line in source.warnings:
+                table.add_row("", "", Text(line, style="yellow"))
         except DataError as error:
-            table.add_row(name, "missing", Text(str(error)))
+            absent = isinstance(error, MissingError)
+            table.add_row(name, "missing" if absent else "unusable", Text(str(error)))
     console.print(table)
 
 

@@ -165,3 +165,26 @@ def test_a_copy_of_a_data_set_gives_no_sample_twice(data_root: Path, records: Pa
         (copy / path.name).write_text(path.read_text())
     found = data.locate(ENTRY, data_root=data_root)
     assert found.files == before.files and found.fingerprint == before.fingerprint
+
+
+def test_a_copy_stands_in_for_a_file_that_does_not_do(data_root: Path, records: Path) -> None:
+    before = data.locate(ENTRY, data_root=data_root)
+    copy = data_root / "zz_copy" / "records"
+    copy.mkdir(parents=True)
+    bad = sorted(records.glob("*.mat"))[17]
+    (copy / bad.name).write_text(bad.read_text())
+    bad.write_text("<html>Log in</html>")
+    found = data.locate(ENTRY, data_root=data_root)
+    assert found.files[18] == copy / bad.name and len(found.files) == len(before.files)
+    (warning,) = found.warnings
+    assert f"{bad} is there too and is not taken (it is an answer of a web server" in warning
+    (copy / bad.name).unlink()
+    with pytest.raises(DataError, match=rf"{bad} is an answer of a web server"):
+        data.locate(ENTRY, data_root=data_root)
+
+
+def test_hidden_files_are_no_samples(data_root: Path, records: Path) -> None:
+    """Such as those that macOS lays beside each file on a foreign disk."""
+    before = data.locate(ENTRY, data_root=data_root)
+    (records / "._00001.mat").write_text("x")
+    assert data.locate(ENTRY, data_root=data_root).files == before.files

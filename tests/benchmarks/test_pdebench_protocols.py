@@ -38,9 +38,11 @@ def _sets(data: TaskData) -> dict[str, np.ndarray]:
 def test_both_protocols_share_the_test_block_and_nothing_else_changes_hands(
     name: str, data_root: Path
 ) -> None:
-    write_miniature(_entry(name), data_root, samples=40, points=6)
+    write_miniature(_entry(name), data_root, samples=40, points=6, frames=101)
     clean, released = (_load(data_root, name, protocol) for protocol in ("clean", "released"))
-    assert clean.task == released.task
+    assert clean.task == _entry(name).task_under("clean")
+    assert released.task == _entry(name).task_under("released")
+    assert (clean.task == released.task) == ("compressible" not in name)
     assert clean.fingerprint != released.fingerprint
     assert len(released.val) >= 1
     channels = released.train.inputs.shape[1]
@@ -51,7 +53,7 @@ def test_both_protocols_share_the_test_block_and_nothing_else_changes_hands(
         assert len(inputs) == len(other)
 
 
-@pytest.mark.parametrize(
+UNEQUAL = pytest.mark.parametrize(
     ("name", "times"),
     [
         ("pdebench/diffusion_reaction_1d", (0.29, 0.99, 1.0)),
@@ -60,11 +62,14 @@ def test_both_protocols_share_the_test_block_and_nothing_else_changes_hands(
         ("pdebench/diffusion_reaction_2d", (5.0, 4.95, 5.0)),
     ],
 )
-@pytest.mark.parametrize("frames", [101, 21, 5])
+
+
+@UNEQUAL
+@pytest.mark.parametrize("frames", [101, 201])
 def test_targets_at_unequal_times(
     name: str, times: tuple[float, float, float], frames: int, data_root: Path
 ) -> None:
-    """The frame numbers of the public code, 29, 99 and 100 of 101, or what is nearest to them."""
+    """The frames that the public code knows as 29, 99 and 100 of 101."""
     path = write_miniature(_entry(name), data_root, samples=10, points=4, frames=frames)
     with h5py.File(path) as file:
         if path.suffix == ".h5":
@@ -85,6 +90,28 @@ def test_targets_at_unequal_times(
     for split in ("train", "val", "test"):
         targets = getattr(_load(data_root, name, "clean"), split).targets
         np.testing.assert_array_equal(targets, fields[getattr(cut, split), clean])
+
+
+@UNEQUAL
+@pytest.mark.parametrize("frames", [41, 21, 5])
+def test_frames_that_are_not_those_of_the_public_code_are_refused(
+    name: str, times: tuple[float, float, float], frames: int, data_root: Path
+) -> None:
+    """The nearest frame to the time of the test may be that of training, and the score too good."""
+    write_miniature(_entry(name), data_root, samples=10, points=4, frames=frames)
+    with pytest.raises(DataError) as caught:
+        task_data.locate(name, data_root=data_root, protocol="released")
+    message = str(caught.value)
+    train, test, last = times
+    step = last / (frames - 1)
+    nearest = [round(time / step) * step for time in (train, test)]
+    assert f"the {frames} frames of" in message
+    assert f"expected one at t={train:g} to train on and one at t={test:g} to test on" in message
+    assert f"(the nearest are at t={nearest[0]:g} and t={nearest[1]:g})" in message
+    assert "under the protocol 'clean'" in message and "Move the file away" not in message
+    with pytest.raises(DataError, match="to test on"):
+        _load(data_root, name, "released")
+    assert len(_load(data_root, name, "clean").test) == 1
 
 
 def test_the_first_channel_predicts_the_second(data_root: Path) -> None:
@@ -111,7 +138,7 @@ def _fluid(samples: int, points: tuple[int, ...]) -> tuple[dict[str, Any], np.nd
     names = ("density", "pressure", "Vx", "Vy")[: 2 + len(points)]
     scale = np.array([3.0, 40.0, 0.5, 0.5])
     datasets = {
-        name: (scale[i] * (2 + rng.standard_normal((samples, 3, *points)))).astype(np.float32)
+        name: (scale[i] * (2 + rng.uniform(-1, 1, (samples, 3, *points)))).astype(np.float32)
         for i, name in enumerate(names)
     }
     fields = np.stack([datasets[name] for name in names], axis=2).astype(np.float64)
@@ -144,7 +171,9 @@ def test_2d_fields_are_scaled_by_a_hundred_training_samples_at_each_frame(
     file = "2D_CFD_Rand_M1.0_Eta0.1_Zeta0.1_periodic_128_Train.hdf5"
     write_hdf5(file, {"M": 1.0, "eta": 0.1, "zeta": 0.1}, datasets | axes)
     monkeypatch.setattr("benchmarks.pdebench.frames.READ_BYTES", 12 * 4 * 4 * 7)  # many blocks
-    monkeypatch.setattr(PdeEntry, "_stride", lambda *_: 1)  # unequal axes, for the test alone
+    monkeypatch.setattr(
+        "benchmarks.pdebench.fitting._stride", lambda *_: 1
+    )  # unequal axes, for the test alone
     data = _load(data_root, "pdebench/compressible_ns_2d", "released")
     cut = last_tenth_is_test(150, None)
     chosen = cut.train[:100]

@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.integrate
 
 from benchmarks import data
 from benchmarks.pdebench import batches, perfect
-from benchmarks.pdebench.solvers import darcy, diffusion_sorption
+from benchmarks.pdebench.solvers import darcy, diffusion_reaction, diffusion_sorption
+from xmft.errors import DataError
 from xmft.floor import Floor, floor_of
 from xmft.task import Protocol, Recipe, TaskData
 
@@ -74,39 +76,62 @@ def test_advection_is_the_initial_field_moved(
     assert found.largest == pytest.approx(each[0], rel=1e-4) and found.samples == 2
 
 
-@pytest.mark.parametrize(("protocol", "time"), [("clean", 1.0), ("released", 0.99)])
-def test_diffusion_reaction_is_solved_to_the_time_of_the_test(
-    data_root: Path, write_hdf5: Write, protocol: Protocol, time: float
-) -> None:
+def fisher(start: Array, times: Array) -> Array:
+    """u_t = u_xx / 2 + u (1 - u) in Fourier space by a general integrator, `[frames, points]`."""
+    points = start.shape[-1]
+    rates = 0.5 * (2 * np.pi * np.fft.rfftfreq(points, 1 / points)) ** 2
+
+    def slope(_: float, u: Array) -> Array:
+        return np.asarray(np.fft.irfft(-rates * np.fft.rfft(u), points) + u * (1 - u))
+
+    ends = (0.0, times[-1])
+    solved = scipy.integrate.solve_ivp(slope, ends, start, t_eval=times, rtol=1e-9, atol=1e-11)
+    return np.asarray(solved.y.T)
+
+
+def write_fisher(write_hdf5: Write) -> Array:
+    """A file whose frames after the first are 0.9 times the solutions, which are returned."""
     times = np.arange(101) * 0.01
-    start = np.linspace(0.1, 0.9, SAMPLES)[:, None, None]
-    growth = np.exp(times)[:, None]
-    logistic = start * growth / (1 - start + start * growth)  # constant fields do not diffuse
+    phases = np.arange(SAMPLES) / SAMPLES
+    wave = np.cos(2 * np.pi * (centres(32) + phases[:, None]))
+    true = np.stack([fisher(row, times) for row in (0.2 + 0.5 * phases[:, None]) * (1 + wave) / 2])
     arrays = {
-        "tensor": np.where(times[:, None] > 0, 2.0, 1.0) * logistic * np.ones(32),
+        "tensor": np.where(times[:, None] > 0, 0.9, 1.0) * true,
         "x-coordinate": centres(32),
         "t-coordinate": np.append(times, 1.01),
     }
     write_hdf5("ReacDiff_Nu0.5_Rho1.0.hdf5", {"Nu": 0.5, "rho": 1.0}, arrays)
+    return true
+
+
+@pytest.mark.parametrize(("protocol", "frame"), [("clean", 100), ("released", 99)])
+def test_diffusion_reaction_is_solved_to_the_time_of_the_test(
+    data_root: Path, write_hdf5: Write, protocol: Protocol, frame: int
+) -> None:
+    true = write_fisher(write_hdf5)
     loaded = load(data_root, "pdebench/diffusion_reaction_1d", 32, protocol)
     assert loaded.perfect is not None
-    true = logistic[:2, round(100 * time)]
-    np.testing.assert_allclose(loaded.perfect[:, 0], np.tile(true, 32), rtol=1e-5)
-    # Twice the solution: the file is 100 % off, and a perfect solver scores 50 %.
-    assert floor(loaded).score == pytest.approx(0.5, rel=1e-4)
+    np.testing.assert_allclose(loaded.perfect[:, 0], true[:2, frame], rtol=1e-5)
+    # The file is off by 0.1 of the solution, and a perfect solver scores 0.1 / 0.9.
+    assert floor(loaded).score == pytest.approx(0.1 / 0.9, rel=1e-3)
 
 
-def test_a_field_that_the_equation_cannot_start_from_has_no_floor(
-    data_root: Path, write_hdf5: Write
+def test_where_the_solver_fails_the_floor_is_not_known(
+    data_root: Path, write_hdf5: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrays = {
-        "tensor": np.random.default_rng(0).normal(-9, 1, (SAMPLES, 2, 32)),
-        "x-coordinate": centres(32),
-        "t-coordinate": [0.0, 1.0, 2.0],
-    }
-    write_hdf5("ReacDiff_Nu0.5_Rho1.0.hdf5", {"Nu": 0.5, "rho": 1.0}, arrays)
+    write_fisher(write_hdf5)
+    monkeypatch.setattr(diffusion_reaction, "LEVELS", 1)
     loaded = load(data_root, "pdebench/diffusion_reaction_1d", 32)
     assert loaded.perfect is None and floor_of(loaded) is None
+
+
+def test_bad_samples_are_told_by_who_reads_them_all(data_root: Path, write_hdf5: Write) -> None:
+    nu = np.linspace(0.1, 1.0, SAMPLES)[:, None, None] * np.ones((32, 32))
+    u = darcy.solve(nu, beta=1.0)
+    nu[[0, 1, 7], 3] = -1.0
+    write_darcy(write_hdf5, nu, u, centres(32))
+    with pytest.raises(DataError, match="sample 0 of 'nu' and in 2 more"):
+        load(data_root, "pdebench/darcy:beta1.0", 32)
 
 
 @pytest.mark.parametrize("native", [1024, 256, 64])
@@ -165,7 +190,7 @@ def test_darcy_is_solved_on_the_cells_of_the_file(data_root: Path, write_hdf5: W
 def test_a_strided_official_coefficient_does_not_tell_the_solution(
     data_root: Path, write_hdf5: Write
 ) -> None:
-    nu = np.ones((SAMPLES, 32, 32))
+    nu = np.linspace(0.1, 1.0, SAMPLES)[:, None, None] * np.ones((32, 32))
     write_darcy(write_hdf5, nu, darcy.solve(nu, beta=1.0), centres(128)[::4])
     loaded = load(data_root, "pdebench/darcy:beta1.0", 32)
     assert loaded.perfect is None

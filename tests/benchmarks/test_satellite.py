@@ -112,9 +112,16 @@ def test_no_dictionary(data_root: Path) -> None:
 
 
 def test_too_few_series(data_root: Path) -> None:
-    _write(data_root, "train", 2)
+    path = _write(data_root, "train", 2)
     _write(data_root, "test", 30)
-    assert "found 2 and 30 series, expected at least 3" in _message(data_root)
+    wanted = f"{path}: found 2 series, expected at least 3 (1 for validation)"
+    assert wanted in _message(data_root)
+    with pytest.raises(DataError) as caught:  # a plan says so as well, the second time too
+        task_data.locate(NAME, data_root=data_root)
+    assert wanted in str(caught.value)
+    _write(data_root, "train", 3)
+    _write(data_root, "test", 0)
+    assert "satellite_test.npy: found 0 series, expected at least 1" in _message(data_root)
 
 
 def test_missing_files(data_root: Path) -> None:

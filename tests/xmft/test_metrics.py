@@ -187,15 +187,6 @@ def test_each_channel_has_its_own_error() -> None:
     )
 
 
-def test_a_small_channel_counts_as_much_as_a_large_one() -> None:
-    """A flow without its velocity, which is 1e-4 of the norm, is no good prediction."""
-    truth = torch.stack([torch.full((8,), 100.0), torch.linspace(-1, 1, 8) * 1e-2])[None]
-    still = truth * torch.tensor([1.0, 0.0])[:, None]
-    assert METRICS["nrmse"].score(still, truth) < 1e-4
-    assert METRICS["nrmse_pdebench"].score(still, truth) == pytest.approx(0.5)
-    assert LOSSES["nrmse_pdebench"](still, truth).tolist() == pytest.approx([0.5])
-
-
 @pytest.mark.parametrize("grid", [(64,), (30, 26)])
 @pytest.mark.parametrize("name", DENSE)
 def test_a_constant_error(name: str, grid: tuple[int, ...]) -> None:

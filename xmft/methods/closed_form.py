@@ -120,7 +120,7 @@ class KernelRidge(ClosedForm):
 
     name = "kernel"
     version = 1
-    title = "Gaussian kernel ridge regression, width and penalty chosen on validation"
+    title = "kernel ridge regression with a Gaussian, width and penalty chosen on validation"
 
     class Config(ClosedForm.Config):
         """Options of kernel ridge regression."""

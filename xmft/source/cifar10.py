@@ -25,6 +25,7 @@ from xmft.pickles import load_pickle
 from xmft.seeding import generator
 from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
 from xmft.source.proxy import PROXIES, Proxy, SourceConfig, SourceSamples
+from xmft.unreadable import check, readable, refusal
 
 FOLDER, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -69,8 +70,11 @@ def _contents(found: Path) -> Iterator[tuple[str, str, bytes]]:
     """
     if found.is_dir():
         for batch in BATCHES:
-            yield batch, str(found / batch), (found / batch).read_bytes()
+            with readable(found / batch):
+                content = (found / batch).read_bytes()
+            yield batch, str(found / batch), content
         return
+    check(found)
     missing = set(BATCHES)
     try:
         with tarfile.open(found, "r|gz") as archive:
@@ -81,7 +85,7 @@ def _contents(found: Path) -> Iterator[tuple[str, str, bytes]]:
                     missing.remove(batch)
                     yield batch, f"{found}:{member.name}", stream.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise FileError(
+        raise refusal(found, error) or FileError(
             found,
             f"cannot be read ({error}); found {found.stat().st_size} bytes",
             "the archive of CIFAR-10",

@@ -28,6 +28,7 @@ from xmft.seeding import generator
 from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
 from xmft.source.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
 from xmft.text_files import read_text
+from xmft.unreadable import readable
 
 ORIGINAL, CONVERTED = "eng.train", "train.txt"
 TYPES = ("PER", "ORG", "LOC", "MISC")
@@ -35,6 +36,7 @@ TAGS = ("O", *(f"{place}-{kind}" for kind in TYPES for place in "BI"))
 _LABELS = {tag: number for number, tag in enumerate(TAGS)}
 _DOCUMENT = "-DOCSTART-"
 _COLUMNS = 4
+_MEND = "Copy the file again."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +76,12 @@ def _locate(data_root: Path) -> Path:
 
 
 def _starts_a_document(path: Path) -> bool:
-    with path.open("rb") as stream:
+    with mending(_MEND), readable(path), path.open("rb") as stream:
         beginning = stream.read(len(codecs.BOM_UTF8) + len(_DOCUMENT))
     return beginning.removeprefix(codecs.BOM_UTF8).startswith(_DOCUMENT.encode())
 
 
+@mending(_MEND)
 def _identity(data_root: Path) -> str:
     return content_hash(_locate(data_root))[:VERSION_DIGITS]
 
@@ -90,7 +93,8 @@ def read_documents(path: Path) -> Iterator[list[_Word]]:
         FileError: it is no text in UTF-8, or a line has not four columns, or a tag that CoNLL-2003
             does not know.
     """
-    lines = read_text(path).split("\n")
+    with readable(path):
+        lines = read_text(path).split("\n")
     words: list[_Word] = []
     previous = "O"
     for number, line in enumerate(lines, start=1):
@@ -128,7 +132,7 @@ def read_documents(path: Path) -> Iterator[list[_Word]]:
 def _samples(backbone: Backbone, config: SourceConfig, data_root: Path) -> SourceSamples:
     assert isinstance(backbone, TextBackbone)  # of the proxy's modality
     path = _locate(data_root)
-    with mending("Copy the file again."):
+    with mending(_MEND):
         documents = list(read_documents(path))
     # Each word once, with the space before it that it has in a sentence.
     distinct = sorted({word.text for words in documents for word in words})

@@ -28,7 +28,7 @@ from benchmarks.locating import (
 )
 from xmft.cache import cache_root
 from xmft.errors import mending
-from xmft.task import Protocol, Recipe, Split, TaskData
+from xmft.task import Protocol, Recipe, Split, Task, TaskData
 from xmft.unreadable import check, readable
 
 __all__ = [
@@ -129,13 +129,13 @@ def load(
     """
     recipe = recipe or Recipe()
     located = make_ready(task, data_root=data_root, recipe=recipe, protocol=protocol)
-    entry = located.entry
+    entry, wanted = located.entry, located.entry.task_under(protocol)
 
     def read() -> prepare.Reading:
         return entry.read(located.files, recipe, protocol)
 
     def check(splits: Mapping[str, Split]) -> None:
-        _assembled(located, splits, checked=False).check_values()
+        _assembled(located, wanted, splits, checked=False).check_values()
 
     record = {
         "task": entry.task.name,
@@ -147,7 +147,7 @@ def load(
         # What a function makes of nothing may be other numbers each time.
         kept = located.fingerprint if located.files else None
         prepared = prepare.prepared(kept, read, check, record=record)
-    data = _assembled(located, prepared.splits, checked=True)
+    data = _assembled(located, wanted, prepared.splits, checked=True)
     return replace(data, floor=prepared.floor, floor_note=prepared.floor_note)
 
 
@@ -197,10 +197,12 @@ def verify(task: str | Entry, *, data_root: Path | None = None) -> list[str]:
     return [*lines, *(f"  {line}" for line in others)]
 
 
-def _assembled(located: Located, splits: Mapping[str, Split], *, checked: bool) -> TaskData:
+def _assembled(
+    located: Located, task: Task, splits: Mapping[str, Split], *, checked: bool
+) -> TaskData:
     entry = located.entry
     return TaskData(
-        task=entry.task,
+        task=task,
         train=splits["train"],
         val=splits["val"],
         test=splits["test"],

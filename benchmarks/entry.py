@@ -81,6 +81,10 @@ class Entry(ABC):
             DataError: the files do not give what the recipe asks for.
         """
 
+    def task_under(self, protocol: Protocol) -> Task:
+        """Return what has to be learned under a protocol; `task` is that of the clean one."""
+        return self.task
+
     @property
     def decode(self) -> Callable[..., Any] | None:
         """See `TaskData.decode`."""

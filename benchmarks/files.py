@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from xmft.cache import cache_root, digest, walk, whole
+from xmft.cache import cache_root, digest, folder_of_user, walk, whole
 from xmft.errors import RequestError
 from xmft.task import Origin
 from xmft.unreadable import check, readable
@@ -47,9 +47,12 @@ def _no_facts(path: Path) -> Mapping[str, Any]:
 
 
 def default_data_root() -> Path:
-    """Return the data root of a user who names none: `$XMFT_DATA` or ~/.cache/xmft."""
-    chosen = os.environ.get("XMFT_DATA")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"
+    """Return the data root of a user who names none: `$XMFT_DATA` or ~/.cache/xmft.
+
+    Raises:
+        RequestError: the variable is not set, and nobody knows the home folder.
+    """
+    return folder_of_user("XMFT_DATA")
 
 
 def find(data_root: Path, names: Collection[str]) -> dict[str, Path]:

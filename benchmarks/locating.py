@@ -248,7 +248,7 @@ def generated_places(entry: Entry, data_root: Path, signature: str) -> list[Path
 def _fingerprint(entry: Entry, recipe: Recipe, protocol: Protocol, content: Sequence[str]) -> str:
     return key(
         task=entry.task.name,
-        version=entry.task.version,
+        version=entry.task_under(protocol).version,
         content=list(content),
         protocol=protocol,
         samples=recipe.samples,

@@ -59,7 +59,7 @@ class CellTimes:
 
 def small_grid() -> tuple[Recipe, dict[str, dict[str, Any]]]:
     """Return recipe and options of the small grid, by method."""
-    grid = yaml.safe_load((resources.files("benchmarks.grids") / _GRID).read_text())
+    grid = yaml.safe_load((resources.files("benchmarks.grids") / _GRID).read_text(encoding="utf-8"))
     return Recipe.model_validate(grid["recipe"]), grid["options"]
 
 

@@ -111,7 +111,8 @@ def _score(model: nn.Module, split: Split, names: tuple[str, ...]) -> dict[str, 
     inputs, targets = _tensors(split)
     with torch.inference_mode():
         predictions = model(inputs)
-        return {name: METRICS[name].score(predictions, targets) for name in names}
+        scores = {name: METRICS[name].score(predictions, targets) for name in names}
+    return {name: score for name, score in scores.items() if score is not None}
 
 
 def fitted(cell: Assembled) -> Scores:

@@ -10,6 +10,10 @@ from typing import Any
 
 from xmft.task import Protocol
 
+# How the fingerprint of weights begins that were read from files (`xmft.backbones.files`, which
+# needs torch). It says all of them, wherever they lie and whatever they are called.
+FROM_FILES = "files:"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -18,12 +22,15 @@ class Cell:
     Attributes:
         task: Name with the variant.
         recipe: Fields of the recipe that concern the method; what is left out is at its default.
-        backbone: The pretrained model; `none` for methods that use none.
+        backbone: The pretrained model by its name, its id on the hub or the name of its folder;
+            `none` for methods that use none.
         source: Source proxy with its version; None for methods that use none.
-        weights: Fingerprint of the backbone's weights; `none` without a backbone.
+        weights: Fingerprint of the backbone's weights and tokenizer; `none` without a backbone.
         data: Fingerprint of the data and of how they are cut.
         method_config: The method's validated options.
         metric_versions: Metric name to version, main metric first.
+        own_recipe: Fields of the recipe that the grid says of the method alone (`per_method`): part
+            of what the method is, as its options are. A cell without any says nothing of it.
         plugins: Plug-ins of the user's that take part: what for and which, to the hash of their
             text. A cell without any says nothing of it.
     """
@@ -41,6 +48,7 @@ class Cell:
     seed: int
     data: str
     metric_versions: dict[str, int]
+    own_recipe: list[str] = field(default_factory=list)
     plugins: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -49,14 +57,23 @@ class Cell:
         content = {key: getattr(self, key) for key in self.__dataclass_fields__}
         ordered = {key: _sorted(content[key]) for key in sorted(content)}
         ordered["metric_versions"] = content["metric_versions"]
-        if not self.plugins:
-            del ordered["plugins"]
+        for key in ("own_recipe", "plugins"):
+            if not content[key]:
+                del ordered[key]
         return json.dumps(ordered, separators=(",", ":"), allow_nan=False)
 
     @cached_property
     def id(self) -> str:
-        """The first 16 hex digits of the sha256 of `config_json`."""
-        return hashlib.sha256(self.config_json.encode()).hexdigest()[:16]
+        """The first 16 hex digits of the sha256 of `config_json`.
+
+        The name of a backbone that is read from files is left out: their fingerprint says it.
+        """
+        text = self.config_json
+        if self.weights.startswith(FROM_FILES):
+            content = json.loads(text)
+            del content["backbone"]
+            text = json.dumps(content, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def label(self) -> str:

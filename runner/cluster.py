@@ -8,10 +8,11 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.ledger import Ledger
+from xmft.cores import Cores, usable_cores
 from xmft.errors import RequestError
 
 # Ray reads these when it is imported. Workers keep the working directory, the SIGINT handler
@@ -32,7 +33,7 @@ for _key, _value in _ENVIRONMENT.items():
 
 import ray  # noqa: E402
 
-_OBJECT_STORE_BYTES = 150 * 2**20
+from runner.local_ray import started  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,30 +51,53 @@ class Slots:
 
 
 @contextmanager
-def connected(address: str | None, *, verbose: bool) -> Iterator[None]:
+def connected(address: str | None, *, cpus: int | None, verbose: bool) -> Iterator[Cores]:
     """Start Ray on this machine, or join the cluster at `address`; leave it at the end.
 
+    Args:
+        address: The cluster; None: this machine.
+        cpus: Most CPU cores to use; None: all that there are for us.
+        verbose: Whether to show what Ray says.
+
+    Yields:
+        The cores to share out.
+
     Raises:
-        RequestError: no cluster answers at `address`.
+        RequestError: no cluster answers at `address`, or Ray does not start here, or did already.
     """
+    if ray.is_initialized():
+        raise RequestError(
+            "Ray runs in this process already. Call ray.shutdown() first, and name its cluster "
+            "with address= if the cells are to run there."
+        )
     # What goes wrong in a cell is a row of the ledger and a line of ours.
     level = logging.INFO if verbose else logging.CRITICAL
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level}
-    if address is not None:
-        _check_answers(address)
-    else:
-        options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+    if address is None:
+        cores = _at_most(usable_cores(), cpus)
+        with started(cores.count, **options):
+            yield cores
+        return
+    _check_answers(address)
     try:
-        ray.init(address=address or "local", **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        ray.init(address=address, **options)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
         raise RequestError(
-            f"No Ray cluster answers at {address or 'this machine'}: {error}. Since Ray 2.60 a "
+            f"No Ray cluster answers at {address}: {reason}. Since Ray 2.60 a "
             "cluster asks for a token: set RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled on both sides."
         ) from None
     try:
-        yield
+        total = int(ray.cluster_resources().get("CPU", 0))
+        yield _at_most(Cores(count=total, machine=total), cpus)
     finally:
         ray.shutdown()
+
+
+def _at_most(cores: Cores, cpus: int | None) -> Cores:
+    return (
+        cores if cpus is None or cpus >= cores.count else replace(cores, count=cpus, limit="--cpus")
+    )
 
 
 def _check_answers(address: str) -> None:
@@ -87,8 +111,24 @@ def _check_answers(address: str) -> None:
         raise RequestError(f"No Ray cluster answers at {address} ({error}).") from None
 
 
-def slots_of(cells: int, *, workers: int, threads: int, gpus_per_worker: float | None) -> Slots:
+def slots_of(
+    cells: int,
+    cores: Cores,
+    *,
+    workers: int,
+    threads: int,
+    gpus_per_worker: float | None,
+    max_concurrent: int | None = None,
+) -> Slots:
     """Share out the cluster: whole cells only, as many at once as fit.
+
+    Args:
+        cells: How many there are.
+        cores: What `connected` yielded.
+        workers: Processes of a cell.
+        threads: CPU cores of a worker.
+        gpus_per_worker: GPUs of a worker; None: one where there are GPUs.
+        max_concurrent: Most cells at once; None: as many as fit.
 
     Raises:
         RequestError: not even one cell fits.
@@ -97,16 +137,18 @@ def slots_of(cells: int, *, workers: int, threads: int, gpus_per_worker: float |
     gpus = gpus_per_worker
     if gpus is None:
         gpus = 1.0 if total.get("GPU") else 0.0
-    fits = int(total.get("CPU", 0) // (threads * workers))
+    fits = cores.count // (threads * workers)
     if gpus:
         fits = min(fits, int(total.get("GPU", 0) / (gpus * workers) + 1e-9))
     if fits < 1:
         raise RequestError(
             f"A cell needs {workers} workers with {threads} CPU cores"
             + (f" and {gpus:g} GPUs" if gpus else "")
-            + f" each, but Ray has {total.get('CPU', 0):g} cores and {total.get('GPU', 0):g} "
+            + f" each, but there are {cores} and {total.get('GPU', 0):g} "
             "GPUs. Lower --workers, --threads or --gpus-per-worker."
         )
+    if max_concurrent is not None:
+        fits = min(fits, max_concurrent)
     return Slots(count=min(fits, cells), workers=workers, threads=threads, gpus=gpus)
 
 

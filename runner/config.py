@@ -13,11 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runner.settings import apply_setting
 from runner.validation import validated
-from xmft.errors import RequestError
+from xmft.errors import FileError, RequestError
 from xmft.registry import nearest
 from xmft.task import Protocol, Recipe
+from xmft.text_files import read_text
 
 # The ledger stores seeds as int64.
+# Fields of the recipe that cut the data, which methods are compared on.
+_OF_THE_DATA = frozenset({"samples", "resolution"})
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -52,12 +55,15 @@ class Grid(BaseModel):
     per_task: dict[str, dict[str, Any]] = Field(
         {}, description="task: fields of Recipe, backbone, source"
     )
+    per_method: dict[str, dict[str, Any]] = Field(
+        {}, description="method or method:variant: fields of Recipe, for all tasks"
+    )
     options: dict[str, dict[str, Any]] = Field(
         {}, description="method or method:variant: fields of its Config"
     )
 
-    def settings_of(self, task: str) -> TaskSettings:
-        """Return what holds for one task.
+    def settings_of(self, task: str, method: str | None = None) -> TaskSettings:
+        """Return what holds for one task, and there for one method.
 
         Raises:
             RequestError: a field is unknown or of the wrong type.
@@ -65,13 +71,35 @@ class Grid(BaseModel):
         validated(Recipe, self.recipe, where="recipe")
         carrier = {"backbone": self.backbone, "source": self.source}
         fields = {**carrier, **self.recipe, **self.per_task.get(task, {})}
+        if method is not None:
+            fields |= self.own_recipe(method)
         if fields["source"] is None:
             fields["source"] = ""
         return validated(TaskSettings, fields, where=f"recipe of {task}")
 
-    def recipe_of(self, task: str) -> Recipe:
-        """Return the recipe of one task; raises as `settings_of`."""
-        settings = self.settings_of(task)
+    def own_recipe(self, method: str) -> dict[str, Any]:
+        """Return the fields of the recipe that are said of a method alone.
+
+        A variant has those of its method, changed by its own.
+
+        Raises:
+            RequestError: a field is unknown, of the wrong type, or no matter of one method.
+        """
+        own: dict[str, Any] = {}
+        for name in dict.fromkeys((method.partition(":")[0], method)):
+            fields = self.per_method.get(name, {})
+            validated(Recipe, fields, where=f"per_method of {name}")
+            for field in _OF_THE_DATA & fields.keys():
+                raise RequestError(
+                    f"'{field}' in per_method of {name} would give this method other data than "
+                    "the others have. Say it in recipe or per_task, for all of them."
+                )
+            own |= fields
+        return own
+
+    def recipe_of(self, task: str, method: str | None = None) -> Recipe:
+        """Return the recipe of one task, and there of one method; raises as `settings_of`."""
+        settings = self.settings_of(task, method)
         return Recipe(**{name: getattr(settings, name) for name in Recipe.model_fields})
 
 
@@ -96,8 +124,10 @@ def load_grid(name: str, settings: Sequence[str] = (), *, plugins: Sequence[str]
     shipped = shipped_grids()
     try:
         path = shipped[name] if name in shipped else Path(name).expanduser()
-        text = path.read_text()
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except FileError as error:
+        raise RequestError(f"The grid {error}") from None
+    except (OSError, RuntimeError) as error:
         raise RequestError(
             f"Grid '{name}' is neither a shipped grid nor a readable YAML file "
             f"({type(error).__name__}). {nearest(name, shipped)}"
@@ -151,14 +181,15 @@ def make_grid(
                 f"Unknown name '{task}' in per_task of {where}; its tasks are meant. "
                 f"{nearest(task, grid.tasks)}"
             )
-    for name in grid.options:
-        # Options of a method may be kept for another day; those of a variant that nobody asks
-        # for are a slip of the pen.
-        if ":" in name and name not in grid.methods and name not in written:
-            raise RequestError(
-                f"Options are given for '{name}', which is not among the methods of {where}. "
-                f"{nearest(name, grid.methods)}"
-            )
+    for what, of_methods in (("Options", grid.options), ("Fields of per_method", grid.per_method)):
+        for name in of_methods:
+            # Those of a method may be kept for another day; those of a variant that nobody asks
+            # for are a slip of the pen.
+            if ":" in name and name not in grid.methods and name not in written:
+                raise RequestError(
+                    f"{what} are given for '{name}', which is not among the methods of {where}. "
+                    f"{nearest(name, grid.methods)}"
+                )
     return grid
 
 

@@ -2,15 +2,94 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
+
+class _Console(Console):
+    """A console that says what its stream can encode, so that frames of tables follow."""
+
+    @property
+    def encoding(self) -> str:
+        """Name of the encoding."""
+        return (getattr(self.file, "encoding", None) or "utf-8").lower()
+
+
 # Where the output goes to a file or a pipe, tables need not fit a terminal.
-console = Console(width=None if sys.stdout.isatty() else 160)
-errors = Console(stderr=True)
+console = _Console(width=None if sys.stdout.isatty() else 160)
+errors = _Console(stderr=True)
+
+# What symbols become where a terminal or a log cannot show them.
+_PLAIN = {
+    "±": "+/-",
+    "↓": "v",
+    "↑": "^",
+    "→": "->",
+    "·": "-",
+    "•": "*",
+    "…": "...",
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u00d7": "x",
+    "\u2018": "'",
+    "\u2019": "'",
+    "\u201c": '"',
+    "\u201d": '"',
+    "─": "-",
+    "━": "-",
+    "│": "|",
+    "┃": "|",
+}
+# Frames of tables, bars and spinners: one character each, so that lines stay as wide as they were.
+_PLAIN_RANGES = {range(0x2500, 0x2580): "+", range(0x2580, 0x25A0): "#", range(0x2800, 0x2900): "*"}
+_HANDLER = "xmft.plain"
+
+
+def plain_streams() -> None:
+    """Let standard output and standard error print any text, whatever their encoding.
+
+    Symbols become ASCII where the stream cannot encode them, all else becomes an escape; what it
+    can encode stays as it is, and so does what a stream was told to ignore or replace.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A notebook has streams of its own, which take all text.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in (
+            "strict",
+            "surrogateescape",
+            "backslashreplace",
+        ):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Return a text with symbols that an encoding lacks replaced, before columns are measured."""
+    return text.encode(encoding, _HANDLER).decode(encoding)
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_symbol, error.object[error.start : error.end])), error.end
+
+
+def _symbol(character: str) -> str:
+    if character in _PLAIN:
+        return _PLAIN[character]
+    for codes, plain in _PLAIN_RANGES.items():
+        if ord(character) in codes:
+            return plain
+    if unicodedata.category(character) == "Zs":
+        return " "
+    return character.encode("ascii", "backslashreplace").decode()
+
+
+codecs.register_error(_HANDLER, _plain)
 
 
 @contextmanager
@@ -32,6 +111,11 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Print plain text in red on standard error."""
     errors.print(text, style="red", highlight=False, soft_wrap=True, markup=False)
+
+
+def hand_over(text: str) -> None:
+    """Write a document to standard output, nothing added."""
+    console.file.write(text)
 
 
 @contextmanager

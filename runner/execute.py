@@ -19,11 +19,15 @@ from runner.ledger import Ledger
 from runner.provenance import device_name, peak_memory_bytes, reset_peak_memory
 from runner.record import failed_attempt, ok_attempt
 from runner.sessions import CellSession
+from xmft.backbones.weights import weights_fingerprint
 from xmft.cache import cache_root
 from xmft.errors import DataError
 from xmft.source import proxy_identity, proxy_name
 from xmft.task import Recipe, TaskData
 from xmft.training import assemble
+
+# What cells of methods without a pretrained model have in its place.
+_NONE = "none"
 
 
 def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> FinishedCell:
@@ -37,7 +41,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
     assembled = assemble(
         data,
         cell.method.partition(":")[0],
-        backbone=cell.backbone,
+        backbone=_backbone(cell, job),
         recipe=recipe,
         options=cell.method_config,
         source=_proxy(cell, job) or None,
@@ -70,6 +74,17 @@ def _load(cell: Cell, job: CellJob, recipe: Recipe) -> TaskData:
             "Run the same command again."
         )
     return data
+
+
+def _backbone(cell: Cell, job: CellJob) -> str:
+    """Return where the cell's backbone is found; it must be as it was when it was planned."""
+    place = job.backbone or cell.backbone
+    if place != _NONE and weights_fingerprint(place) != cell.weights:
+        raise DataError(
+            f"The weights or the tokenizer of backbone '{place}' changed since the grid was "
+            "planned, or are others on this machine. Run the same command again."
+        )
+    return place
 
 
 def _proxy(cell: Cell, job: CellJob) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 from benchmarks.files import default_data_root
 from runner import run
 from runner.config import Grid, load_grid, make_grid, narrowed
-from runner.console import quiet
+from runner.console import plain_streams, quiet
 from runner.ledger import Ledger
 from runner.report.notebook import Leaderboards
 from runner.report.notebook import leaderboard as compare
 from runner.run import RunOptions, RunSummary
+from xmft.cache import lend_home
 from xmft.errors import RequestError
 
 __all__ = ["leaderboard", "open_ledger", "run_grid"]
@@ -44,11 +45,14 @@ def run_grid(
         settings: `key=value` as after `--set`.
         plugins: Modules or .py files of your own that register tasks, methods or metrics.
         show: Whether to print what `xmft run` prints.
-        options: Fields of `RunOptions`: workers, threads, address, retry_failed, ...
+        options: Fields of `RunOptions`: workers, threads, cpus,
+            max_concurrent, address, retry_failed, ...
 
     Raises:
         RequestError: the request is wrong; nothing ran.
     """
+    plain_streams()
+    lend_home()
     if isinstance(grid, Grid):
         if settings or plugins:
             raise RequestError(

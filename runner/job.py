@@ -16,6 +16,7 @@ class CellJob:
         config_json: The cell.
         data_root: Folder with the data.
         results: Path or URI of the ledger.
+        backbone: Where its backbone is found, a path or a name; None: by the name in the cell.
         problem: Why the data are missing, if they were when the grid was planned.
         workers: Processes that train the cell together.
         timeout_s: Most seconds the cell may take; None for no limit.
@@ -25,6 +26,7 @@ class CellJob:
     config_json: str
     data_root: str
     results: str
+    backbone: str | None = None
     problem: str | None = None
     workers: int = 1
     timeout_s: float | None = None

@@ -14,8 +14,8 @@ from runner.ledger import CellState, Ledger
 from runner.plugins import install, plugins_used, read_plugins
 from runner.results import results, usual_seconds
 from runner.validation import validated
-from xmft.backbones.reading import backbone_size
-from xmft.backbones.weights import weights_fingerprint
+from xmft.backbones.reading import backbone_size, check_readable, remarks
+from xmft.backbones.weights import place_of, title_of, weights_fingerprint
 from xmft.errors import DataError, RequestError
 from xmft.methods import METHODS, Method
 from xmft.methods.variants import method_of, options_of
@@ -50,6 +50,8 @@ class PlannedCell:
         absent: There are no data at all.
         expected_s: Expected seconds on one slot.
         measured: Whether the expectation is the median of finished cells.
+        backbone: Where its backbone is found from anywhere; None where it has none.
+        remarks: What one should know of its backbone though it can be used.
     """
 
     cell: Cell
@@ -60,6 +62,8 @@ class PlannedCell:
     absent: bool
     expected_s: float
     measured: bool
+    backbone: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
@@ -87,32 +91,37 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         for name in grid.methods
     }
     proxies = _proxies(grid, settings, data_root)
+    unfit = {method: _unfit(method, grid) for method in grid.methods}
     states = ledger.states()
     usual = usual_seconds(results(ledger.read()))
     for name, entry in entries.items():
+        task = entry.task_under(grid.protocol)
         found = _locate(name, data_root, recipes[name], grid.protocol)
         source = found if isinstance(found, data.Located) else None
         problem = None if isinstance(found, data.Located) else str(found)
         for method in grid.methods:
+            if name in unfit[method]:
+                continue
+            kind, recipe = method_of(method), grid.recipe_of(name, method)
             for seed in grid.seeds:
-                kind = method_of(method)
                 cell = Cell(
-                    task=entry.task.name,
-                    task_version=entry.task.version,
+                    task=task.name,
+                    task_version=task.version,
                     method=method,
                     method_version=kind.version,
                     method_config=configs[method].model_dump(mode="json"),
-                    recipe=recipes[name].model_dump(mode="json", exclude=set(kind.ignores)),
+                    recipe=recipe.model_dump(mode="json", exclude=set(kind.ignores)),
+                    own_recipe=sorted(grid.own_recipe(method).keys() - kind.ignores),
                     **_carrier(kind, settings[name], proxies),
                     protocol=grid.protocol,
                     seed=seed,
                     data=source.fingerprint if source else "missing",
-                    metric_versions={m: METRICS[m].version for m in entry.task.metrics},
+                    metric_versions={m: METRICS[m].version for m in task.metrics},
                     plugins=plugins_used(
-                        task=entry.task.name,
+                        task=task.name,
                         method=method,
-                        metrics=entry.task.metrics,
-                        loss=entry.task.loss,
+                        metrics=task.metrics,
+                        loss=task.loss,
                         source=settings[name].source if kind.uses_source else None,
                         backbone=settings[name].backbone if kind.uses_backbone else None,
                     ),
@@ -127,8 +136,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     source=source,
                     problem=problem,
                     absent=isinstance(found, data.MissingError),
-                    expected_s=expected if expected is not None else _guess(kind, recipes[name]),
+                    expected_s=expected if expected is not None else _guess(kind, recipe),
                     measured=expected is not None,
+                    **_found(kind, settings[name], _left_out(method, grid)),
                 )
     return list(planned.values())
 
@@ -167,19 +177,19 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     """Refuse what could only fail in every cell."""
     for method in grid.methods:
         options_of(method, grid.options)
-    for method in grid.options:
-        base = method.partition(":")[0]
-        if base not in METHODS:
-            raise RequestError(f"Unknown method '{base}' in options. {nearest(base, METHODS)}")
-    for task in grid.tasks:
-        kind = catalog.get(task).task.kind
-        for method in grid.methods:
-            if kind not in method_of(method).kinds:
-                raise RequestError(
-                    f"Method '{method}' is for {' and '.join(method_of(method).kinds)} tasks, but "
-                    f"'{task}' is a {kind} task. Leave out one of them with --methods or --tasks."
-                )
+    for key, of_methods in (("options", grid.options), ("per_method", grid.per_method)):
+        for method in of_methods:
+            base = method.partition(":")[0]
+            if base not in METHODS:
+                raise RequestError(f"Unknown method '{base}' in {key}. {nearest(base, METHODS)}")
     for method in grid.methods:
+        if len(_unfit(method, grid)) == len(grid.tasks):
+            first = catalog.get(grid.tasks[0]).task
+            raise RequestError(
+                f"Method '{method}' is for {' and '.join(method_of(method).kinds)} tasks, but "
+                f"'{first.name}' is a {first.kind} task. Leave out one of them with --methods or "
+                "--tasks."
+            )
         method_of(method).check_installed()
     for of_task in settings.values():
         if of_task.source:
@@ -191,6 +201,23 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
             size.check(of_task, axes=catalog.get(task).axes, task=task)
             if aligns:
                 check_modality(of_task.source, size.modality, of_task.backbone, task=task)
+        for backbone in dict.fromkeys(of_task.backbone for of_task in settings.values()):
+            check_readable(backbone)
+            if aligns:
+                backbone_size(backbone).family.check_source(backbone)
+
+
+def _unfit(method: str, grid: Grid) -> list[str]:
+    """Return the tasks of a grid that are of a kind that a method is not for."""
+    kinds = method_of(method).kinds
+    return [name for name in grid.tasks if catalog.get(name).task.kind not in kinds]
+
+
+def _left_out(method: str, grid: Grid) -> tuple[str, ...]:
+    """Return what is to be said of the tasks that a method is not run on, if there are any."""
+    unfit = _unfit(method, grid)
+    kinds = " and ".join(method_of(method).kinds)
+    return (f"{method} is for {kinds} tasks: not run on {', '.join(unfit)}.",) if unfit else ()
 
 
 def _proxies(grid: Grid, settings: Mapping[str, TaskSettings], data_root: Path) -> dict[str, str]:
@@ -214,10 +241,27 @@ def _carrier(
     if not method.uses_backbone:
         return {"backbone": "none", "weights": "none", "source": None}
     return {
-        "backbone": settings.backbone,
+        "backbone": title_of(settings.backbone),
         "weights": weights_fingerprint(settings.backbone),
         "source": proxies[settings.source] if method.uses_source else None,
     }
+
+
+def _found(
+    method: type[Method], settings: TaskSettings, left_out: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return where a planned cell finds its backbone, and what there is to say of both."""
+    if not method.uses_backbone:
+        return {"remarks": left_out}
+    return {
+        "backbone": place_of(settings.backbone),
+        "remarks": (*left_out, *remarks(settings.backbone)),
+    }
+
+
+def remarks_of(planned: Sequence[PlannedCell]) -> list[str]:
+    """Return what is to be said of the methods and backbones of a plan, each once."""
+    return list(dict.fromkeys(remark for item in planned for remark in item.remarks))
 
 
 def _locate(

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.plan import PlannedCell
+from runner.plan import PlannedCell, remarks_of
 
 _STYLE = {"done": "green", "failed": "red", "missing": ""}
 
@@ -45,6 +45,7 @@ def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
         for line in lines
     ]
     parts += [Text(f"{task}: {problem}", style="red") for task, problem in problems.items()]
+    parts += [Text(remark) for remark in remarks_of(planned)]
     return [*parts, Text(_total(planned), style="bold")]
 
 

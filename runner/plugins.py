@@ -21,8 +21,9 @@ from typing import Any
 
 from benchmarks import catalog
 from xmft.cache import cache_root, whole
-from xmft.errors import RequestError
+from xmft.errors import FileError, RequestError
 from xmft.registry import forget, owned, registering
+from xmft.text_files import read_text
 
 _RESERVED = sys.stdlib_module_names | {"xmft", "benchmarks", "runner"}
 
@@ -203,8 +204,10 @@ def _is_loaded(path: Path) -> bool:
 
 def _text(path: Path, name: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except FileError as error:
+        raise RequestError(f"The plug-in '{name}' cannot be read: {error}") from None
+    except OSError as error:
         raise RequestError(
             f"The plug-in '{name}' cannot be read from {path} ({type(error).__name__}). Name a "
             "file of Python, or an importable module."

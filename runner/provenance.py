@@ -65,7 +65,7 @@ def reset_peak_memory(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     else:
         with contextlib.suppress(OSError):
-            _CLEAR.write_text("5")  # see proc_pid_clear_refs(5)
+            _CLEAR.write_text("5", encoding="ascii")  # see proc_pid_clear_refs(5)
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
@@ -76,7 +76,7 @@ def peak_memory_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with contextlib.suppress(OSError):
-        for line in _STATUS.read_text().splitlines():
+        for line in _STATUS.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return None
@@ -99,7 +99,8 @@ def _git(*arguments: str) -> str | None:
             ["git", *arguments],
             cwd=Path(__file__).parent,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a branch or a file may be called anything
             timeout=10,
             check=True,
         )

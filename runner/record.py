@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from runner.job import CellJob, FinishedCell, Outcome
 from runner.provenance import provenance
 from runner.schema import ERROR_FLOOR, REFERENCE, Attempt, MetricValue
+from xmft.methods.variants import method_of
 from xmft.metrics import METRICS
 from xmft.records import FitResult
 
@@ -35,6 +36,10 @@ def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt
 def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: float) -> Attempt:
     """Return the ledger's record of a finished training."""
     seconds = trained.result.seconds
+    # What is computed before the first stage: artefacts of the source, or a closed form.
+    prepare = "align" if method_of(job.cell.method).uses_source else "fit"
+    booked = {account: seconds.get(account, 0.0) for account in ("align", "fit", "eval")}
+    booked[prepare] += trained.prepare_s
     return Attempt(
         cell=job.cell,
         worker_count=job.workers,
@@ -42,9 +47,9 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
         status="ok",
         params=trained.params,
         trainable_params=trained.trainable_params,
-        align_s=trained.prepare_s + seconds.get("align", 0.0),
-        fit_s=seconds.get("fit", 0.0),
-        eval_s=seconds.get("eval", 0.0),
+        align_s=booked["align"],
+        fit_s=booked["fit"],
+        eval_s=booked["eval"],
         wall_s=wall_s,
         peak_memory_bytes=trained.peak_memory_bytes,
         device=trained.device,

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from runner.cell import Cell
-from runner.schema import ERROR_FLOOR, FLOOR_METRIC, REFERENCE
+from runner.schema import ERROR_FLOOR, FLOOR_METRICS, REFERENCE
 
 State = Literal["ok", "failed"]
 
@@ -31,6 +31,7 @@ _COMPARED = {
     "weights",
     "source",
     "seed",
+    "own_recipe",
 }
 _FACTS = (
     "cell_id",
@@ -100,9 +101,17 @@ class Result:
     def setting(self) -> dict[str, Any]:
         """The part of the configuration that compared cells of one task must share."""
         kept = {key: value for key, value in self.config.items() if key not in _COMPARED}
+        own = self.own_recipe
+        kept["recipe"] = {k: v for k, v in self.config.get("recipe", {}).items() if k not in own}
         plugins = self.config.get("plugins", {})
         of_task = {role: text for role, text in plugins.items() if not _is_of_method(role)}
         return kept | {"main_metric": self.metric, "plugins": of_task}
+
+    @property
+    def own_recipe(self) -> dict[str, Any]:
+        """The fields of the recipe that are part of its method, not of the setting."""
+        recipe = self.config.get("recipe", {})
+        return {name: recipe[name] for name in self.config.get("own_recipe", ())}
 
     @property
     def method_plugins(self) -> dict[str, str]:
@@ -202,7 +211,7 @@ def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores
         metric_version=version,
         direction=score["direction"] if usable else None,
         value=value if usable else None,
-        floor=floor if metric == FLOOR_METRIC else None,
+        floor=floor if metric in FLOOR_METRICS else None,
         own_s=counts["wall_s"] or 0.0,
         wall_s=_total(attempts, "wall_s"),
         align_s=_total(attempts, "align_s"),

@@ -12,19 +12,31 @@ from runner.config import Grid
 from runner.console import complain, console, generating, say
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
-from runner.plan import PlannedCell, make_plan, to_run
+from runner.plan import PlannedCell, make_plan, remarks_of, to_run
 from runner.plugins import Plugin, installed
 from runner.storage import Storage
+from xmft.cache import check_writable
 from xmft.errors import DataError, RequestError
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to run, as opposed to what: nothing here is part of a cell id."""
+    """How to run, as opposed to what: nothing here is part of a cell id.
+
+    Attributes:
+        workers: Processes that train one cell.
+        threads: CPU cores of each of them.
+        gpus_per_worker: GPUs of each of them; None: one where there are GPUs.
+        cpus: Most CPU cores to use; None: all that the system grants.
+        max_concurrent: Most cells at a time; None: as many as fit.
+        address: Ray cluster to join; None: this machine.
+    """
 
     workers: int = 1
     threads: int = 1
     gpus_per_worker: float | None = None
+    cpus: int | None = None
+    max_concurrent: int | None = None
     address: str | None = None
     retry_failed: bool = False
     fail_fast: bool = False
@@ -71,6 +83,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     planned = make_plan(grid, ledger, data_root)
     _check_workers(planned, options.workers)
     ledger.prepare()
+    check_writable()
     chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
     skipped = sum(item.state == "done" for item in planned) if not options.force else 0
     summary = {
@@ -83,6 +96,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run{failed}. "
         f"Results: {ledger.uri}"
     )
+    for remark in remarks_of(planned):
+        say(remark)
     if not chosen:
         return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
     chosen = _make_data_ready(chosen)
@@ -120,6 +135,7 @@ def _fan_out(
             config_json=item.cell.config_json,
             data_root=str(data_root),
             results=ledger.uri,
+            backbone=item.backbone,
             problem=item.problem,
             workers=options.workers,
             timeout_s=options.timeout_s,
@@ -127,18 +143,20 @@ def _fan_out(
         )
         for item in chosen
     ]
-    with cluster.connected(options.address, verbose=options.verbose):
+    with cluster.connected(options.address, cpus=options.cpus, verbose=options.verbose) as cores:
         cluster.check_storage(ledger, options.address, shared=options.shared_results)
         slots = cluster.slots_of(
             len(jobs),
+            cores,
             workers=options.workers,
             threads=options.threads,
             gpus_per_worker=options.gpus_per_worker,
+            max_concurrent=options.max_concurrent,
         )
         gpu = f" and {slots.gpus:g} GPU" if slots.gpus else ""
         say(
-            f"{slots.count} cells at a time, {slots.workers} worker(s) each, "
-            f"{slots.threads} thread(s){gpu} a worker"
+            f"{slots.count} cell(s) at a time, {slots.workers} worker(s) each, "
+            f"{slots.threads} thread(s){gpu} a worker, on {cores}"
         )
         board = Board()
         with ProgressDisplay(console, chosen, board, ledger, slots.count):

@@ -22,8 +22,10 @@ SCHEMA_VERSION = 1
 VERSION_KEY = b"xmft_schema_version"
 FAILURES = ("oom", "infra", "data", "code", "timeout", "diverged")
 SELECTIONS = ("best_val", "last")
-# The row of the data's error floor: its selection, its metric, and the metric it is a value of.
-REFERENCE, ERROR_FLOOR, FLOOR_METRIC = "reference", "error_floor", "nrmse"
+# The row of the data's error floor: its selection and its metric. It is a value of the metric that
+# ranks the task, where that is one of these.
+REFERENCE, ERROR_FLOOR = "reference", "error_floor"
+FLOOR_METRICS = ("nrmse", "nrmse_pdebench")
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -127,9 +129,14 @@ class Attempt:
             lambda c: c.method_version,
         ),
     ] = field(init=False)
-    backbone: Annotated[str, Column(pa.string(), "the pretrained model", lambda c: c.backbone)] = (
-        field(init=False)
-    )
+    backbone: Annotated[
+        str,
+        Column(
+            pa.string(),
+            "the pretrained model, by its name, hub id or folder's name",
+            lambda c: c.backbone,
+        ),
+    ] = field(init=False)
     seed: Annotated[
         int, Column(pa.int64(), "seed of everything random in the cell", lambda c: c.seed)
     ] = field(init=False)
@@ -191,7 +198,7 @@ class Attempt:
         str,
         Column(
             pa.string(),
-            "everything that the cell id is the hash of, a JSON object",
+            "what the cell id is the hash of, and the backbone's name, a JSON object",
             lambda c: c.config_json,
         ),
     ] = field(init=False)

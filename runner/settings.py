@@ -39,7 +39,7 @@ def apply_setting(content: dict[str, Any], setting: str, fields: Collection[str]
         _forget(content, field)
     elif "." in key:
         *parents, leaf = key.split(".")
-        target = _mapping(content, "options")
+        target = content if parents[0] == "per_method" else _mapping(content, "options")
         for parent in parents:
             target = _mapping(target, parent)
         target[leaf] = value
@@ -47,7 +47,8 @@ def apply_setting(content: dict[str, Any], setting: str, fields: Collection[str]
         known = [*fields, *Recipe.model_fields]
         raise RequestError(
             f"Unknown setting '{key}'. {nearest(key, known)} "
-            "Options of a method are written method.option."
+            "Options of a method are written method.option, its own recipe "
+            "per_method.method.field."
         )
 
 
@@ -80,10 +81,11 @@ def _modality(source: Any) -> str | None:
 
 
 def _forget(content: dict[str, Any], field: str) -> None:
-    """Take a field out of what `per_task` says, so that all tasks have the same."""
-    per_task = _mapping(content, "per_task")
-    for task in per_task:
-        _mapping(per_task, task).pop(field, None)
+    """Take a field out of what is said of single tasks and methods, so that all have the same."""
+    for key in ("per_task", "per_method"):
+        one_by_one = _mapping(content, key)
+        for name in one_by_one:
+            _mapping(one_by_one, name).pop(field, None)
 
 
 def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:

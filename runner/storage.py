@@ -35,6 +35,12 @@ class Storage:
             RequestError: the URI is malformed or of an unknown kind.
         """
         text = str(uri)
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # bytes of a name that is no UTF-8
+            raise RequestError(
+                f"Cannot open {text}: its name is no UTF-8 text. Choose another name."
+            ) from None
         self.local_root: Path | None = None
         if "://" in text:
             try:

@@ -133,7 +133,10 @@ def _darcy(p: Mapping[str, float], a: Array, phase: Array, t: Array, x: Array, y
     shape = np.sin(2 * np.pi * x + phase) * np.cos(2 * np.pi * y)
     nu = np.where(shape > 0, 1.0, 0.1)[:, 0]
     bump = np.sin(np.pi * x) * np.sin(np.pi * y)
-    return {"nu": nu, "tensor": p["beta"] * bump[:1] / nu.mean(axis=(1, 2))[:, None, None, None]}
+    return {
+        "nu": nu,
+        "tensor": p["beta"] * a * bump[:1] / nu.mean(axis=(1, 2))[:, None, None, None],
+    }
 
 
 def _water(p: Mapping[str, float], a: Array, phase: Array, t: Array, x: Array, y: Array) -> _Fields:

@@ -12,12 +12,15 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock
+
+from xmft.errors import RequestError
 
 T = TypeVar("T")
 
@@ -31,9 +34,70 @@ _ASIDE = frozenset(
 
 
 def cache_root() -> Path:
-    """Return the folder of everything that can be made again: `$XMFT_CACHE` or ~/.cache/xmft."""
-    chosen = os.environ.get("XMFT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"
+    """Return the folder of everything that can be made again: `$XMFT_CACHE` or ~/.cache/xmft.
+
+    Raises:
+        RequestError: the variable is not set, and nobody knows the home folder.
+    """
+    return folder_of_user("XMFT_CACHE")
+
+
+def folder_of_user(variable: str) -> Path:
+    """Return the folder that an environment variable names, or ~/.cache/xmft.
+
+    Raises:
+        RequestError: there is no home folder to look in.
+    """
+    chosen = os.environ.get(variable)
+    try:
+        return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xmft"
+    except RuntimeError:
+        found = f"{variable} is {chosen}" if chosen else f"{variable} and HOME are not set"
+        raise RequestError(
+            f"There is no home folder: {found}, and the system does not know the user. "
+            f"Set {variable} to a folder that can be written."
+        ) from None
+
+
+def lend_home() -> None:
+    """Give libraries a home folder in the cache where the system knows none.
+
+    Some fail without one when they are imported, others make a folder called `~`. It is what a
+    container has that runs under a user id of its own. A home that is there stays, writable or
+    not; matplotlib, which complains, gets a folder for its settings where it cannot be written.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:
+        if os.environ.get("XMFT_CACHE"):
+            os.environ["HOME"] = str(cache_root().absolute() / "home")
+        return
+    if os.environ.get("XMFT_CACHE") and not can_be_made(home / ".config"):
+        os.environ.setdefault("MPLCONFIGDIR", str(cache_root().absolute() / "matplotlib"))
+
+
+def can_be_made(folder: Path) -> bool:
+    """Return whether a folder can be written, or made."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def check_writable() -> None:
+    """Make sure of the cache, which every cell needs, and make it.
+
+    Raises:
+        RequestError: it cannot be written.
+    """
+    root = cache_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise RequestError(
+            f"The cache {root} cannot be written ({error.strerror}). Set XMFT_CACHE to a folder "
+            "that can."
+        ) from None
 
 
 def key(**facts: Any) -> str:

@@ -26,6 +26,10 @@ class DivergedError(XmftError):
     """The loss became NaN or infinite."""
 
 
+class TransportError(XmftError):
+    """The solver of optimal transport ended without an optimal plan."""
+
+
 class FileError(DataError):
     """A file is not what its name says; `mending` adds what to do about it.
 

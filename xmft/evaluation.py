@@ -46,6 +46,7 @@ def evaluate(
     Each worker takes every world_size-th sample, or group of rows; statistics are reduced in
     float64, so the result does not depend on batches or the number of workers beyond the last
     digits of the forward pass. A metric over all predictions gets them in the order of the split.
+    A metric that has nothing to score in these data is left out.
 
     Args:
         model: From inputs to predictions.
@@ -73,7 +74,8 @@ def evaluate(
                 total.add(units, predictions, batch, counted=counted)
     count = len(bounds) - 1
     reduced = {key: total.reduce(session, count) for key, total in totals.items()}
-    return {metric.name: metric.finish(reduced[metric.shared]).item() for metric in metrics}
+    scores = {metric.name: metric.finished(reduced[metric.shared]) for metric in metrics}
+    return {name: score for name, score in scores.items() if score is not None}
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,42 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# Keeps a sample whose target is zero everywhere from making the mean infinite.
-_SMALLEST_NORM = 1e-8
+# Keeps weights that are zero everywhere from making a mean infinite.
+_SMALLEST_WEIGHT = 1e-8
 
 
 def nrmse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Float[Tensor, " n"]:
     """Relative L2 error of each sample over all points and channels: ||p - y|| / ||y||.
 
-    Weights multiply the squares in both norms.
+    Weights multiply the squares in both norms. Where the target is zero everywhere there is no
+    relative error: it is 0 for a prediction that is zero as well, and 1, that of predicting
+    nothing, for every other.
     """
     error = prediction - target
     if weights is not None:
         error, target = error * weights.sqrt(), target * weights.sqrt()
     size = target.flatten(1).norm(dim=1)
-    return error.flatten(1).norm(dim=1) / size.clamp_min(_SMALLEST_NORM)
+    return _relative(error.flatten(1).norm(dim=1), size)
+
+
+def channel_nrmse(prediction: Tensor, target: Tensor) -> Float[Tensor, "n channels"]:
+    """Relative L2 error of each sample and channel over space; of zero channels as in `nrmse`."""
+    error = (prediction - target).flatten(2).norm(dim=2)
+    return _relative(error, target.flatten(2).norm(dim=2))
+
+
+def _relative(error: Tensor, size: Tensor) -> Tensor:
+    """Return error / size; where the size is zero, 1 if there is any error."""
+    zero = size == 0
+    return torch.where(zero, (error > 0).to(error.dtype), error / size.masked_fill(zero, 1.0))
 
 
 def nrmse_pdebench(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
-    """Relative L2 error of each sample and channel over space, then the mean over channels."""
-    error = (prediction - target).flatten(2).norm(dim=2)
-    return (error / target.flatten(2).norm(dim=2).clamp_min(_SMALLEST_NORM)).mean(dim=1)
+    """Relative L2 error of each sample and channel over space, then the mean over channels.
+
+    Every channel weighs the same, whatever its units: a velocity of 1e-2 beside a pressure of 100.
+    """
+    return channel_nrmse(prediction, target).mean(dim=1)
 
 
 def rmse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Float[Tensor, " n"]:
@@ -42,7 +58,7 @@ def rmse(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> F
     if weights is None:
         return error.norm(dim=1) / error.shape[1] ** 0.5
     each = torch.broadcast_to(weights, target.shape).flatten(1)
-    return (error * each.sqrt()).norm(dim=1) / each.sum(dim=1).clamp_min(_SMALLEST_NORM).sqrt()
+    return (error * each.sqrt()).norm(dim=1) / each.sum(dim=1).clamp_min(_SMALLEST_WEIGHT).sqrt()
 
 
 def channel_rmse(prediction: Tensor, target: Tensor) -> Float[Tensor, " n"]:
@@ -90,17 +106,19 @@ def error_spectrum(prediction: Tensor, target: Tensor) -> Float[Tensor, "n chann
     return modes.real.square() + modes.imag.square()
 
 
-def band_error(power: Float[Tensor, "channels ..."], *, first: int, end: int | None) -> Tensor:
+def band_error(
+    power: Float[Tensor, "channels ..."], *, first: int, end: int | None
+) -> Tensor | None:
     """Mean over channels and wavenumbers `first <= k < end` of the root of the `error_spectrum`.
 
     In two dimensions wavenumber k is a shell, the sum over all modes with k <= |(i, j)| < k + 1,
     as long as k is below half the points of the shorter axis. A band is cut where the wavenumbers
-    of the grid end; one without any, on a grid too coarse for it, has error 0.
+    of the grid end; one without any, on a grid too coarse for it, has no error: None.
     """
     if power.ndim == 3:
         power = _shells(power)
     band = power[:, first:end].sqrt()
-    return band.mean() if band.numel() else power.new_zeros(())
+    return band.mean() if band.numel() else None
 
 
 def _shells(power: Float[Tensor, "channels i j"]) -> Float[Tensor, "channels k"]:
@@ -109,6 +127,11 @@ def _shells(power: Float[Tensor, "channels i j"]) -> Float[Tensor, "channels k"]
     sums = power.new_zeros(len(power), sum(power.shape[1:]))
     sums.index_add_(1, shell.flatten(), power.flatten(1))
     return sums[:, : min(power.shape[1:])]
+
+
+def of_channel(means: Tensor, *, channel: int) -> Tensor | None:
+    """Return one of the channels' means; None where there are not so many."""
+    return means[channel] if channel < len(means) else None
 
 
 def root_mean(means: Tensor) -> Tensor:

@@ -22,10 +22,12 @@ from xmft.errors import RequestError
 from xmft.field_errors import (
     band_error,
     boundary_rmse,
+    channel_nrmse,
     channel_rmse,
     error_spectrum,
     nrmse,
     nrmse_pdebench,
+    of_channel,
     peak_error,
     rmse,
     root_mean,
@@ -47,6 +49,8 @@ Reduction = Literal["mean", "max", "all"]
 
 # Wavenumbers from the first up to, but without, the second.
 _BANDS: dict[str, tuple[int, int | None]] = {"low": (0, 4), "mid": (4, 12), "high": (12, None)}
+# Channels that have a metric of their own.
+_CHANNELS = 4
 _DENSE: tuple[Kind, ...] = ("dense",)
 _CLASSES: tuple[Kind, ...] = ("classification",)
 _LABELS: tuple[Kind, ...] = ("multilabel",)
@@ -88,7 +92,8 @@ class Metric:
             targets of the split at once to the statistics `[...]`.
         reduction: How the statistics of all samples become one `[...]`: their mean or maximum, or
             computed over all predictions together.
-        finish: Makes the score, a scalar, of the reduced statistics (float64, on the CPU).
+        finish: Makes the score, a scalar, of the reduced statistics (float64, on the CPU); None
+            where the data have nothing to score.
         weighted: Whether `per_sample` takes weights of the target values as a third argument.
     """
 
@@ -98,7 +103,7 @@ class Metric:
     per_sample: Callable[..., Tensor]
     direction: Literal["min", "max"] = "min"
     reduction: Reduction = "mean"
-    finish: Callable[[Tensor], Tensor] = torch.mean
+    finish: Callable[[Tensor], Tensor | None] = torch.mean
     weighted: bool = False
 
     @property
@@ -118,13 +123,20 @@ class Metric:
         """Return the statistics of a whole split, float64, of a metric with the reduction `all`."""
         return self.per_sample(predictions, targets).double()
 
-    def score(self, prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> float:
-        """Score a whole split that is at hand as one batch."""
+    def score(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> float | None:
+        """Score a whole split that is at hand as one batch; None as from `finished`."""
         if self.reduction == "all":
-            return self.finish(self.over_all(prediction.cpu(), target.cpu())).item()
+            return self.finished(self.over_all(prediction.cpu(), target.cpu()))
         statistics = self.statistics(prediction, target, weights).double().cpu()
         over_samples = torch.amax if self.reduction == "max" else torch.mean
-        return self.finish(over_samples(statistics, dim=0)).item()
+        return self.finished(over_samples(statistics, dim=0))
+
+    def finished(self, statistics: Tensor) -> float | None:
+        """Return the score that reduced statistics make; None where there is nothing to score."""
+        score = self.finish(statistics)
+        return None if score is None else score.item()
 
     def better(self, value: float, than: float) -> bool:
         """Whether `value` is strictly better than `than`."""
@@ -163,6 +175,7 @@ def check_scores(task: Task, *, weighted: bool) -> None:
 
 
 LOSSES.add("nrmse", Loss(kinds=_DENSE, function=nrmse, weighted=True))
+LOSSES.add("nrmse_pdebench", Loss(kinds=_DENSE, function=nrmse_pdebench))
 LOSSES.add("rmse", Loss(kinds=_DENSE, function=rmse, weighted=True))
 LOSSES.add(
     "cross_entropy", Loss(kinds=_CLASSES, function=cross_entropy, weighted=True, logits=True)
@@ -175,6 +188,17 @@ LOSSES.add(
 for _metric in (
     Metric(name="nrmse", version=1, kinds=_DENSE, per_sample=nrmse, weighted=True),
     Metric(name="nrmse_pdebench", version=1, kinds=_DENSE, per_sample=nrmse_pdebench),
+    # `nrmse` of one channel of the targets alone; `Task.channels` says what it holds.
+    *(
+        Metric(
+            name=f"nrmse_channel_{channel}",
+            version=1,
+            kinds=_DENSE,
+            per_sample=channel_nrmse,
+            finish=partial(of_channel, channel=channel),
+        )
+        for channel in range(_CHANNELS)
+    ),
     # Version 1 was over all channels at once.
     Metric(name="rmse", version=2, kinds=_DENSE, per_sample=channel_rmse),
     Metric(name="max_error", version=1, kinds=_DENSE, per_sample=peak_error, reduction="max"),
@@ -182,8 +206,9 @@ for _metric in (
     Metric(name="brmse", version=1, kinds=_DENSE, per_sample=boundary_rmse),
     *(
         Metric(
+            # Version 1 was 0 where a grid has no wavenumber of the band.
             name=f"frmse_{band}",
-            version=1,
+            version=2,
             kinds=_DENSE,
             per_sample=error_spectrum,
             finish=partial(band_error, first=first, end=end),

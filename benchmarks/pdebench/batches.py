@@ -18,6 +18,8 @@ import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
 
+from xmft.cores import usable_cores
+
 Arrays = dict[str, npt.NDArray[Any]]
 SolveBatch = Callable[[int, torch.device], Arrays]
 
@@ -41,7 +43,7 @@ def solved(solve: SolveBatch, count: int, *, workers: int | None) -> Iterator[Ar
         first = solve(0, device)
         left = (count - 1) * (time.perf_counter() - start)
         yield first
-        processes = min(workers or _cores(), count - 1)
+        processes = min(workers or usable_cores().count, count - 1)
         if device.type != "cpu" or processes < 2 or left < WORTH_SECONDS:
             for batch in range(1, count):
                 yield solve(batch, device)
@@ -65,12 +67,6 @@ def _by_processes(solve: SolveBatch, batches: range, processes: int) -> Iterator
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    """Return how many cores this process may use; not every system can tell."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _prepare() -> None:

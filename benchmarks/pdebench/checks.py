@@ -16,6 +16,11 @@ from xmft.task import Origin
 
 # Coordinates are stored in float32.
 _ROUNDING = 1e-5
+# What of a step they may be off by.
+_SHARE_OF_STEP = 0.1
+# The first of every n-th cell centre lies 1 / (2 n) of a step inside the domain, a vertex on its
+# edge.
+_OFF_VERTEX = 1e-3
 
 
 class Inspection:
@@ -54,16 +59,32 @@ class Inspection:
         """Return the coordinates of a grid axis, which must span the domain."""
         values = self.rising(parent, name, place)
         low, high = self.layout.domain
-        slack = _ROUNDING * (high - low)
-        step = float(np.median(np.diff(values))) + slack
-        inside = low - slack <= values[0] and values[-1] <= high + slack
-        if not inside or values[0] - low > step or high - values[-1] > step:
+        # Of cell centres, and of every n-th of them, each stands for one step of the domain. Points
+        # at vertices are one step more or less, and those of a part of the domain do not fill it.
+        step = (values[-1] - values[0]) / (len(values) - 1)
+        first, filled = values[0] - low, len(values) * step / (high - low)
+        slack = max(_SHARE_OF_STEP, _ROUNDING * (high - low) / step)
+        if abs(filled - 1) * len(values) > slack or not _OFF_VERTEX < first / step < 1 - slack:
             raise self.wrong(
-                f"'{_path(parent[name])}' runs from {values[0]:g} to {values[-1]:g}",
-                f"cell centres of the domain ({low:g}, {high:g})",
+                f"'{_path(parent[name])}' runs from {values[0]:g} to {values[-1]:g} in steps of "
+                f"{step:g}",
+                f"cell centres of the whole domain ({low:g}, {high:g}), not vertices",
                 self.layout.domain_note,
             )
+        self._even(parent[name], values, slack)
         return values
+
+    def _even(self, dataset: Any, values: npt.NDArray[np.float64], slack: float) -> None:
+        """Check that coordinates or times have equal steps, to within a share of a step."""
+        steps = np.diff(values)
+        wrong = np.flatnonzero(np.abs(steps - np.median(steps)) > slack * np.median(steps))
+        if len(wrong):
+            first = int(wrong[0])
+            raise self.wrong(
+                f"'{_path(dataset)}' goes from {values[first]:g} to {values[first + 1]:g}, where "
+                f"its other steps are {np.median(steps):g}",
+                "equal steps",
+            )
 
     def native(self, centres: npt.NDArray[np.float64]) -> int:
         """Return the points of the grid that was solved on: the first one tells its spacing."""
@@ -72,12 +93,21 @@ class Inspection:
 
     def times(self, parent: Any, name: str, data: str, frames: int) -> npt.NDArray[np.float64]:
         """Return the times of the frames; released files have one entry more than frames."""
-        times = self.rising(parent, name)[:frames]
-        if len(times) < frames or frames < 2:
+        times = self.rising(parent, name)
+        entries, times = len(times), times[:frames]
+        if entries not in (frames, frames + 1) or frames < 2:
             raise self.wrong(
-                f"'{data}' has {frames} frames and '{name}' {len(times)} entries",
+                f"'{data}' has {frames} frames and '{name}' {entries} entries",
                 "two or more frames, each with its time",
             )
+        last, slack = self.layout.last_time, _ROUNDING + _SHARE_OF_STEP / frames
+        if last is not None and (abs(times[0]) > slack * last or times[-1] > last * (1 + slack)):
+            raise self.wrong(
+                f"the frames of '{data}' run from t={times[0]:g} to t={times[-1]:g} in '{name}'",
+                f"times from t=0 to at most t={last:g}, the end of these data, not numbers of "
+                "steps or other units",
+            )
+        self._even(parent[name], times, max(_SHARE_OF_STEP, 2 * _ROUNDING * frames))
         return times
 
     def parameters(self, held: Mapping[str, Any], holder: str, kind: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from benchmarks.pdebench.fitting import check_fit, facts_of, found_of
 from benchmarks.pdebench.layout import Found, Layout, frame_at
 from benchmarks.pdebench.pairing import OpenFile, pair_up
 from benchmarks.pdebench.problem import GRID, Pairs, Problem
+from benchmarks.pdebench.scores import scores_of
 from benchmarks.pdebench.speed import check_speed
 from benchmarks.pdebench.tasks import PROBLEMS
 from benchmarks.prepare import Reading
@@ -27,18 +28,6 @@ from xmft.task import Origin, Protocol, Recipe, Task
 
 GENERATED_SAMPLES = 1000
 """Samples that are generated where the recipe names no number."""
-
-METRICS = (
-    "nrmse",
-    "nrmse_pdebench",
-    "rmse",
-    "max_error",
-    "crmse",
-    "brmse",
-    "frmse_low",
-    "frmse_mid",
-    "frmse_high",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +51,15 @@ class PdeEntry(Entry):
     def labels(self) -> list[str]:
         """The released variants, the published one among them."""
         return list(self.problem.variants()) if self.problem.published else []
+
+    def task_under(self, protocol: Protocol) -> Task:
+        """See `Entry.task_under`."""
+        if protocol == "clean":
+            return self.task
+        problem = self.problem
+        loss, metrics = scores_of(problem, protocol)
+        version = problem.version if problem.released_version is None else problem.released_version
+        return replace(self.task, loss=loss, metrics=metrics, version=version)
 
     def cut(self, protocol: Protocol) -> Mapping[str, Any]:
         """Default resolution, datasets, times and scaling."""
@@ -135,8 +133,11 @@ class PdeEntry(Entry):
         size = files.size_text(path.stat().st_size)
         times = "" if found.times is None else f" at {len(found.times)} times"
         lines = [f"{path}: {found.origin}, {found.samples} samples on {grid} points{times}, {size}"]
-        frames.check_finite(path, layout, found)
-        lines.append("  layout, parameters and coordinates as expected; all values finite")
+        frames.check_values(path, layout, found)
+        lines.append(
+            "  layout, parameters and coordinates as expected; all values were written and are "
+            "finite and possible"
+        )
         if found.samples < LEAST:
             lines.append(f"  an excerpt: at least {LEAST} samples are needed to train")
         last = self.problem.clean.time
@@ -242,6 +243,7 @@ class PdeEntry(Entry):
             last_time=problem.clean.time,
             parameters=parameters,
             foreign=frozenset(every - {GRID} - parameters.keys()),
+            possible=problem.possible,
         )
 
     def _check_sum(self, path: Path, samples: int) -> str:
@@ -266,13 +268,14 @@ class PdeEntry(Entry):
 def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
     """Return the entry of an equation with the given parameter values."""
     suffix = "" if values == problem.published else ":" + problem.label.format(**values)
+    loss, metrics = scores_of(problem, "clean")
     task = Task(
         name=problem.name + suffix,
         version=problem.version,
         title=problem.title.format(**values),
         kind="dense",
-        loss=problem.loss,
-        metrics=METRICS,
+        loss=loss,
+        metrics=metrics,
         channels=problem.channels,
     )
     return PdeEntry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import numpy as np
 from benchmarks.pdebench.group_files import GroupInspection, GroupReader
 from benchmarks.pdebench.layout import READ_BYTES, Found, Layout, Style, Values, Wanted, opened
 from benchmarks.pdebench.tensor_files import TensorInspection, TensorReader
+from benchmarks.pdebench.values import Suspects, check_written
 from benchmarks.prepare import Block
 from benchmarks.splits import Indices
-from xmft.errors import FileError
 
 _INSPECTIONS: dict[Style, type[TensorInspection | GroupInspection]] = {
     "tensor": TensorInspection,
@@ -34,8 +35,11 @@ def inspect(path: Path, layout: Layout) -> Found:
         FileError: the file is unreadable or not what its name says.
     """
     with opened(path) as file:
-        inspection = _INSPECTIONS[layout.style](file, path, layout)
-        return inspection.found()
+        found = _INSPECTIONS[layout.style](file, path, layout).found()
+        if layout.style == "tensor":
+            for name in dict.fromkeys(n for field in layout.fields for n in field.datasets):
+                check_written(path, file[name])
+        return found
 
 
 def read(
@@ -62,10 +66,10 @@ def read(
             PDEBench).
 
     Raises:
-        FileError: a value is not finite, a sample has another shape than the first, or the file
-            cannot be read to its end.
+        FileError: a value cannot be data (see `values`), a sample has another shape than the first,
+            or the file cannot be read to its end.
     """
-    bad = _NotFinite(path)
+    bad = Suspects(path, layout.possible)
     every: tuple[Any, ...] = (..., *(slice(None, None, stride) for stride in strides))
     # The axes of the grid sorted by name, behind those of samples and channels.
     order = (0, 1, *(2 + int(axis) for axis in np.argsort(layout.axes)))
@@ -80,51 +84,42 @@ def read(
             for wanted, values in zip(pair, source.read(numbers, pair), strict=True):
                 # Striding in memory: HDF5 reads a strided selection point by point.
                 values = values[every].transpose(order)
-                bad.add(wanted.field.datasets, numbers, values)
                 arrays.append(np.asarray(values, dtype=np.float32))
+                channels = np.moveaxis(values, 1, 0)
+                for name, channel in zip(_names(wanted, values), channels, strict=True):
+                    bad.look(name, numbers, channel[:, None], start=wanted is pair[0])
+            bad.compare(numbers, arrays)
             yield Block(positions[numbers], *arrays)
     bad.check()
 
 
-def check_finite(path: Path, layout: Layout, found: Found) -> None:
+def check_values(path: Path, layout: Layout, found: Found) -> None:
     """Read all that a task could need: whole datasets, all frames and points, all configurations.
 
     Raises:
-        FileError: a value is not finite, a sample differs from the first in shape, parameters or
-            coordinates, or the file cannot be read to its end.
+        FileError: a value cannot be data (see `values`), a sample differs from the first in shape,
+            parameters or coordinates, or the file cannot be read to its end.
     """
-    bad = _NotFinite(path)
+    bad = Suspects(path, layout.possible)
+    framed = {name: field.framed for field in layout.fields for name in field.datasets}
+    digests = [hashlib.blake2b(digest_size=16) for _ in range(found.samples)]
     with opened(path) as file:
         source = _READERS[layout.style](path, layout, found, file)
         for name, numbers, values in source.everything(READ_BYTES):
-            bad.add((name,), numbers, values)
+            if layout.style == "group":
+                for channel in np.moveaxis(values, -1, 0):
+                    bad.look(name, numbers, channel, start=True)
+            else:
+                bad.look(name, numbers, values if framed[name] else values[:, None], start=True)
+            for number, one in zip(numbers.tolist(), values, strict=True):
+                digests[number].update(np.ascontiguousarray(one).tobytes())
+    if not layout.possible.repeats:
+        for number, digest in enumerate(digests):
+            bad.repeated(number, digest.digest())
     bad.check()
 
 
-class _NotFinite:
-    """Counts NaN and infinite values, to report all of a file's at once."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._count = 0
-        self._found: list[tuple[int, str]] = []
-
-    def add(self, datasets: tuple[str, ...], samples: Indices, values: Values) -> None:
-        """Count those of some samples `[n, ...]`; with several datasets, axis 1 is these."""
-        if np.isfinite(values).all():
-            return
-        rows = values.reshape(len(values), len(datasets), -1)
-        wrong = np.count_nonzero(~np.isfinite(rows), axis=2)
-        self._count += int(wrong.sum())
-        row = int(np.argmax(wrong.any(axis=1)))
-        self._found.append((int(samples[row]), datasets[int(np.argmax(wrong[row] > 0))]))
-
-    def check(self) -> None:
-        """Raise the error if there were any."""
-        if self._count:
-            sample, dataset = min(self._found)
-            raise FileError(
-                self._path,
-                f"found {self._count} values that are NaN or infinite, the first in sample "
-                f"{sample} of '{dataset}'; expected finite values only",
-            )
+def _names(wanted: Wanted, values: Values) -> tuple[str, ...]:
+    """Return the dataset of each channel of values `[n, channels, ...]`."""
+    names = wanted.field.datasets
+    return names if len(names) == values.shape[1] else names * values.shape[1]

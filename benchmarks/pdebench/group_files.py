@@ -70,6 +70,13 @@ class GroupInspection(Inspection):
                 f"the coordinates in group '{key}' are of {' x '.join(map(str, points))} points",
                 f"{' x '.join(map(str, found.points))} as in group '{found.keys[0]}'",
             )
+        known = np.zeros(0) if found.times is None else found.times
+        times = self.times(self.file[key]["grid"], "t", f"{key}/{DATA}", len(known))
+        if not np.allclose(times, known, rtol=1e-4, atol=1e-4 * known[-1]):
+            raise self.wrong(
+                f"the times in group '{key}' run from {times[0]:g} to {times[-1]:g}",
+                f"those of group '{found.keys[0]}', {known[0]:g} to {known[-1]:g}",
+            )
 
     def centres(self, key: str) -> list[npt.NDArray[np.float64]]:
         """Return the coordinates of one sample, by axis."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.hdf5 import opened as opened  # the readers know it by this name
+from benchmarks.pdebench.values import Possible
 from xmft.errors import FileError
 from xmft.task import Origin
 
@@ -71,6 +72,7 @@ class Layout:
         parameters: Parameters and the values they must have where the file names them; None:
             differs from sample to sample.
         foreign: Names of parameters that only files of other tasks have.
+        possible: What values can be data.
     """
 
     style: Style
@@ -82,6 +84,7 @@ class Layout:
     last_time: float | None
     parameters: Mapping[str, float | None]
     foreign: frozenset[str]
+    possible: Possible
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.pdebench import download
 from benchmarks.pdebench.layout import Field, Style
 from benchmarks.pdebench.scaling import Scaling
+from benchmarks.pdebench.values import Possible
 from xmft.task import Protocol
 
 GRID = "grid"
@@ -80,14 +81,18 @@ class Problem:
         released: Pairs of the public code; None: the same.
         resolution: Points per axis unless the recipe says otherwise.
         test: Which tenth of the file is for the test, under both protocols.
-        loss: See `Task.loss`.
+        loss: See `Task.loss`; under the clean protocol, of fields that are not `unlike`.
+        unlike: The channels are fields of unlike size, which are trained on and ranked one by one
+            under the clean protocol, see `scores`.
         floors: Known error floors by label.
         downloaded: Labels of the variants that our solver cannot make.
         noise: The initial field is drawn cell by cell: on fewer points than were solved on it does
             not tell the solution, and no floor is known.
         moves: The solution is the initial field moved at the speed `beta`, see `speed`.
+        possible: What values can be data.
         channels: See `Task.channels`.
         version: See `Task.version`.
+        released_version: The same under the released protocol; None: the same number.
     """
 
     name: str
@@ -104,12 +109,15 @@ class Problem:
     resolution: int
     test: Literal["first", "last"]
     loss: str = "nrmse"
+    unlike: bool = False
     floors: Mapping[str, tuple[Floor, ...]]
     downloaded: tuple[str, ...] = ()
     noise: bool = False
     moves: bool = False
+    possible: Possible = field(default_factory=Possible)
     channels: tuple[str, ...] = ()
     version: int = 1
+    released_version: int | None = None
 
     @property
     def style(self) -> Style:

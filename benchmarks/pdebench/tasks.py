@@ -9,14 +9,21 @@ measured for the released files.
 
 from __future__ import annotations
 
+import math
+
 from benchmarks.pdebench.layout import DATA, Field
 from benchmarks.pdebench.problem import Floor, Pairs, Problem
+from benchmarks.pdebench.values import Possible
 
 _TENSOR = Field(datasets=("tensor",))
 _FIRST, _SECOND = (Field(datasets=(DATA,), channels=(channel,)) for channel in (0, 1))
 _BOTH = Field(datasets=(DATA,), channels=(0, 1))
 _FLUID = ("density", "pressure", "Vx")
 _FLOW = ("density", "pressure", "velocity x")
+_POSITIVE = (0.0, math.inf)
+_GAS = Possible(limits={"density": _POSITIVE, "pressure": _POSITIVE})
+# A share or a concentration, to within the rounding and the step errors of any solver.
+_SHARE = (-0.05, 1.05)
 _FLUID_1D, _FLUID_2D = (Field(datasets=names) for names in (_FLUID, (*_FLUID, "Vy")))
 
 PROBLEMS = (
@@ -64,6 +71,7 @@ PROBLEMS = (
         released=Pairs(inputs=_TENSOR, targets=_TENSOR, time=0.29, test_time=0.99),
         resolution=1024,
         test="first",
+        possible=Possible(limits={"tensor": _SHARE}),
         # On 1024 points the released solver's single-precision steps are lost to rounding.
         floors={
             "Nu0.5_Rho1.0": (Floor(error=3.1e-1, points=1024), Floor(error=1.5e-4, points=256))
@@ -82,6 +90,8 @@ PROBLEMS = (
         released=Pairs(inputs=_FIRST, targets=_FIRST, time=500.0, test_time=495.0),
         resolution=1024,
         test="last",
+        # One number tells the initial concentration.
+        possible=Possible(limits={"data": _SHARE}, constant=True),
         floors={"": (Floor(error=1.7e-2, points=1024), Floor(error=2.2e-3, points=256))},
     ),
     Problem(
@@ -93,6 +103,8 @@ PROBLEMS = (
         published={"eta": "0.1", "zeta": "0.1"},
         configured={},
         channels=_FLOW,
+        possible=_GAS,
+        unlike=True,
         axes=("x",),
         domain=(-1.0, 1.0),
         clean=Pairs(inputs=_FLUID_1D, targets=_FLUID_1D, time=1.0),
@@ -108,6 +120,9 @@ PROBLEMS = (
             "Eta0.01_Zeta0.01": (Floor(error=2e-4),),
             "Eta0.1_Zeta0.1": (Floor(error=2e-4),),
         },
+        # Version 1 was trained and ranked over all channels at once.
+        version=2,
+        released_version=1,
     ),
     Problem(
         name="pdebench/darcy",
@@ -121,6 +136,8 @@ PROBLEMS = (
         clean=Pairs(inputs=Field(datasets=("nu",), framed=False), targets=_TENSOR),
         resolution=64,
         test="first",
+        # Of a thousand coefficients some are on one side of the threshold everywhere.
+        possible=Possible(limits={"nu": _POSITIVE}, constant=True),
         floors={
             "beta0.01": (Floor(error=0.37),),
             "beta0.1": (Floor(error=0.15),),
@@ -141,6 +158,8 @@ PROBLEMS = (
         released=Pairs(inputs=_FIRST, targets=_FIRST, time=1.0, test_time=0.99),
         resolution=128,
         test="last",
+        # One radius tells a sample, and a grid tells few of them apart.
+        possible=Possible(limits={"data": _POSITIVE}, repeats=True),
         floors={"": (Floor(error=8.2e-3),)},
     ),
     Problem(
@@ -168,6 +187,8 @@ PROBLEMS = (
         published={"M": "1.0", "eta": "0.1", "zeta": "0.1", "grid": "128"},
         configured={},
         channels=(*_FLOW, "velocity y"),
+        possible=_GAS,
+        unlike=True,
         axes=("x", "y"),
         domain=(0.0, 1.0),
         clean=Pairs(inputs=_FLUID_2D, targets=_FLUID_2D, time=1.0),
@@ -184,5 +205,7 @@ PROBLEMS = (
         },
         # Shocks in two dimensions.
         downloaded=("M0.1_Eta1e-08_Zeta1e-08", "M1.0_Eta1e-08_Zeta1e-08"),
+        version=2,
+        released_version=1,
     ),
 )

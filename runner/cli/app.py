@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from runner.cli import data as data_commands
 from runner.cli import list as list_commands
@@ -24,13 +25,26 @@ from runner.cli.options import (
     example,
     guarded,
 )
-from runner.console import complain, console, say
+from runner.console import complain, console, plain_streams, say
+from xmft.cache import lend_home
 
 if TYPE_CHECKING:
     from runner.run import RunSummary
 
+
+class _Commands(TyperGroup):
+    """All commands, on any machine: what they print, help and errors included, can be shown."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line."""
+        plain_streams()
+        lend_home()
+        return super().main(*args, **kwargs)
+
+
 app = typer.Typer(
     name="xmft",
+    cls=_Commands,
     help="Cross-modal fine-tuning benchmarks: data, grids of cells on Ray, ranked tables.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -63,6 +77,15 @@ def run(
     gpus_per_worker: Annotated[
         float | None, typer.Option(min=0, help="GPUs of each process [1 if there are GPUs]")
     ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="most CPU cores to use [all that this process may use]"
+        ),
+    ] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="most cells at a time [as many as fit]")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join (auto, ray://...) [this machine]")
     ] = None,
@@ -94,6 +117,8 @@ def run(
         workers=workers,
         threads=threads,
         gpus_per_worker=gpus_per_worker,
+        cpus=cpus,
+        max_concurrent=max_concurrent,
         address=address,
         retry_failed=retry_failed,
         fail_fast=fail_fast,

@@ -18,7 +18,7 @@ from runner.cli.options import (
     guarded,
     whole_numbers,
 )
-from runner.console import console, errors, say
+from runner.console import console, errors, hand_over, say
 from runner.report.export import (
     BOARD_FORMATS,
     ROW_FORMATS,
@@ -120,7 +120,7 @@ def leaderboard(
         raise RequestError("Results are not on this machine: name a file with --out.")
     content = write_boards(boards, out, format=format_, ledger=ledger.uri, published=published)
     if chosen.ends is not None:
-        typer.echo(content.decode("utf-8") + chosen.ends, nl=False)
+        hand_over(content.decode("utf-8") + chosen.ends)
     errors.print(f"written to {out}", highlight=False, soft_wrap=True, markup=False)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from runner.cli.options import ListCommand, Results, globs, guarded
-from runner.console import say
+from runner.console import plain_streams, say
 from runner.ledger import Ledger
 from runner.report.study import fill, tables
 from runner.schema import SELECTIONS
@@ -54,6 +54,7 @@ def main(
 
 
 if __name__ == "__main__":
+    plain_streams()
     app = typer.Typer(add_completion=False)
     app.command(cls=ListCommand)(main)
     app()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.cell import FROM_FILES
 from runner.results import Result
 
-_CARRIER = ("backbone", "weights", "source")
 # What cells of methods without a pretrained model have in its place.
 _NONE = "none"
+# How much of a fingerprint tells two backbones of one name apart.
+_DIGITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +61,20 @@ def contenders_of(cells: Sequence[Result]) -> list[Contender]:
     An entry is a method with its version and configuration. Backbone, weights and source proxy
     tell entries apart as soon as one task was run with several of them; while each task has only
     one, as in the published setting (a text encoder for one dimension, a vision encoder for two),
-    they belong to the task and the entry spans all of them.
+    they belong to the task and the entry spans all of them. Weights that were read from files are
+    one backbone whatever their folders were called.
     """
+    names = _names(cells)
     groups: list[list[Result]] = []
     for group in _grouped(cells, _method):
         tasks: dict[str, set[str]] = {}
         for cell in group:
-            tasks.setdefault(cell.task, set()).add(_key(cell, _CARRIER))
+            tasks.setdefault(cell.task, set()).add(_carrier(cell))
         if any(len(carriers) > 1 for carriers in tasks.values()):
-            groups += _grouped(group, lambda cell: _key(cell, _CARRIER))
+            groups += _grouped(group, _carrier)
         else:
             groups.append(group)
-    labels = _labels(groups)
+    labels = _labels(groups, names)
     return sorted(
         (
             Contender(
@@ -77,7 +82,7 @@ def contenders_of(cells: Sequence[Result]) -> list[Contender]:
                 method=group[0].method,
                 method_version=group[0].config["method_version"],
                 method_config=group[0].config["method_config"] or {},
-                backbones=_values(group, "backbone"),
+                backbones=_backbones(group, names),
                 sources=_values(group, "source"),
                 cells=tuple(group),
             )
@@ -95,8 +100,8 @@ def _grouped(cells: Sequence[Result], key: Callable[[Result], str]) -> list[list
 
 
 def _method(cell: Result) -> str:
-    """Return what a method is: name, version, configuration, and the plug-in it comes from."""
-    own = json.dumps(cell.method_plugins, sort_keys=True)
+    """Return what a method is: name, version, configuration, own recipe, and its plug-in."""
+    own = json.dumps([cell.method_plugins, cell.own_recipe], sort_keys=True)
     return _key(cell, ("method", "method_version", "method_config")) + own
 
 
@@ -104,14 +109,52 @@ def _key(cell: Result, keys: Sequence[str]) -> str:
     return json.dumps([cell.config.get(key) for key in keys], sort_keys=True)
 
 
+def _carrier(cell: Result) -> str:
+    return _which(cell) + _key(cell, ("source",))
+
+
+def _which(cell: Result) -> str:
+    """Return which backbone a cell ran on: its weights, and its name where they say not all."""
+    from_files = str(cell.config.get("weights")).startswith(FROM_FILES)
+    return _key(cell, ("weights",) if from_files else ("backbone", "weights"))
+
+
+def _names(cells: Sequence[Result]) -> dict[str, str]:
+    """Return what each backbone is called on a board, by `_which`.
+
+    Of several names for the same files that of most cells; with the start of the fingerprint
+    where other weights have that name as well.
+    """
+    called: dict[str, Counter[str]] = {}
+    weights: dict[str, str] = {}
+    for cell in cells:
+        if cell.config.get("backbone"):
+            called.setdefault(_which(cell), Counter())[_text(cell.config["backbone"])] += 1
+            weights[_which(cell)] = _text(cell.config.get("weights")).removeprefix(FROM_FILES)
+    names = {
+        which: min(counts.items(), key=lambda item: (-item[1], item[0]))[0]
+        for which, counts in called.items()
+    }
+    namesakes = Counter(names.values())
+    return {
+        which: f"{name} {weights[which][:_DIGITS]}" if namesakes[name] > 1 else name
+        for which, name in names.items()
+    }
+
+
+def _backbones(cells: Sequence[Result], names: Mapping[str, str]) -> tuple[str, ...]:
+    found = {names[_which(cell)] for cell in cells if _which(cell) in names}
+    return tuple(sorted(found - {_NONE}))
+
+
 def _values(cells: Sequence[Result], key: str) -> tuple[str, ...]:
     found = {_text(cell.config[key]) for cell in cells if cell.config.get(key)}
     return tuple(sorted(found - {_NONE}))
 
 
-def _labels(groups: Sequence[Sequence[Result]]) -> list[str]:
+def _labels(groups: Sequence[Sequence[Result]], called: Mapping[str, str]) -> list[str]:
     """Name each group by its method, and by what tells it from the others of that method."""
-    backbones = [" + ".join(_values(group, "backbone")) for group in groups]
+    backbones = [" + ".join(_backbones(group, called)) for group in groups]
     several = len({backbone for backbone in backbones if backbone}) > 1
     names = [
         f"{group[0].method} / {backbone}" if several and backbone else group[0].method
@@ -135,8 +178,8 @@ def _traits(group: Sequence[Result]) -> dict[str, str]:
     config = group[0].config
     traits = {"version": _text(config["method_version"])}
     traits |= {key: _text(value) for key, value in (config["method_config"] or {}).items()}
-    for key in ("source", "weights"):
-        traits[key] = " + ".join(_values(group, key)) or "none"
+    traits |= {key: _text(value) for key, value in group[0].own_recipe.items()}
+    traits["source"] = " + ".join(_values(group, "source")) or "none"
     for role, text in group[0].method_plugins.items():
         traits[role] = text[:8]
     return traits

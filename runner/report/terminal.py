@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from runner.console import encodable
 from runner.report.compare import Leaderboard, TaskColumn
 from runner.report.lines import Line
 from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
@@ -49,10 +50,10 @@ class _Board:
         per_table = len(columns)
         while per_table > 1 and any(
             console.measure(table, options=natural).maximum > options.max_width
-            for table in _tables(board, columns, per_table)
+            for table in _tables(board, columns, per_table, options.encoding)
         ):
             per_table -= 1
-        yield from _tables(board, columns, per_table)
+        yield from _tables(board, columns, per_table, options.encoding)
         for line in board.unranked:
             yield Text(f"not ranked: {line.label} lacks {'; '.join(line.missing)}")
         for note in board.notes:
@@ -62,25 +63,32 @@ class _Board:
         yield Text()
 
 
-def _tables(board: Leaderboard, columns: Sequence[TaskColumn], per_table: int) -> list[Table]:
+def _tables(
+    board: Leaderboard, columns: Sequence[TaskColumn], per_table: int, encoding: str
+) -> list[Table]:
     parts = [columns[start : start + per_table] for start in range(0, len(columns), per_table)]
-    return [_table(board, part, last=part is parts[-1]) for part in parts]
+    return [_table(board, part, encoding, last=part is parts[-1]) for part in parts]
 
 
-def _table(board: Leaderboard, columns: Sequence[TaskColumn], *, last: bool) -> Table:
+def _table(
+    board: Leaderboard, columns: Sequence[TaskColumn], encoding: str, *, last: bool
+) -> Table:
+    def shown(text: str) -> str:  # columns are as wide as what is shown in the end
+        return encodable(text, encoding)
+
     table = Table()
     table.add_column("average\nrank", justify="right")
     table.add_column("entry", overflow="fold")
     for column in columns:
-        table.add_column(Text("\n".join(task_title(column))), justify="right")
+        table.add_column(Text(shown("\n".join(task_title(column)))), justify="right")
     if last:
         table.add_column("tasks", justify="right")
         table.add_column("time", justify="right")
 
     def add(line: Line) -> None:
-        cells: list[Text] = [Text(average_rank(line)), Text(line.label)]
+        cells: list[Text] = [Text(average_rank(line)), Text(shown(line.label))]
         for value, behind, best in score_cells(line, columns, board):
-            cells.append(Text.assemble((value, "bold" if best else ""), behind))
+            cells.append(Text.assemble((shown(value), "bold" if best else ""), shown(behind)))
         if last:
             cells += [Text(coverage(line, board)), Text(time_spent(line))]
         table.add_row(*cells)

@@ -97,7 +97,7 @@ def test_compressed_chunks(data_root: Path, advection_arrays: Arrays) -> None:
 
 def test_darcy_has_no_time_and_two_axes(data_root: Path, write_hdf5: Write) -> None:
     grid = np.arange(128.0)
-    nu = np.arange(20.0)[:, None, None] * 1e5 + grid[:, None] * 200 + grid
+    nu = np.arange(20.0)[:, None, None] * 1e5 + grid[:, None] * 200 + grid + 1
     coordinates = {f"{axis}-coordinate": (grid + 0.5) / 128 for axis in "xy"}
     arrays = {"nu": nu, "tensor": -nu[:, None], **coordinates}
     write_hdf5("2D_DarcyFlow_beta1.0_Train.hdf5", {"beta": 1.0}, arrays)

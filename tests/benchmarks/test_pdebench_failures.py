@@ -75,7 +75,7 @@ def test_a_dataset_is_missing(data_root: Path, good: Path, name: str) -> None:
         ("tensor", np.zeros((30, 9, 31), np.float32), "'tensor' has the shape (30, 9, 31)"),
         ("tensor", np.zeros((30, 9, 32), np.int16), "'tensor' is of type int16, expected float"),
         ("tensor", np.zeros((30, 11, 32), np.float32), "11 frames and 't-coordinate' 10 entries"),
-        ("tensor", np.zeros((30, 1, 32), np.float32), "1 frames and 't-coordinate' 1 entries"),
+        ("tensor", np.zeros((30, 1, 32), np.float32), "1 frames and 't-coordinate' 10 entries"),
         ("t-coordinate", np.linspace(0, 1, 10), "between t=0 and t=0.888889, expected one at t=2"),
         ("t-coordinate", np.zeros(10), "'t-coordinate' of shape (10,) does not rise"),
         ("x-coordinate", np.full(32, np.nan), "'x-coordinate' of shape (32,) does not rise"),

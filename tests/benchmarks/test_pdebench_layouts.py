@@ -28,9 +28,14 @@ def _centres(points: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
 
 
 def _digits(*shape: int) -> np.ndarray:
-    """An array in which every entry is another whole number, exact in float32."""
+    """An array in which every entry is another whole number above 0, exact in float32."""
     assert np.prod(shape) < 2**24
-    return np.arange(float(np.prod(shape))).reshape(shape)
+    return 1 + np.arange(float(np.prod(shape))).reshape(shape)
+
+
+def _shares(*shape: int) -> np.ndarray:
+    """The same between 0 and 1."""
+    return _digits(*shape) / 2**14
 
 
 def _compare(data: TaskData, cut: Any, inputs: np.ndarray, targets: np.ndarray) -> None:
@@ -83,7 +88,7 @@ def test_the_official_name_goes_first(data_root: Path) -> None:
 
 @pytest.mark.parametrize("points", [8, 4])
 def test_groups_are_sorted_samples(data_root: Path, write_groups: Write, points: int) -> None:
-    values = _digits(24, 5, points, 1)
+    values = _shares(24, 5, points, 1)
     grid = {"x": _centres(points), "t": np.linspace(0, 500, 5)}
     sim = {"D": 5e-4, "por": 0.29, "rho_s": 2880, "k_f": 3.5e-4, "n_f": 0.874}
     write_groups("1D_diff-sorp_NA_NA.h5", values, grid, sim)
@@ -98,7 +103,7 @@ def test_axes_come_in_the_order_x_y(data_root: Path, write_groups: Write) -> Non
     """Both files depend on x and y in unlike ways, each in its own order of the axes."""
     x, y = _centres(6, -1, 1), _centres(6, -1, 1)
     t = np.array([0.0, 2.5, 5.0])
-    field = (np.arange(10.0)[:, None, None, None] + t[:, None, None]) + x[:, None] + 10 * y**2
+    field = (np.arange(2.0, 12.0)[:, None, None, None] + t[:, None, None]) + x[:, None] + 10 * y**2
     reaction = np.stack([field, -field], axis=-1).swapaxes(2, 3)
     write_groups("2D_diff-react_NA_NA.h5", reaction, {"x": x, "y": y, "t": t})
     scaled = {"x": 2.5 * x, "y": 2.5 * y, "t": t / 5}
@@ -113,7 +118,7 @@ def test_axes_come_in_the_order_x_y(data_root: Path, write_groups: Write) -> Non
 def test_blocks_of_groups(
     data_root: Path, write_groups: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = _digits(50, 3, 16, 1)
+    values = _shares(50, 3, 16, 1)
     write_groups("1D_diff-sorp_NA_NA.h5", values, {"x": _centres(16), "t": [0, 250, 500]})
     monkeypatch.setattr("benchmarks.pdebench.frames.READ_BYTES", 16 * 4 * 7)
     data = _load(data_root, "pdebench/diffusion_sorption", samples=30)
@@ -124,7 +129,7 @@ def test_blocks_of_groups(
 def test_only_the_first_group_is_opened_before_reading(
     data_root: Path, write_groups: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_groups("1D_diff-sorp_NA_NA.h5", _digits(40, 2, 4, 1), {"x": _centres(4), "t": [0, 500]})
+    write_groups("1D_diff-sorp_NA_NA.h5", _shares(40, 2, 4, 1), {"x": _centres(4), "t": [0, 500]})
     opened: list[str] = []
     original = h5py.Group.__getitem__
 
@@ -202,7 +207,7 @@ def test_the_floor_follows_the_grid_that_was_solved_on(
     data_root: Path, write_hdf5: Write, points: int, stride: int, floor: float | None
 ) -> None:
     centres = _centres(points)[::stride]
-    tensor = np.ones((10, 2, len(centres)))
+    tensor = _digits(10, 2, len(centres)) / 2**15
     arrays = {"tensor": tensor, "x-coordinate": centres, "t-coordinate": [0.0, 1.0, 2.0]}
     write_hdf5("ReacDiff_Nu0.5_Rho1.0.hdf5", {"Nu": 0.5, "rho": 1.0}, arrays)
     assert _load(data_root, "pdebench/diffusion_reaction_1d").floor == floor

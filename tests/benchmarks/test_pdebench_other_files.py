@@ -197,7 +197,7 @@ def test_values_of_a_group_that_are_not_finite(data_root: Path) -> None:
         ("data", np.zeros((5, 8, 1), np.int32), "'data' is of type int32, expected floating"),
         ("grid/x", None, "group '0000/grid' holds 't', expected a dataset 'x'"),
         ("grid", None, "group '0000' has no coordinates, expected a group 'grid' in it"),
-        ("grid/x", np.arange(8.0), "'0000/grid/x' runs from 0 to 7, expected cell centres of"),
+        ("grid/x", np.arange(8.0), "'0000/grid/x' runs from 0 to 7 in steps of 1, expected cell"),
     ],
 )
 def test_another_layout_of_groups(data_root: Path, name: str, values: Any, found: str) -> None:
@@ -241,8 +241,12 @@ def test_the_old_upload_of_burgers(data_root: Path, write_hdf5: Write) -> None:
     arrays = {"tensor": np.ones((10, 3, 8)), "x-coordinate": centres, "t-coordinate": [0, 1, 2, 3]}
     write_hdf5("1D_Burgers_Sols_Nu1.0.hdf5", {"Nu": 1.0}, arrays)
     message = _error("pdebench/burgers", data_root)
-    assert "'x-coordinate' runs from -0.875 to 0.875, expected cell centres of the do" in message
-    assert "(0, 1). Files uploaded before November 2023 have the domain (-1, 1)" in message
+    assert (
+        "'x-coordinate' runs from -0.875 to 0.875 in steps of 0.25, expected cell centres"
+        in message
+    )
+    assert "the whole domain (0, 1), not vertices. Files uploaded before Nov" in message
+    assert "have the domain (-1, 1)" in message
 
 
 @pytest.mark.parametrize("name", ["pdebench/compressible_ns_1d", "pdebench/darcy"])

@@ -49,7 +49,7 @@ def test_every_cell_is_ok_and_has_its_rows(uninterrupted: Path) -> None:
 
 def test_nothing_is_left_behind(uninterrupted: Path) -> None:
     assert not list(uninterrupted.glob("checkpoints/*/*"))
-    assert list(uninterrupted.glob("tensorboard/pdebench/advection/nft/0/events*"))
+    assert list(uninterrupted.glob("tensorboard/pdebench/advection/nft/0/*/events*"))
     assert not [path for path in uninterrupted.rglob("*") if path.name.startswith(".")]
 
 
@@ -230,7 +230,7 @@ def test_joins_a_cluster_and_leaves_it_running(
         results = tmp_path / "results"
         where = ["--address", f"127.0.0.1:{port}", "--methods", "nft"]
         said = xmft("run", grid, "--results", results, *where).stdout
-        assert "1 cells at a time" in said  # of the cluster's one core, not of this machine's
+        assert "1 cell(s) at a time" in said  # of the cluster's one core, not of this machine's
         found = scores(results)
         pd.testing.assert_series_equal(found, scores(uninterrupted).loc[found.index])
         assert head.poll() is None

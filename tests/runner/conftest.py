@@ -114,7 +114,12 @@ def job_of(ledger: Ledger, data_root: Path) -> Callable[..., CellJob]:
     """Make of a planned cell what a worker is told about it."""
 
     def job(item: PlannedCell, **changes: Any) -> CellJob:
-        facts = {"results": ledger.uri, "problem": item.problem, **changes}
+        facts = {
+            "results": ledger.uri,
+            "backbone": item.backbone,
+            "problem": item.problem,
+            **changes,
+        }
         return CellJob(config_json=item.cell.config_json, data_root=str(data_root), **facts)
 
     return job

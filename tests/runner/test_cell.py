@@ -53,6 +53,7 @@ CHANGES: dict[str, Any] = {
     "seed": 4,
     "data": "ab13",
     "metric_versions": {"rmse": 2, "nrmse": 2},
+    "own_recipe": ["epochs"],
     "plugins": {"method:mine": "00aa"},
 }
 

@@ -72,8 +72,28 @@ def test_a_folder_is_no_grid(tmp_path: Path) -> None:
 
 
 def test_a_binary_file_is_no_grid(tmp_path: Path) -> None:
-    (tmp_path / "grid.yaml").write_bytes(b"\xff\xfe\x00\x80")
-    assert "UnicodeDecodeError" in message(str(tmp_path / "grid.yaml"))
+    (tmp_path / "grid.yaml").write_bytes(b"\x89HDF\r\n\x1a\n")
+    text = message(str(tmp_path / "grid.yaml"))
+    assert "grid.yaml is no UTF-8 text (byte 0x89 in line 1). Save it as UTF-8" in text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_editors_that_mark_their_encoding(encoding: str, tmp_path: Path) -> None:
+    """Notepad and PowerShell write a byte order mark, and lines that end in CR LF."""
+    text = "description: größer ± 1\r\n" + MINIMAL.replace("\n", "\r\n")
+    (tmp_path / "grid.yaml").write_bytes(text.encode(encoding))
+    grid = load_grid(str(tmp_path / "grid.yaml"))
+    assert grid.description == "größer ± 1"
+    assert grid.tasks == ["pdebench/advection"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "reason"),
+    [("latin-1", "byte 0xf6 in line 3"), ("utf-16-le", "without a byte order mark")],
+)
+def test_encodings_that_would_be_a_guess(encoding: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_bytes((MINIMAL + "description: größer\n").encode(encoding))
+    assert reason in message(str(tmp_path / "grid.yaml"))
 
 
 def test_invalid_yaml_says_where(write: Write) -> None:

@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pwd
 import threading
 from pathlib import Path
 
 import pytest
 
-from xmft.cache import digest, key, once, walk, whole
-from xmft.errors import DataError, FileError, mending
+from xmft.cache import (
+    cache_root,
+    check_writable,
+    digest,
+    key,
+    lend_home,
+    once,
+    walk,
+    whole,
+)
+from xmft.errors import DataError, FileError, RequestError, mending
 
 
 def test_a_key_is_the_hash_of_canonical_json() -> None:
@@ -104,3 +115,52 @@ def test_links_to_files_are_files(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "file")
     assert next(walk(tmp_path))[1] == ["file", "link"]
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user id without a name and without HOME."""
+
+    def unknown(_id: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XMFT_CACHE", "XMFT_DATA", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def test_no_home_names_the_variable(nobody: None) -> None:
+    lend_home()
+    assert "HOME" not in os.environ
+    with pytest.raises(RequestError, match="Set XMFT_CACHE to a folder that can be written"):
+        cache_root()
+
+
+def test_a_home_in_the_cache(nobody: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XMFT_CACHE", str(tmp_path))
+    lend_home()
+    assert Path.home() == tmp_path / "home"
+    assert "MPLCONFIGDIR" not in os.environ
+
+
+def test_a_home_that_is_there_stays(
+    nobody: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XMFT_CACHE", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("MPLCONFIGDIR", "")
+    monkeypatch.delenv("MPLCONFIGDIR")  # what is set below goes with the test
+    lend_home()
+    assert Path.home() == tmp_path / "file"
+    assert os.environ["MPLCONFIGDIR"] == str(tmp_path / "matplotlib")
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XMFT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RequestError, match="Set XMFT_CACHE to a folder that can"):
+        check_writable()
+    monkeypatch.setenv("XMFT_CACHE", str(tmp_path / "new"))
+    check_writable()
+    assert list((tmp_path / "new").iterdir()) == []

@@ -142,6 +142,14 @@ def test_the_version_is_the_content(tmp_path: Path) -> None:
     assert proxy_identity("conll2003", tmp_path) == first
 
 
+def test_a_byte_order_mark_is_no_word(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text(document(0), encoding="utf-8")
+    plain = list(read_documents(tmp_path / "train.txt"))
+    (tmp_path / "train.txt").write_text(document(0), encoding="utf-8-sig")
+    assert proxy_identity("conll2003", tmp_path)
+    assert list(read_documents(tmp_path / "train.txt")) == plain
+
+
 def test_a_train_txt_of_something_else_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "train.txt").write_text("image1.png 3\n")
@@ -171,7 +179,7 @@ def test_wrong_lines_are_named(
     with pytest.raises(DataError, match=rf"eng\.train, line 6: {wanted}"):
         samples(tmp_path, backbone)
     path.write_bytes(START.encode() + b"\xff\xfe NN O O\n")
-    with pytest.raises(DataError, match=r"eng\.train is no text"):
+    with pytest.raises(DataError, match=r"eng\.train is no UTF-8 text"):
         samples(tmp_path, backbone)
 
 

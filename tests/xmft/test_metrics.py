@@ -8,12 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from xmft.evaluation import evaluate
 from xmft.field_errors import error_spectrum, nrmse, nrmse_pdebench, rmse
 from xmft.label_scores import cross_entropy, error_pct
 from xmft.metrics import LOSSES, METRICS
+from xmft.samples import Samples
+from xmft.session import Session
+from xmft.split import Split
 
 PerSample = Callable[[Tensor, Tensor], Tensor]
 
+CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 
 
@@ -151,8 +156,8 @@ def by_loops(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
         found["crmse"] += math.sqrt(leaks / samples) / cells / channels
         for name, (first, end) in BANDS.items():
             band = [math.sqrt(power / samples) for power in powers[first:end]]
-            found[name] += sum(band) / len(band) / channels if band else 0.0
-    return found
+            found[name] += sum(band) / len(band) / channels if band else math.nan
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def uneven_fields(count: int, *shape: int) -> np.ndarray:
@@ -166,10 +171,23 @@ def uneven_fields(count: int, *shape: int) -> np.ndarray:
 def test_dense_metrics_against_loops(grid: tuple[int, ...], channels: int) -> None:
     p, y = uneven_fields(4, channels, *grid)
     found = {name: METRICS[name].score(*as_tensors(p, y)) for name in DENSE}
-    assert found == pytest.approx(by_loops(p, y), rel=1e-5)
+    assert {k: v for k, v in found.items() if v is not None} == pytest.approx(
+        by_loops(p, y), rel=1e-5
+    )
 
 
-@pytest.mark.parametrize("grid", [(64,), (24, 20)])
+def test_each_channel_has_its_own_error() -> None:
+    p, y = uneven_fields(5, 3, 16)
+    by_channel = [METRICS[f"nrmse_channel_{c}"].score(*as_tensors(p, y)) for c in range(4)]
+    expected = [by_loops(p[:, c : c + 1], y[:, c : c + 1])["nrmse"] for c in range(3)]
+    assert by_channel[:3] == pytest.approx(expected, rel=1e-5)
+    assert by_channel[3] is None  # there is no fourth
+    assert METRICS["nrmse_pdebench"].score(*as_tensors(p, y)) == pytest.approx(
+        np.mean(expected), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("grid", [(64,), (30, 26)])
 @pytest.mark.parametrize("name", DENSE)
 def test_a_constant_error(name: str, grid: tuple[int, ...]) -> None:
     target = torch.ones(3, 2, *grid)
@@ -211,7 +229,17 @@ def test_a_plane_wave_lands_in_its_shell(i: int, j: int) -> None:
 def test_bands_end_with_the_grid(grid: tuple[int, ...], width: int) -> None:
     prediction = torch.ones(2, 1, *grid)
     found = [METRICS[name].score(prediction, 0 * prediction) for name in BANDS]
-    assert found == pytest.approx([1 / width if width else 0.0, 0.0, 0.0])
+    # What has no wavenumbers is no perfect score, but none.
+    assert found == [pytest.approx(1 / width) if width else None, *absent(grid)]
+    samples = Samples(Split(inputs=prediction.numpy(), targets=0 * prediction.numpy()), CPU)
+    scores = evaluate(torch.nn.Identity(), samples, [METRICS[n] for n in BANDS], Session())
+    assert scores == {n: v for n, v in zip(BANDS, found, strict=True) if v is not None}
+
+
+def absent(grid: tuple[int, ...]) -> list[float | None]:
+    """Scores of the bands from 4 and from 12 wavenumbers on of an error that has none there."""
+    waves = grid[0] // 2 + 1 if len(grid) == 1 else min(grid) // 2
+    return [0.0 if waves > first else None for first in (4, 12)]
 
 
 def test_bands_together_hold_the_whole_error() -> None:

@@ -6,7 +6,7 @@ import scipy.optimize
 import torch
 
 from xmft.alignment.wasserstein import squared_distances, transport_plan, wasserstein
-from xmft.errors import DivergedError
+from xmft.errors import DivergedError, TransportError
 
 
 def sample(n: int, d: int, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
@@ -119,3 +119,75 @@ def test_values_that_are_not_finite_are_reported() -> None:
 def test_wrong_arguments_are_refused(x: torch.Tensor, y: torch.Tensor, p: int) -> None:
     with pytest.raises(ValueError, match=r"Expected|non-empty|order"):
         wasserstein(x, y, p=p)
+
+
+def with_outliers(scale: float, pairs: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two sets in float32 of which some samples lie far out, at the same places."""
+    x, y = sample(64, 8, 1).float(), sample(64, 8, 2, shift=0.5).float()
+    x[:pairs] = scale * x[:pairs] + x[pairs : 2 * pairs]
+    y[-pairs:] = x[:pairs]
+    return x, y
+
+
+def assigned(x: torch.Tensor, y: torch.Tensor) -> float:
+    """The least mean squared distance, by another solver and from differences."""
+    cost = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    return float(cost.square()[scipy.optimize.linear_sum_assignment(cost.square())].mean())
+
+
+@pytest.mark.parametrize("pairs", [1, 3])
+@pytest.mark.parametrize("scale", [1.0, 1e2, 1e3, 1e4, 1e6, 1e10, 1e14])
+def test_outliers_cost_the_others_no_digits(scale: float, pairs: int) -> None:
+    x, y = with_outliers(scale, pairs)
+    y.requires_grad_()
+    value = wasserstein(x, y)
+    assert value.item() ** 2 == pytest.approx(assigned(x, y.detach()), rel=1e-4)
+    value.backward()
+    assert y.grad.isfinite().all()
+
+
+def test_a_pair_of_sets_far_from_each_other() -> None:
+    x, y = sample(40, 8, 1).float(), sample(40, 8, 2).float() + 1e5
+    plan = transport_plan(squared_distances(x, y))
+    cost = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
+    # What the plan can change is a tiny part of the cost: without the means it is all of it.
+    best = assigned(x - x.mean(0), y.double() - y.double().mean(0))
+    shift = (x.double().mean(0) - y.double().mean(0)).square().sum()
+    assert float((plan * cost).sum() - shift) == pytest.approx(best, rel=1e-3)
+
+
+@pytest.mark.parametrize("sizes", [(12, 8), (5, 9)])
+def test_large_costs_beside_small_ones(sizes: tuple[int, int]) -> None:
+    """Against the same problem with the large costs cut to what already rules them out."""
+    cost = torch.rand(*sizes, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    large = torch.rand(*sizes, generator=torch.Generator().manual_seed(1)) < 0.3
+    large[torch.arange(sizes[0]), torch.arange(sizes[0]) % sizes[1]] = False
+    cut = torch.where(large, 1e3, cost)
+    expected = (transport_plan(cut) * cost).sum()
+    plan = transport_plan(torch.where(large, 1e19, cost))
+    assert plan[large].sum() == 0
+    torch.testing.assert_close((plan * cost).sum(), expected, rtol=1e-9, atol=0)
+
+
+def test_a_plan_cut_short_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = sample(50, 4, 1), sample(50, 4, 2)
+    monkeypatch.setattr("xmft.alignment.wasserstein._MAX_PIVOTS", 3)
+    with pytest.raises(TransportError, match="50 to 50 samples ended without an optimal plan"):
+        transport_plan(squared_distances(x, y))
+
+
+def test_ordinary_features_are_taken_as_they_were() -> None:
+    """The product of single precision, moved by the mean: ledgers hold numbers made with it."""
+    x, y = sample(50, 8, 1).float(), sample(30, 8, 2, shift=1.0).float()
+    a, b = x - x.mean(0), y - x.mean(0)
+    squares = a.square().sum(1)[:, None] + b.square().sum(1)
+    expected = torch.addmm(squares, a, b.T, alpha=-2).clamp_min(0)
+    assert torch.equal(squared_distances(x, y), expected)
+
+
+def test_copies_of_one_sample_are_no_outliers() -> None:
+    x = sample(1, 8, 1).float().repeat(40, 1)
+    y = sample(30, 8, 2).float()
+    expected = torch.linalg.vector_norm(x[:1].double() - y.double(), dim=1)
+    assert wasserstein(x, y, p=1).item() == pytest.approx(expected.mean().item(), rel=1e-5)
+    assert squared_distances(x, y).dtype == torch.float32

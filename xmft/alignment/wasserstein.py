@@ -7,18 +7,29 @@ at the optimum the derivative of the cost is that of <P, C> with P held fixed (e
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import numpy as np
+import numpy.typing as npt
 import ot
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xmft.errors import DivergedError
+from xmft.errors import DivergedError, TransportError
 
-# The simplex stops at the optimum; the bound only has to be out of reach of real problems, since
-# a plan cut short would be silently wrong.
+# The simplex stops at the optimum; the bound only has to be out of reach of real problems.
 _MAX_PIVOTS = 10**8
+# Costs are kept by the simplex in sums with the largest one: where that is so many times the cost
+# of the whole plan, the digits of the small ones are lost.
+_LARGE_COST = 1e6
+# The same of squared distances by a matrix product, relative to the last digit of the features.
+_LOST_SHARE = 1e-3
+# Rows that the scale of features is estimated from.
+_SCALE_ROWS = 512
 
+_Matrix = npt.NDArray[np.float64]
 
 # What is said where the cost is not finite, whichever way the transport is found.
 NOT_FINITE = (
@@ -39,6 +50,7 @@ def transport_plan(cost: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
     Raises:
         ValueError: the cost is no matrix, or a side is empty.
         DivergedError: the cost holds NaN or infinite values.
+        TransportError: the solver gave up.
     """
     if cost.ndim != 2 or 0 in cost.shape:
         raise ValueError(f"The cost must be a non-empty matrix, found shape {tuple(cost.shape)}.")
@@ -46,25 +58,76 @@ def transport_plan(cost: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
     matrix = cost.detach().cpu().double().contiguous().numpy()
     if not np.isfinite(matrix).all():
         raise DivergedError(NOT_FINITE)
-    # What a row or a column costs whatever its partner cannot move the plan; taking it out leaves
-    # the simplex fewer pivots to make. `make bench` times a step.
-    matrix = matrix - matrix.mean(1, keepdims=True)
-    matrix -= matrix.mean(0)
     rows, columns = (np.full(size, 1 / size) for size in matrix.shape)
     # The simplex wants the two sums equal to the last digit.
     columns = columns * (rows.sum() / columns.sum())
-    return torch.from_numpy(ot.emd(rows, columns, matrix, numItermax=_MAX_PIVOTS))
+    # What a row or a column costs whatever its partner cannot move the plan; taking it out leaves
+    # the simplex fewer pivots to make. `make bench` times a step.
+    centred = matrix - matrix.mean(1, keepdims=True)
+    centred -= centred.mean(0)
+    plan = _solved(rows, columns, centred)
+    return torch.from_numpy(_with_all_digits(plan, rows, columns, matrix))
+
+
+def _solved(rows: _Matrix, columns: _Matrix, cost: _Matrix) -> _Matrix:
+    """Return the optimal plan.
+
+    Raises:
+        TransportError: the solver gave up.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is an error here
+        plan, log = ot.emd(rows, columns, cost, numItermax=_MAX_PIVOTS, log=True)
+    if log["warning"] is not None:
+        n, m = cost.shape
+        raise TransportError(
+            f"The exact transport of {n} to {m} samples ended without an optimal plan (POT: "
+            f"{log['warning'].rstrip('.')}). Take a smaller alignment_batch, or an entropic "
+            "distance, and check the features for extreme values."
+        )
+    solved: _Matrix = plan
+    return solved
+
+
+def _with_all_digits(
+    plan: _Matrix, rows: _Matrix, columns: _Matrix, cost: _Matrix, turns: int = 4
+) -> _Matrix:
+    """Find the plan again where a few large costs took the digits of all others.
+
+    The entries of a vertex of the transport polytope are multiples of 1 / lcm(n, m). With costs of
+    at least 0, what costs more than lcm(n, m) times a plan that is known has no part in the best
+    one, and may as well cost just that.
+    """
+    largest = cost.max() - cost.min()
+    if largest <= _LARGE_COST * _total(plan, cost - cost.min()):
+        return plan
+    least = cost - cost.min(1, keepdims=True)
+    least -= least.min(0)
+    for _ in range(turns):
+        total = _total(plan, least)
+        bound = math.lcm(*cost.shape) * total * (1 + 1e-6)
+        if total <= 0 or least.max() <= max(_LARGE_COST * total, bound):
+            break
+        least = np.minimum(least, bound)
+        plan = _solved(rows, columns, least)
+    return plan
+
+
+def _total(plan: _Matrix, cost: _Matrix) -> float:
+    used = plan > 0
+    return float((plan[used] * cost[used]).sum())
 
 
 class Points:
     """A set of features, prepared once for many distances to it.
 
     The points are moved by their mean, since far from the origin the expansion of a squared
-    distance would cancel. Gradient flows through to the features, if they have any.
+    distance would cancel; by their median where some lie so far out that the mean is far from all.
+    Gradient flows through to the features, if they have any.
 
     Attributes:
         features: `[n, d]`, moved by `-center`.
-        center: Mean of the features `[d]`, without gradient.
+        center: Mean (or median) of the features `[d]`, without gradient.
         squares: `|x_i - center|^2`, `[n]`.
     """
 
@@ -80,6 +143,14 @@ class Points:
         self.center = features.detach().mean(0)
         self.features = features - self.center
         self.squares = self.features.square().sum(1)
+        # What a square may be before the expansion loses the distance of near points.
+        scale = _scale(features.detach())
+        self._largest = scale * _LOST_SHARE / torch.finfo(features.dtype).eps
+        if self.squares.max() > self._largest:
+            self.center = features.detach().median(dim=0).values
+            self.features = features - self.center
+            self.squares = self.features.square().sum(1)
+        self._outliers = bool(self.squares.max() > self._largest)
 
     @property
     def spread(self) -> float:
@@ -100,11 +171,30 @@ class Points:
         return at_least_float32(y) - self.center
 
     def squared_distances(self, y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-        """Return |x_i - y_j|^2 as `[n, m]` to other features `[m, d]`, by one matrix product."""
+        """Return |x_i - y_j|^2 as `[n, m]` to other features `[m, d]`, by one matrix product.
+
+        Where some features lie far out they are those of differences, and of double precision.
+        """
         y = self.moved(y)
-        squares = self.squares[:, None] + y.square().sum(1)
+        own = y.square().sum(1)
+        squares = self.squares[:, None] + own
         with torch.autocast(y.device.type, enabled=False):
+            if self._outliers or own.max() > self._largest:
+                pair = self.features.double(), y.double()
+                gaps = torch.cdist(*pair, compute_mode="donot_use_mm_for_euclid_dist")
+                return gaps.square()
             return torch.addmm(squares, self.features, y.T, alpha=-2).clamp_min(0)
+
+
+def _scale(x: Float[Tensor, "n d"]) -> float:
+    """Return half the median squared distance of neighbouring rows, which no outlier moves.
+
+    Copies of a sample tell nothing of it; infinite where there is nothing else.
+    """
+    some = x[:: max(1, len(x) // _SCALE_ROWS)]
+    gaps = (some[1:] - some[:-1]).square().sum(1)
+    gaps = gaps[gaps > 0]
+    return gaps.median().item() / 2 if len(gaps) else math.inf
 
 
 def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
@@ -181,9 +271,14 @@ def moved_cost(
         squared: Squared distances `[n, m]`, without gradient.
     """
     with torch.autocast(x.device.type, enabled=False):
-        barycentres = len(y) * (transport_plan(squared).to(x).T @ x)
+        plan = transport_plan(squared)
+        barycentres = len(y) * (plan.to(x).T @ x)
+    moving = (y - barycentres).square().sum(1).mean()
+    if squared.dtype != x.dtype:  # far out, where the sum below would cancel
+        total = (plan * squared.cpu()).sum().to(y)
+        return total + moving - moving.detach()
     hidden = squares.mean() - barycentres.square().sum(1).mean()
-    return hidden + (y - barycentres).square().sum(1).mean()
+    return hidden + moving
 
 
 def at_least_float32(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -82,6 +82,27 @@ class Family(ABC):
         """Return the longest sequence; None, the default, for an encoder of one length."""
         return None
 
+    def check_source(self, name: str) -> None:  # noqa: B027
+        """Refuse a backbone that samples of a source cannot be made for; by default none is.
+
+        Args:
+            name: The backbone, as the user named it.
+
+        Raises:
+            RequestError: what makes them, such as a tokenizer, is missing or of another model.
+        """
+
+    def check_body(self, body: Any, name: str) -> None:  # noqa: B027
+        """Refuse a model that cannot be taken apart; by default every one can.
+
+        Args:
+            body: As transformers builds it; its tensors may have no values.
+            name: The backbone, as the user named it.
+
+        Raises:
+            RequestError: it is no model that can be used.
+        """
+
     @abstractmethod
     def take_apart(self, body: Any, name: str, fingerprint: str) -> Backbone:
         """Make a backbone of a model that transformers has read.

@@ -15,7 +15,7 @@ from xmft.seeding import seed_everything
 def load_backbone(
     name: str, *, layers: int | None = None, pretrained: bool = True, seed: int = 0
 ) -> Backbone:
-    """Return a trainable copy of a backbone; the files are read once per process.
+    """Return a trainable copy of a backbone; files that stay as they are are read once per process.
 
     Args:
         name: A name of `NAMED`, a hub id or a folder of an encoder of one of the `FAMILIES`.
@@ -28,7 +28,7 @@ def load_backbone(
         RequestError: the backbone is unknown, has no weights, or weights and architecture are
             not ones that can be used.
     """
-    backbone = copy.deepcopy(_pristine(name))
+    backbone = copy.deepcopy(_pristine(name, weights_fingerprint(name)))
     if layers is not None:
         backbone.keep_layers(layers)
     if not pretrained:
@@ -39,8 +39,7 @@ def load_backbone(
 
 
 @functools.lru_cache(maxsize=2)
-def _pristine(name: str) -> Backbone:
-    """Read a backbone once per process; callers get copies."""
-    fingerprint = weights_fingerprint(name)
+def _pristine(name: str, fingerprint: str) -> Backbone:
+    """Read a backbone once per process, as long as its files stay; callers get copies."""
     body, family = read_encoder(name)
     return family.take_apart(body, name, fingerprint)

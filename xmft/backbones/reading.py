@@ -1,24 +1,19 @@
-"""Reading encoders with transformers: configuration, weights, tokenizer."""
+"""Reading encoders with transformers: configuration and weights."""
 
 from __future__ import annotations
 
-import functools
-import pickle
-from collections.abc import Callable
-from pathlib import Path
+import json
 from typing import Any
 
 import torch
 
+from xmft.backbones import files
+from xmft.backbones.checks import check_complete, check_finite, check_headers
 from xmft.backbones.family import BackboneSize, Family, family_of
-from xmft.backbones.weights import locate_weights, named
+from xmft.backbones.opening import opened, unreadable
+from xmft.backbones.weights import NAMED, locate_weights, named
 from xmft.errors import RequestError
 from xmft.seeding import seed_everything
-
-Tokenize = Callable[[list[str]], list[list[int]]]
-
-# How many names of missing tensors a message shows.
-_SHOWN = 3
 
 
 def backbone_size(name: str) -> BackboneSize:
@@ -27,13 +22,32 @@ def backbone_size(name: str) -> BackboneSize:
     Raises:
         RequestError: the backbone cannot be found or is no encoder that can be used.
     """
-    config, family = _configuration(name)
+    config, family = configuration(name)
     return BackboneSize(
         name=name,
         family=family,
         layers=family.layers(config),
         positions=family.positions(config),
     )
+
+
+def check_readable(name: str) -> None:
+    """Refuse what could not be read or taken apart, without reading the weights.
+
+    Raises:
+        RequestError: the weights are not there, want more than tensors, or are of a model that
+            its family cannot take apart.
+    """
+    (config, family), folder = configuration(name), locate_weights(name)
+    if folder is None:
+        return
+    check_headers(name, folder)
+    if name in NAMED:  # by its family; the import below would cost a second
+        return
+    from transformers import AutoModel
+
+    with opened(name, folder, []), torch.device("meta"):
+        family.check_body(AutoModel.from_config(config, trust_remote_code=False), name)
 
 
 def read_encoder(name: str) -> tuple[Any, Family]:
@@ -47,66 +61,31 @@ def read_encoder(name: str) -> tuple[Any, Family]:
     Raises:
         RequestError: its files cannot be loaded, or do not hold all weights of the encoder.
     """
-    (config, family), folder = _configuration(name), locate_weights(name)
-    from safetensors import SafetensorError
+    (config, family), folder = configuration(name), locate_weights(name)
     from transformers import AutoModel
 
     if folder is None:
         seed_everything(name)
-        return AutoModel.from_config(config).eval(), family
-    try:
+        return AutoModel.from_config(config, trust_remote_code=False).eval(), family
+    check_headers(name, folder)
+    weights = files.weight_files(folder)
+    with opened(name, folder, [folder / "config.json", *weights]) as view:
         body, report = AutoModel.from_pretrained(
-            folder,
+            view,
             config=config,
             local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (EOFError, pickle.UnpicklingError) as error:
-        # What torch says here is to load the file without its safety checks.
-        raise RequestError(
-            f"Backbone '{name}' could not be loaded from {folder}: pytorch_model.bin is no file of "
-            "weights; it may be empty or a pointer of git-lfs. Fetch it again."
-        ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unreadable(name, folder, error) from error
-    _check_complete(report, name, folder)
+    check_complete(report, name, folder)
+    check_finite(body, weights)
     return body, family
 
 
-def tokenizer_of(name: str) -> Tokenize:
-    """Return text to token ids without special tokens; files are read at the first call.
-
-    The call raises RequestError where the backbone has no tokenizer.
-    """
-
-    @functools.cache
-    def read() -> Any:
-        from transformers import AutoTokenizer
-
-        folder = locate_weights(name)
-        missing = RequestError(
-            f"Backbone '{name}' has no tokenizer that can be read in {folder}, and the source is "
-            "text. Put the tokenizer's files beside config.json."
-        )
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise missing from error
-        # Without files, transformers makes one that knows the special tokens alone.
-        if len(tokenizer) <= len(tokenizer.all_special_ids):
-            raise missing
-        return tokenizer
-
-    def tokenize(texts: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = read()(texts, add_special_tokens=False)["input_ids"]
-        return ids
-
-    return tokenize
-
-
-def _configuration(name: str) -> tuple[Any, Family]:
+def configuration(name: str) -> tuple[Any, Family]:
     """Read the configuration of an encoder, dropout switched off, and find its family.
 
     Raises:
@@ -128,36 +107,76 @@ def _configuration(name: str) -> tuple[Any, Family]:
 
 
 def _stored(name: str) -> Any:
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoConfig
+    """Read the configuration that lies in a folder.
+
+    Raises:
+        RequestError: it is none, or not of a model that transformers has itself and that trains.
+    """
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     folder = locate_weights(name)
+    assert folder is not None  # what is built is not stored
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
-        raise _unreadable(name, folder, error) from error
+        content = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise unreadable(name, folder, error) from error
+    if not isinstance(content, dict):
+        raise RequestError(
+            f"{folder}/config.json holds a {type(content).__name__} instead of the configuration "
+            f"of a model. Fetch it again, or choose another backbone than '{name}'."
+        )
+    kind = content.get("model_type")
+    known = isinstance(kind, str) and kind in CONFIG_MAPPING
+    if not known and "auto_map" in content:
+        raise RequestError(
+            f"Backbone '{name}' is a model of its own code (auto_map in {folder}/config.json: "
+            f"{_first(content['auto_map'])}), and code that lies in a folder is not run. Choose an "
+            "architecture that transformers has itself, or register a family in a plug-in."
+        )
+    if not isinstance(kind, str):
+        raise RequestError(
+            f"{folder}/config.json does not say what the model is. Put the model_type of its "
+            f"architecture there, such as bert, or choose another backbone than '{name}'."
+        )
+    if "quantization_config" in content:
+        raise RequestError(
+            f"The weights in {folder} are quantised (quantization_config in config.json), and "
+            "quantised weights are not trained. Give the weights that they were made from."
+        )
+    with opened(name, folder, files.matching(folder, files.CONFIGURATION)) as view:
+        config = AutoConfig.from_pretrained(view, local_files_only=True, trust_remote_code=False)
+    # Either could lead elsewhere than to the folder: to kernels of the hub, to another file.
+    config._attn_implementation, config.transformers_weights = None, None
+    return config
 
 
-def _check_complete(report: dict[str, Any], name: str, folder: Path) -> None:
-    """Refuse weights that do not fit: transformers draws what is missing at random.
-
-    Pooling on top of the encoder is not used, and often left out of a file.
-    """
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
-    other = sorted(key for key, *_ in report["mismatched_keys"])
-    for keys, what in ((missing, "lack"), (other, "have another shape for")):
-        if keys:
-            more = ", ..." if len(keys) > _SHOWN else ""
-            raise RequestError(
-                f"The weights in {folder} are not those of its config.json: they {what} "
-                f"{len(keys)} tensors of the encoder ({', '.join(keys[:_SHOWN])}{more}). Put the "
-                f"config.json and the weights of one model there, or choose another backbone than "
-                f"'{name}'."
+def remarks(name: str) -> list[str]:
+    """Return what one should know of a backbone's folder though it can be used."""
+    folder = locate_weights(name)
+    if folder is None:
+        return []
+    found = []
+    if (adapter := files.adapter_of(folder)) is not None:
+        found.append(
+            f"Backbone '{name}': the adapter beside the weights ({adapter}) is not applied; to "
+            "have it, merge it into its base (merge_and_unload of peft) and save that."
+        )
+    for file in ("config.json", "tokenizer_config.json"):
+        try:
+            own = json.loads((folder / file).read_bytes()).get("auto_map")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if own:
+            found.append(
+                f"Backbone '{name}': the code that {file} names ({_first(own)}) is not run; it is "
+                "read by what transformers has itself."
             )
+    return found
 
 
-def _unreadable(name: str, folder: Path | None, error: Exception) -> RequestError:
-    # A wrong field of a configuration is named in the first line, and its value in the second.
-    reason = " ".join(map(str.strip, str(error).strip().splitlines()[:2]))
-    reason = reason or type(error).__name__
-    return RequestError(f"Backbone '{name}' could not be loaded from {folder}: {reason}")
+def _first(auto_map: Any) -> str:
+    """Return the first class that an auto_map names: a mapping, or a list for tokenizers."""
+    entry = next(iter(auto_map.values()), None) if isinstance(auto_map, dict) else auto_map
+    while isinstance(entry, list | tuple):
+        entry = next((each for each in entry if each), None)
+    return str(entry)

@@ -175,25 +175,27 @@ class SwinFamily(Family):
         Raises:
             RequestError: images of its size cannot be cut evenly, or do not have three channels.
         """
+        self.check_body(body, name)
         embeddings = body.embeddings
-        height, width = _pair(body.config.image_size)
-        patch, _ = _pair(body.config.patch_size)
-        merged = patch * 2 ** (len(body.config.depths) - 1)
-        if height % merged or width % merged or body.config.num_channels != 3:
-            raise RequestError(
-                f"Backbone '{name}' reads images of {height} x {width} with "
-                f"{body.config.num_channels} channels; a Swin is used here if it reads three "
-                f"channels on a grid that its patches and stages cut evenly, by {merged}."
-            )
         return VisionBackbone(
             id=name,
             fingerprint=fingerprint,
             source_embedder=embeddings.eval().requires_grad_(False),
             encoder=SwinEncoder(body.encoder, body.layernorm, embeddings.patch_grid),
             norm=embeddings.norm,
-            image=(height, width),
-            merged=merged,
+            image=_pair(body.config.image_size),
+            merged=_merged(body.config),
         )
+
+    def check_body(self, body: Any, name: str) -> None:
+        """Refuse images that cannot be cut evenly, or do not have three channels."""
+        (height, width), merged = _pair(body.config.image_size), _merged(body.config)
+        if height % merged or width % merged or body.config.num_channels != 3:
+            raise RequestError(
+                f"Backbone '{name}' reads images of {height} x {width} with "
+                f"{body.config.num_channels} channels; a Swin is used here if it reads three "
+                f"channels on a grid that its patches and stages cut evenly, by {merged}."
+            )
 
     def check(self, size: BackboneSize, recipe: Recipe, *, axes: int | None, task: str) -> None:
         """Refuse inputs of one axis, and to keep some of the layers."""
@@ -217,6 +219,12 @@ def _cannot_be_cut(name: str, count: int, *, task: str = "") -> RequestError:
         f"layers={count}{of_task(task)}, but backbone '{name}' is a Swin, whose stages belong "
         "together. Leave layers out (null)."
     )
+
+
+def _merged(config: Any) -> int:
+    """Return the side of the square of pixels that an encoded token stands for."""
+    patch, _ = _pair(config.patch_size)
+    return int(patch * 2 ** (len(config.depths) - 1))
 
 
 def _pair(size: Any) -> tuple[int, int]:

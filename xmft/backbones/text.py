@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from xmft.backbones.backbone import Backbone
 from xmft.backbones.family import Family, check_layers, not_an_encoder, register
-from xmft.backbones.reading import Tokenize, tokenizer_of
-from xmft.backbones.weights import Modality, Named
+from xmft.backbones.tokenizer import Tokenize, read_tokenizer, tokenizer_of
+from xmft.backbones.weights import Modality, Named, named
 from xmft.embedders import PatchEmbedder, TargetEmbedder
 from xmft.errors import RequestError
 from xmft.heads import PatchHead, UnitMeansHead
@@ -203,6 +203,15 @@ class TextFamily(Family):
         skipped = config.pad_token_id + 1 if padded else 0
         return int(config.max_position_embeddings - skipped)
 
+    def check_source(self, name: str) -> None:
+        """Refuse a folder whose tokenizer is missing or not that of its model."""
+        if named(name).build is None:
+            read_tokenizer(name)
+
+    def check_body(self, body: Any, name: str) -> None:
+        """Refuse decoders, and encoders whose layers are no list."""
+        _check_encoder(body, name)
+
     def take_apart(self, body: Any, name: str, fingerprint: str) -> TextBackbone:
         """Make a backbone of a model that transformers has read; see `take_apart`."""
         tokenize = _tokenize_tiny if name == _TINY else tokenizer_of(name)
@@ -215,15 +224,8 @@ def take_apart(body: Any, name: str, fingerprint: str, tokenize: Tokenize) -> Te
     Raises:
         RequestError: it is no sequence encoder, or its layers are no list (ALBERT shares one).
     """
-    embeddings = getattr(body, "embeddings", None)
-    takes = inspect.signature(body.forward).parameters
-    if (
-        not isinstance(embeddings, nn.Module)
-        or "inputs_embeds" not in takes
-        or getattr(body.config, "is_decoder", False)
-    ):
-        raise not_an_encoder(name, type(body).__name__)
-    _blocks(body, name)
+    _check_encoder(body, name)
+    embeddings = body.embeddings
     body.embeddings = _PassThrough()
     if hasattr(body, "pooler"):
         body.pooler = None
@@ -237,6 +239,18 @@ def take_apart(body: Any, name: str, fingerprint: str, tokenize: Tokenize) -> Te
         norm=norm,
         tokenize=tokenize,
     )
+
+
+def _check_encoder(body: Any, name: str) -> None:
+    embeddings = getattr(body, "embeddings", None)
+    takes = inspect.signature(body.forward).parameters
+    if (
+        not isinstance(embeddings, nn.Module)
+        or "inputs_embeds" not in takes
+        or getattr(body.config, "is_decoder", False)
+    ):
+        raise not_an_encoder(name, type(body).__name__)
+    _blocks(body, name)
 
 
 def _blocks(body: nn.Module, name: str) -> nn.ModuleList:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from xmft.backbones import files
 from xmft.errors import RequestError
 from xmft.registry import Registry, nearest
 
 Modality = Literal["text", "vision"]
-
-_WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +58,55 @@ def locate_weights(name: str) -> Path | None:
         return None
     if known.locate is not None:
         return known.locate()
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise RequestError(f"Backbone folder {folder} has no config.json.")
-        return folder.resolve()
-    return _from_hub(name)
+    folder = _folder(name)
+    if folder is None:
+        folder = _from_hub(known.hub or name, name)
+    files.check_configured(folder)
+    return folder.resolve()
 
 
-def _from_hub(name: str) -> Path:
+def _folder(name: str) -> Path | None:
+    """Return the absolute path of the folder that a name stands for, links not followed."""
+    if named(name) is not _NOT_NAMED:
+        return None
+    try:
+        # Not Path.absolute, which keeps `..` and what goes before it.
+        folder = Path(os.path.abspath(Path(name).expanduser()))  # noqa: PTH100
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # no home, or no possible path
+        return None
+
+
+def place_of(name: str) -> str:
+    """Return where a backbone is found from any working directory: a path, or the name itself."""
+    folder = _folder(name)
+    return name if folder is None else str(folder)
+
+
+def title_of(name: str) -> str:
+    """Return what a backbone is called where people read it; says nothing of where it lies.
+
+    A folder is called by its own name, a snapshot in the cache of the hub by its id there.
+    """
+    folder = _folder(name)
+    if folder is None:
+        return name
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/")
+    return folder.name or str(folder)
+
+
+@functools.cache
+def _from_hub(hub_id: str, name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    hub_id, patterns = named(name).hub or name, ["*.json", "*.txt"]
+    patterns = [*files.CONFIGURATION, *files.TOKENIZER, files.ADAPTER]
     try:
-        for weights in _WEIGHT_FILES:
-            folder = Path(snapshot_download(hub_id, allow_patterns=[*patterns, weights]))
-            if list(folder.glob(weights)):
+        for weights in (files.SAFETENSORS, files.PICKLED):
+            folder = Path(snapshot_download(hub_id, allow_patterns=[*patterns, *weights]))
+            if files.matching(folder, weights):
                 break
         return folder
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
@@ -92,9 +123,10 @@ def _from_hub(name: str) -> Path:
         ) from None
 
 
-@functools.cache
 def weights_fingerprint(name: str) -> str:
-    """Return the sha256 that stands for backbone `name` in a cell id.
+    """Return what stands for the weights of backbone `name` in a cell id, and their tokenizer.
+
+    The same files have the same fingerprint wherever they lie and whatever they are called.
 
     Raises:
         RequestError: the backbone cannot be found, or its folder holds no weights.
@@ -102,15 +134,4 @@ def weights_fingerprint(name: str) -> str:
     folder = locate_weights(name)
     if folder is None:
         return hashlib.sha256(f"{name}:{named(name).version}".encode()).hexdigest()
-    weights = sorted(path for pattern in _WEIGHT_FILES for path in folder.glob(pattern))
-    if not weights:
-        raise RequestError(
-            f"Backbone folder {folder} has no weights (*.safetensors or pytorch_model.bin)."
-        )
-    # The tokenizer decides what the source proxy looks like.
-    words = [folder / file for file in _TOKENIZER_FILES if (folder / file).is_file()]
-    digest = hashlib.sha256()
-    for path in (folder / "config.json", *weights, *words):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return files.fingerprint(folder)

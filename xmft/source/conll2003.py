@@ -14,6 +14,7 @@ are fewer, and all of them are used where that is fewer than `source.samples`.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from xmft.errors import DataError, FileError, RequestError, mending
 from xmft.seeding import generator
 from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
 from xmft.source.proxy import FEWEST_SAMPLES, PROXIES, Proxy, SourceConfig, SourceSamples
+from xmft.text_files import read_text
 from xmft.unreadable import readable
 
 ORIGINAL, CONVERTED = "eng.train", "train.txt"
@@ -75,7 +77,8 @@ def _locate(data_root: Path) -> Path:
 
 def _starts_a_document(path: Path) -> bool:
     with mending(_MEND), readable(path), path.open("rb") as stream:
-        return stream.read(len(_DOCUMENT)) == _DOCUMENT.encode()
+        beginning = stream.read(len(codecs.BOM_UTF8) + len(_DOCUMENT))
+    return beginning.removeprefix(codecs.BOM_UTF8).startswith(_DOCUMENT.encode())
 
 
 @mending(_MEND)
@@ -87,13 +90,11 @@ def read_documents(path: Path) -> Iterator[list[_Word]]:
     """Yield the words of each document in their order.
 
     Raises:
-        FileError: a line has not four columns, or a tag that CoNLL-2003 does not know.
+        FileError: it is no text in UTF-8, or a line has not four columns, or a tag that CoNLL-2003
+            does not know.
     """
-    try:
-        with readable(path):
-            lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise FileError(path, f"is no text ({error})", between=" ") from error
+    with readable(path):
+        lines = read_text(path).split("\n")
     words: list[_Word] = []
     previous = "O"
     for number, line in enumerate(lines, start=1):

@@ -1,0 +1,145 @@
+"""Ray on this machine: where its own files lie, what it shares out, why it did not start."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from xmft.cache import can_be_made
+from xmft.errors import RequestError
+
+_OBJECT_STORE_BYTES = 150 * 2**20
+# The longest address of a Unix socket, and what Ray puts behind its folder for one.
+_LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
+_SOCKET = "/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
+_LONGEST_FOLDER = _LONGEST_SOCKET - len(_SOCKET)
+# Logs and sockets; the object store lies in shared memory.
+_NEEDED_BYTES = 16 * 2**20
+_TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+@contextmanager
+def started(cores: int, **options: Any) -> Iterator[None]:
+    """Start Ray here, and end it.
+
+    Args:
+        cores: CPU cores that it shares out.
+        options: More of `ray.init`.
+
+    Raises:
+        RequestError: it does not start; the message says why.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(_short_folder())
+        stack.enter_context(_own_token())
+        if folder is not None:
+            options["_temp_dir"] = str(folder)
+        stack.callback(ray.shutdown)
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                **options,
+            )
+        except Exception as error:  # of many classes, the bare one among them
+            raise RequestError(_why(error, folder or _usual_folder())) from error
+        yield
+
+
+def _usual_folder() -> Path:
+    """Return the folder that Ray takes by itself."""
+    named = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return Path(named) / "ray"
+
+
+@contextmanager
+def _short_folder() -> Iterator[Path | None]:
+    """Yield a folder for Ray's own files, None where the usual one will do.
+
+    Batch systems and macOS give long ones to temporary files, in which no socket has an address.
+    A folder of our own is private, and gone at the end.
+
+    Raises:
+        RequestError: there is none.
+    """
+    usual = _usual_folder()
+    if _fits(usual) and can_be_made(usual):
+        yield None
+        return
+    places = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR", "")]
+    for place in filter(None, places):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="xmft-ray-", dir=place))
+        except OSError:
+            continue
+        try:
+            if _fits(folder):
+                yield folder
+                return
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    what = "cannot be written" if _fits(usual) else f"is longer than {_LONGEST_FOLDER} bytes"
+    raise RequestError(
+        f"Ray needs a folder for its sockets: {usual} {what}, and nothing can be made in "
+        f"{' or '.join(filter(None, places))}. Set RAY_TMPDIR to a short folder of yours."
+    )
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder)) <= _LONGEST_FOLDER
+
+
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """Give Ray a token for this run alone where it cannot keep one in the home folder."""
+    if any(name in os.environ for name in _TOKENS):
+        yield
+        return
+    try:
+        home = Path.home() / ".ray"
+    except RuntimeError:  # no HOME, and a user without a name
+        home = None
+    if home is not None and can_be_made(home):
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_TOKEN"]
+
+
+def _is_full(folder: Path) -> bool:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(there).free < _NEEDED_BYTES
+
+
+def _why(error: Exception, folder: Path) -> str:
+    """Say in a sentence what kept Ray from starting on this machine, and what to do."""
+    text = " ".join(str(error).split())
+    number = error.errno if isinstance(error, OSError) else None
+    # Ray's own processes die of a full disk without saying so.
+    if number in (errno.ENOSPC, errno.EDQUOT) or _is_full(folder):
+        advice = f"Free some space in {folder}, or set RAY_TMPDIR to a short folder that has some."
+    elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "Set RAY_TMPDIR to a short folder of yours, and HOME to one that can be written."
+    elif number in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE):
+        advice = "Raise the limits of processes, memory and open files (ulimit -a) of this job."
+    else:
+        advice = (
+            "Its processes may lack memory, the right to start others (ulimit -u) or a port on "
+            "this machine; --verbose shows what they say."
+        )
+    return f"Ray does not start on this machine ({type(error).__name__}: {text}). {advice}"

@@ -100,6 +100,20 @@ def check_stored(path: Path, dataset: Any) -> None:
             raise _not_unpacked(path, missing, name)
 
 
+def check_link(path: Path, group: Any, name: str) -> None:
+    """Check that a name in a group does not stand for something in another file.
+
+    Raises:
+        FileError: it does.
+    """
+    # Whether the name is there, not whether what it stands for is.
+    there = group.id.links.exists(name.encode())
+    link = group.get(name, getlink=True) if there else None
+    if isinstance(link, h5py.ExternalLink):
+        place = f"{group.name.rstrip('/')}/{name}".lstrip("/")
+        raise _elsewhere(path, f"'{place}' lies", {link.filename})
+
+
 def _open(path: Path) -> h5py.File:
     # The cache has to hold what one read decompresses: two frames share their chunks.
     options: dict[str, Any] = {"mode": "r", "rdcc_nbytes": _CACHE_BYTES}
@@ -190,18 +204,15 @@ def _reason_in(path: Path, group: Any, left: int = _LOOKED_AT) -> FileError | No
         parent = waiting.pop()
         for name in parent:
             left -= 1
-            link = parent.get(name, getlink=True)
-            if isinstance(link, h5py.ExternalLink):
-                place = f"{parent.name.rstrip('/')}/{name}".lstrip("/")
-                return _elsewhere(path, f"'{place}' lies", {link.filename})
-            child = parent.get(name)
+            try:
+                check_link(path, parent, name)
+                child = parent.get(name)
+                if isinstance(child, h5py.Dataset):
+                    check_stored(path, child)
+            except FileError as error:
+                return error
             if isinstance(child, h5py.Group):
                 waiting.append(child)
-            elif isinstance(child, h5py.Dataset):
-                try:
-                    check_stored(path, child)
-                except FileError as error:
-                    return error
     return None
 
 

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.hdf5 import check_stored
+from benchmarks.hdf5 import check_link, check_stored
 from benchmarks.pdebench.checks import Inspection
 from benchmarks.pdebench.layout import Field, Found, Layout, Values, Wanted, number_bytes
 from benchmarks.splits import Indices
@@ -72,6 +72,7 @@ class TensorInspection(Inspection):
 
     def samples(self, field: Field, name: str, points: tuple[int, ...]) -> int:
         """Return the number of samples in a dataset of the right shape."""
+        check_link(self.path, self.file, name)
         dataset = self.dataset(self.file, name)
         check_stored(self.path, dataset)
         shape = dataset.shape

@@ -155,13 +155,9 @@ def test_values_in_other_files(
                 other["tensor"] = values
         del file["tensor"]
         spread(file, values)
-    if spread is _linked and not there:
-        # A link that leads nowhere is a dataset that is not there.
-        with pytest.raises(DataError, match="expected a dataset 'tensor'"):
-            task_data.locate(TASK, data_root=data_root)
-        return
     message = _said(data_root)
-    assert "the values of 'tensor' lie in other files (" in message and "parts.h5" in message
+    what = "'tensor' lies" if spread is _linked else "the values of 'tensor' lie"
+    assert f"{good}: {what} in other files (" in message and "parts.h5" in message
     assert ("of which parts.h5 cannot be found" in message) == (not there)
     assert "`new[name] = old[name][()]`" in message
 
@@ -198,3 +194,31 @@ def test_a_user_block_of_zeros_is_no_fault(
         for key, values in advection_arrays(points=32).items():
             file[key] = values
     assert len(task_data.load(TASK, data_root=data_root).test) == 3
+
+
+def test_one_sample_in_another_file(data_root: Path, write_groups: Write) -> None:
+    values = np.ones((20, 3, 8, 1)) * np.arange(1.0, 21.0)[:, None, None, None]
+    grid = {"x": (np.arange(8) + 0.5) / 8, "t": [0.0, 250.0, 500.0]}
+    path = write_groups("1D_diff-sorp_NA_NA.h5", values, grid)
+    with h5py.File(path, "a") as file:
+        del file["0007"]
+        file["0007"] = h5py.ExternalLink("part7.h5", "/sample")
+    for ask in (task_data.load, task_data.verify):
+        with pytest.raises(DataError, match=r"'0007' lies in other files \(part7.h5\), of which"):
+            ask("pdebench/diffusion_sorption", data_root=data_root)  # type: ignore[operator]
+
+
+def test_coordinates_behind_a_filter(
+    data_root: Path, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    with h5py.File(good, "a") as file:
+        values = file["x-coordinate"][()]
+        del file["x-coordinate"]
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk(values.shape)
+        plan.set_filter(ZSTD, h5py.h5z.FLAG_OPTIONAL, (3,))
+        space = h5py.h5s.create_simple(values.shape)
+        dataset = h5py.h5d.create(file.id, b"x-coordinate", h5py.h5t.IEEE_F32LE, space, plan)
+        dataset.write_direct_chunk((0,), values.astype("<f4").tobytes(), 0)
+    assert "'x-coordinate' is compressed by the HDF5 filter 32015 (zstd)" in _said(data_root)

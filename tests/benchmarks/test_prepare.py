@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from benchmarks import data
+from benchmarks.arrays import writer
 from benchmarks.entry import ArrayEntry, Entry
 from benchmarks.prepare import Block, Reading
-from xmft.errors import DataError
+from xmft.errors import DataError, RequestError
 from xmft.task import Protocol, Ragged, Recipe, Split, Task, TaskData, Windows
 
 TASK = Task(
@@ -197,6 +199,40 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_a_full_disk(data_root: Path
 
     with pytest.raises(DataError, match=r"toy/field .* cannot be read: bad sector"):
         _load(data_root, lambda: Reading(counts=COUNTS, blocks=blocks()))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "x", "/far/f.mat"), MemoryError()])
+def test_a_machine_that_fails_a_reader_is_told_as_such(data_root: Path, error: Exception) -> None:
+    def blocks() -> Iterator[Block]:
+        raise error
+        yield
+
+    with pytest.raises(DataError) as caught:
+        _load(data_root, lambda: Reading(counts=COUNTS, blocks=blocks()))
+    assert "the disk, or the network" in str(caught.value) or "not enough memory" in str(
+        caught.value
+    )
+    assert ("/far/f.mat" in str(caught.value)) == isinstance(error, OSError)
+
+
+def test_room_is_taken_before_mapped_memory_is_written(tmp_path: Path) -> None:
+    """Where it lacks, the write would be a bus error, which nothing can catch."""
+    first = np.ones((1, 64, 64), np.float32)
+    writer(tmp_path, "inputs", 100, first)
+    status = (tmp_path / "inputs.npy").stat()
+    assert status.st_size > 100 * first.nbytes and status.st_blocks * 512 >= status.st_size
+
+
+def test_a_full_disk_is_said(data_root: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    inputs = np.ones((10, 1, 12), np.float32)
+    blocks = [Block(np.arange(10), inputs, inputs)]
+    with pytest.raises(RequestError, match=r"prepared \(the disk is full\)\. Make room there"):
+        _load(data_root, lambda: Reading(counts=COUNTS, blocks=blocks))
+    assert list((cache / "prepared").iterdir()) == []
 
 
 def _splits(recipe: Recipe, paths: tuple[Path, ...] = ()) -> Mapping[str, Split]:

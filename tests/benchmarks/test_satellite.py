@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +168,45 @@ def test_verify(data_root: Path) -> None:
     assert "official, 50 series of 46 values" in lines[0]
     assert "24 of 24 classes, 2 to 3 series each" in lines[1]
     assert "23 of 24 classes, 0 to 1 series each" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "mend"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "is a pointer of Git LFS",
+            "git lfs pull",
+        ),
+        (gzip.compress(b"x"), "is still packed (gzip)", "satellite_train.npy.gz"),
+        (b"<html>Quota exceeded</html>", "is an answer of a web server", "Move the file away"),
+        (bytes(2000), "begins with 2000 zero bytes", "Move the file away"),
+        (b"", "is empty", "Move the file away"),
+    ],
+)
+def test_what_lies_under_the_name(data_root: Path, content: bytes, found: str, mend: str) -> None:
+    path = _write(data_root, "train", 50)
+    _write(data_root, "test", 30)
+    path.write_bytes(content)
+    message = _message(data_root)
+    assert message.startswith(f"{path} {found}") and mend in message
+    assert ("Move the file away" in message) == (mend == "Move the file away")
+    with pytest.raises(DataError) as caught:
+        task_data.verify(NAME, data_root=data_root)
+    assert str(caught.value) == message
+
+
+def test_a_disk_that_does_not_answer(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write(data_root, "train", 50)
+    _write(data_root, "test", 30)
+    opened = Path.open
+
+    def broken(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self == path:
+            raise OSError(errno.EIO, "x")
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", broken)
+    message = _message(data_root)
+    assert f"{path} cannot be read: the disk, or the network" in message
+    assert "Move the file away" not in message

@@ -148,7 +148,12 @@ def load(
         kept = located.fingerprint if located.files else None
         prepared = prepare.prepared(kept, read, check, record=record)
     data = _assembled(located, wanted, prepared.splits, checked=True)
-    return replace(data, floor=prepared.floor, floor_note=prepared.floor_note)
+    return replace(
+        data,
+        floor=prepared.floor,
+        floor_note=prepared.floor_note,
+        perfect=prepared.perfect,
+    )
 
 
 def fetch(task: str | Entry, *, data_root: Path | None = None) -> list[Path]:

@@ -3,7 +3,7 @@
 Each folder under `<cache>/prepared` is named by the fingerprint of what it holds: `inputs`,
 `targets` and, where there are any, `weights`, with the samples in the order in which the splits are
 counted, `meta.json`, and the windows and groups of each split. Their values were looked at once,
-when they were stored.
+when they were stored. `perfect` is computed once, too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from xmft.task import Ragged, Split, Windows
 from xmft.unreadable import no_room, refusal
 
 _ARRAYS = ("inputs", "targets", "weights")
+_PERFECT = "perfect.npy"
 
 
 class Block(NamedTuple):
@@ -57,6 +58,7 @@ class Reading:
             the next time.
         floor: See `TaskData.floor`.
         floor_note: See `TaskData.floor_note`.
+        perfect: See `TaskData.perfect`.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Reading:
     splits: Mapping[str, Split] | None = None
     floor: float | None = None
     floor_note: str = ""
+    perfect: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +79,13 @@ class Prepared:
         splits: By name, memory-mapped and read-only.
         floor: See `TaskData.floor`.
         floor_note: See `TaskData.floor_note`.
+        perfect: See `TaskData.perfect`.
     """
 
     splits: Mapping[str, Split]
     floor: float | None
     floor_note: str
+    perfect: npt.NDArray[np.float32] | None = None
 
 
 def prepared(
@@ -109,7 +114,7 @@ def prepared(
     if fingerprint is None:
         splits = _ready(read())
         check(splits)
-        return Prepared(splits=splits, floor=read().floor, floor_note=read().floor_note)
+        return _prepared(splits, read())
 
     def make(folder: Path) -> None:
         folder.mkdir()
@@ -155,6 +160,15 @@ def _explained(read: Callable[[], Reading], record: Mapping[str, Any]) -> Callab
     return explained
 
 
+def _prepared(splits: Mapping[str, Split], reading: Reading) -> Prepared:
+    return Prepared(
+        splits=splits,
+        floor=reading.floor,
+        floor_note=reading.floor_note,
+        perfect=reading.perfect,
+    )
+
+
 def _ready(reading: Reading) -> Mapping[str, Split]:
     if reading.splits is None:
         raise DataError("A task without files has to give its splits as they are.")
@@ -169,11 +183,14 @@ def _store(folder: Path, reading: Reading, record: Mapping[str, Any]) -> None:
     for split, windows in reading.windows.items():
         np.save(folder / f"{split}.windows.npy", windows.table)
         shapes[split] = {name: value for name, value in asdict(windows).items() if name != "table"}
+    if reading.perfect is not None:
+        np.save(folder / _PERFECT, reading.perfect)
     meta = {
         **record,
         "counts": dict(reading.counts),
         "floor": reading.floor,
         "floor_note": reading.floor_note,
+        "perfect": reading.perfect is not None,
         "arrays": arrays,
         "windows": shapes,
         "groups": list(reading.groups),
@@ -207,10 +224,15 @@ def _opened(folder: Path, read: Callable[[], Reading]) -> Prepared | None:
         meta = _meta(folder)
         splits = _stored(folder, meta) if meta.get("stored", True) else None
         floor, floor_note = meta["floor"], meta["floor_note"]
+        # Floors stored before there was this entry were of other problems than the equations.
+        perfect = np.load(folder / _PERFECT, mmap_mode="r") if meta["perfect"] else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         return None
     return Prepared(
-        splits=_ready(read()) if splits is None else splits, floor=floor, floor_note=floor_note
+        splits=_ready(read()) if splits is None else splits,
+        floor=floor,
+        floor_note=floor_note,
+        perfect=perfect,
     )
 
 

@@ -1,8 +1,8 @@
 """What `solvers` measures: PDEs and parameters, with what is known of the released files.
 
 The parameters are those of the published results and those of the small grid. The costs are of
-PDEBench's own generator. The floors are the errors of released files, or of files made with their
-recipes: the final frame against an accurate solution, at the released resolution.
+PDEBench's own generator. The floors are what a perfect solver scores on released files, or on files
+made with their recipes: the final frame at the released resolution.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from benchmarks import catalog
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.pdebench.generate import GENERATORS, Generator
+from benchmarks.pdebench.problem import Floor
 from performance import references
 from performance.references import Reference
 
@@ -76,9 +77,9 @@ class Case:
         return GENERATORS[self.entry.problem.name]
 
     @property
-    def floor(self) -> float | None:
-        """Error of the released file, None where nobody measured it."""
-        return self.entry.released_error(self.generator.solver.RELEASED_POINTS)
+    def floor(self) -> Floor | None:
+        """What a perfect solver scores on the released file, None where nobody measured it."""
+        return self.entry.released_floor(self.generator.solver.RELEASED_POINTS)
 
 
 CASES = (

@@ -22,6 +22,7 @@ from runner.sessions import CellSession
 from xmft.backbones.weights import weights_fingerprint
 from xmft.cache import cache_root
 from xmft.errors import DataError
+from xmft.floor import floor_of
 from xmft.source import proxy_identity, proxy_name
 from xmft.task import Recipe, TaskData
 from xmft.training import assemble
@@ -61,7 +62,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
         device=device_name(session.device),
         peak_memory_bytes=peak_memory_bytes(session.device),
         prepare_s=trained.prepare_s,
-        floor=data.floor,
+        floor=floor_of(data),
         channels=data.task.channels,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner.cell import Cell
+from xmft.floor import Floor
 from xmft.records import FitResult
 
 
@@ -44,7 +45,7 @@ class FinishedCell:
 
     Attributes:
         prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
-        floor: Relative L2 error that a perfect solver would score on the data, None if unknown.
+        floor: What a perfect solver would score on the data, None if unknown.
         channels: What the channels of the targets are called.
     """
 
@@ -55,7 +56,7 @@ class FinishedCell:
     device: str
     peak_memory_bytes: int | None
     prepare_s: float
-    floor: float | None = None
+    floor: Floor | None = None
     channels: tuple[str, ...] = ()
 
 

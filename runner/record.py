@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 
 from runner.job import CellJob, FinishedCell, Outcome
 from runner.provenance import provenance
-from runner.schema import ERROR_FLOOR, REFERENCE, Attempt, MetricValue
+from runner.schema import (
+    ERROR_FLOOR,
+    FLOOR_SPREAD,
+    FLOOR_VERSION,
+    REFERENCE,
+    Attempt,
+    MetricValue,
+)
 from xmft.methods.variants import method_of
 from xmft.metrics import METRICS
 from xmft.records import FitResult
@@ -108,17 +115,22 @@ def _metric_values(result: FitResult) -> list[MetricValue]:
 
 
 def _floor(trained: FinishedCell) -> list[MetricValue]:
-    """Return the row of the data's error floor: no score of the model, but what limits it."""
-    if trained.floor is None:
+    """Return the rows of the data's error floor: no score of the model, but what limits it."""
+    floor = trained.floor
+    if floor is None:
         return []
+    values = {ERROR_FLOOR: floor.score}
+    values |= {metric: getattr(floor, name) for name, metric in FLOOR_SPREAD.items()}
     return [
         MetricValue(
             split="test",
             selection=REFERENCE,
-            metric=ERROR_FLOOR,
-            metric_version=_MEASUREMENT_VERSION,
+            metric=metric,
+            metric_version=FLOOR_VERSION,
             direction="min",
-            value=trained.floor,
+            value=float(value),
             epoch=0,
         )
+        for metric, value in values.items()
+        if value is not None
     ]

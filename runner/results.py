@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from runner.cell import Cell
-from runner.schema import ERROR_FLOOR, FLOOR_METRICS, REFERENCE
+from runner.schema import ERROR_FLOOR, FIRST_FLOORS, FLOOR_SPREAD, REFERENCE
 
 State = Literal["ok", "failed"]
 
@@ -69,6 +69,8 @@ class Result:
         direction: `min` or `max`; None where the cell has no value.
         value: None if the cell failed, lacks the number, or the number is not finite.
         floor: What a perfect solver would score on its data; None if unknown.
+        floor_spread: Median and largest of that over the test samples, and how many these are, by
+            the names of `FLOOR_SPREAD`; empty where it was measured on others.
         own_s: Seconds of the attempt that counts.
         wall_s: Seconds of all attempts, the failed ones included; likewise `align_s`, `fit_s`.
         finished_at: End of the latest attempt.
@@ -91,6 +93,7 @@ class Result:
     direction: str | None
     value: float | None
     floor: float | None
+    floor_spread: dict[str, float]
     own_s: float
     wall_s: float
     align_s: float
@@ -143,7 +146,7 @@ def results(table: pa.Table, *, selection: str = "best_val", split: str = "test"
         split: Split of the values.
     """
     wanted = (pc.field("split") == split) & (pc.field("selection") == selection)
-    known = (pc.field("selection") == REFERENCE) & (pc.field("metric") == ERROR_FLOOR)
+    known = pc.field("selection") == REFERENCE
     scores, floors = _scores(table, wanted), _scores(table, known)
     cells: dict[str, list[dict[str, Any]]] = {}
     for attempt in _attempts(table):
@@ -155,7 +158,7 @@ _Scores = dict[tuple[str, int, str], dict[str, Any]]
 
 
 def _scores(table: pa.Table, wanted: pc.Expression) -> _Scores:
-    columns = ["cell_id", "attempt", "metric", "direction", "value"]
+    columns = ["cell_id", "attempt", "metric", "metric_version", "direction", "value"]
     return {
         (row["cell_id"], row["attempt"], row["metric"]): row
         for row in table.filter(wanted).select(columns).to_pylist()
@@ -193,7 +196,13 @@ def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores
     score = scores.get((cell_id, number, metric), {"value": None, "direction": None})
     value = score["value"]
     usable = value is not None and math.isfinite(value)
-    floor = floors.get((cell_id, number, ERROR_FLOOR), {}).get("value")
+    floor = floors.get((cell_id, number, ERROR_FLOOR), {"value": None, "metric_version": None})
+    known = metric == FIRST_FLOORS or floor["metric_version"] != 1
+    spread = {
+        name: floors[cell_id, number, of]["value"]
+        for name, of in FLOOR_SPREAD.items()
+        if known and (cell_id, number, of) in floors
+    }
     return Result(
         cell_id=cell_id,
         task=counts["task"],
@@ -211,7 +220,8 @@ def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores
         metric_version=version,
         direction=score["direction"] if usable else None,
         value=value if usable else None,
-        floor=floor if metric in FLOOR_METRICS else None,
+        floor=floor["value"] if known else None,
+        floor_spread=spread,
         own_s=counts["wall_s"] or 0.0,
         wall_s=_total(attempts, "wall_s"),
         align_s=_total(attempts, "align_s"),

@@ -22,10 +22,12 @@ SCHEMA_VERSION = 1
 VERSION_KEY = b"xmft_schema_version"
 FAILURES = ("oom", "infra", "data", "code", "timeout", "diverged")
 SELECTIONS = ("best_val", "last")
-# The row of the data's error floor: its selection and its metric. It is a value of the metric that
-# ranks the task, where that is one of these.
-REFERENCE, ERROR_FLOOR = "reference", "error_floor"
-FLOOR_METRICS = ("nrmse", "nrmse_pdebench")
+# The rows of the data's error floor: their selection and their metrics. They are values of the
+# metric that ranks the task; those of version 1 are of FIRST_FLOORS, whatever ranks it.
+REFERENCE, ERROR_FLOOR, FLOOR_VERSION = "reference", "error_floor", 2
+FIRST_FLOORS = "nrmse"
+# How the scores of the single samples spread, where they were computed, and how many they are.
+FLOOR_SPREAD = {name: f"{ERROR_FLOOR}_{name}" for name in ("median", "largest", "samples")}
 
 _TIME = pa.timestamp("us", tz="UTC")
 

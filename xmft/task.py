@@ -99,8 +99,10 @@ class TaskData:
         fingerprint: Identity of the content and of how it was cut; part of the cell id.
         source: For messages and records: the file, or how it was generated.
         floor: Relative L2 error that a perfect solver would score against the targets, which are
-            themselves not exact; None: not known.
+            themselves not exact, measured elsewhere; None: not known. See `xmft.floor`.
         floor_note: Where the floor comes from, for people.
+        perfect: What a perfect solver predicts for the test samples, shaped like their targets;
+            where it is known it is scored instead.
         decode: From a batch as it is stored to floating point, on the device; None: the stored
             arrays are what the model sees.
         augment: Changes a decoded batch of training, by the random numbers it is given alone;
@@ -117,6 +119,7 @@ class TaskData:
     source: str
     floor: float | None = None
     floor_note: str = ""
+    perfect: npt.NDArray[np.float32] | None = None
     decode: Callable[[Pieces], Decoded] | None = None
     augment: Callable[[Decoded, Draws], Decoded] | None = None
     checked: bool = False

@@ -153,6 +153,11 @@ class Inspection:
         value = _number(self.file.attrs.get("xmft_tolerance", np.nan))
         return value if np.isfinite(value) and value >= 0 else None
 
+    def seed(self) -> int | None:
+        """Return the seed that the file says it was generated with."""
+        value = _number(self.file.attrs.get("xmft_seed", np.nan))
+        return int(value) if np.isfinite(value) and value >= 0 else None
+
 
 def _path(dataset: Any) -> str:
     return str(dataset.name).lstrip("/")

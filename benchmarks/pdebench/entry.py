@@ -15,7 +15,7 @@ from benchmarks.pdebench import download, frames
 from benchmarks.pdebench.fitting import check_fit, facts_of, found_of
 from benchmarks.pdebench.layout import Found, Layout, frame_at
 from benchmarks.pdebench.pairing import OpenFile, pair_up
-from benchmarks.pdebench.problem import GRID, Pairs, Problem
+from benchmarks.pdebench.problem import GRID, Floor, Pairs, Problem
 from benchmarks.pdebench.scores import scores_of
 from benchmarks.pdebench.speed import check_speed
 from benchmarks.pdebench.tasks import PROBLEMS
@@ -106,14 +106,17 @@ class PdeEntry(Entry):
         found = self._inspected(path, layout)
         strides = check_fit(path, layout, found, pairs, recipe, self.problem.resolution)
         cut_of = first_tenth_is_test if self.problem.test == "first" else last_tenth_is_test
+        source = OpenFile(path=path, layout=layout, found=found, strides=strides)
+        cut = cut_of(found.samples, recipe.samples)
+        reading = pair_up(source, pairs, cut)
+        # Its solvers are not needed where prepared arrays are at hand.
+        from benchmarks.pdebench import perfect
+
+        solved = perfect.solutions(self.problem.name, source, pairs, self.parameters, cut.test)
+        if solved is not None:
+            return replace(reading, perfect=solved, floor_note=perfect.NOTE)
         floor, floor_note = self._floor(found, pairs, found.points[0] // strides[0])
-        return pair_up(
-            OpenFile(path=path, layout=layout, found=found, strides=strides),
-            pairs,
-            cut_of(found.samples, recipe.samples),
-            floor=floor,
-            floor_note=floor_note,
-        )
+        return replace(reading, floor=floor, floor_note=floor_note)
 
     def facts(self, path: Path) -> dict[str, Any]:
         """See `Entry.facts`."""
@@ -213,20 +216,19 @@ class PdeEntry(Entry):
             return None, ""
         if found.origin == "generated" and found.tolerance is not None:
             return found.tolerance, "tolerance of this project's solver, as stated in the file"
-        if found.origin == "official":
-            error = self.released_error(found.native)
-            if error is not None:
-                return error, "error of the released solutions, measured"
+        floor = self.released_floor(found.native)
+        if found.origin == "official" and floor is not None:
+            return floor.score, "measured on samples of other files"
         return None, ""
 
-    def released_error(self, points: int) -> float | None:
-        """Return the error of the official file against an accurate solution, None if unknown.
+    def released_floor(self, points: int) -> Floor | None:
+        """Return what a perfect solver scores on the official file, None if unknown.
 
         Args:
             points: Points per axis that its solutions were computed on.
         """
         floors = self.problem.floors.get(self.problem.label.format(**self.values), ())
-        return next((f.error for f in floors if f.points in (None, points)), None)
+        return next((floor for floor in floors if floor.points in (None, points)), None)
 
     @property
     def _layout(self) -> Layout:

@@ -54,6 +54,7 @@ class GroupInspection(Inspection):
         return Found(
             origin=self.origin(),
             tolerance=self.tolerance(),
+            seed=self.seed(),
             samples=len(keys),
             keys=keys,
             points=points,

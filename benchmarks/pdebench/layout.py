@@ -95,6 +95,7 @@ class Found:
         origin: From the root attribute `xmft_origin`; files without it are the released ones.
         tolerance: From the root attribute `xmft_tolerance`, if there is one: relative L2 error of
             the stored solutions.
+        seed: From the root attribute `xmft_seed`, if there is one: of the generated samples.
         samples: Number of samples.
         keys: Names of the groups in the order of the samples; empty in the tensor style.
         points: Points on each grid axis, in the order of the file.
@@ -104,6 +105,7 @@ class Found:
 
     origin: Origin
     tolerance: float | None
+    seed: int | None = None
     samples: int
     keys: tuple[str, ...]
     points: tuple[int, ...]

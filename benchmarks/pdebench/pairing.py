@@ -49,9 +49,7 @@ class OpenFile:
         )
 
 
-def pair_up(
-    source: OpenFile, pairs: Pairs, cut: Cut, *, floor: float | None, floor_note: str
-) -> Reading:
+def pair_up(source: OpenFile, pairs: Pairs, cut: Cut) -> Reading:
     """Start to read the samples of a cut; those of the test may have targets at another time.
 
     Raises:
@@ -74,4 +72,4 @@ def pair_up(
         first_train=tested + len(cut.val),
         scaling=pairs.scaling,
     )
-    return Reading(counts=cut.counts, blocks=blocks, floor=floor, floor_note=floor_note)
+    return Reading(counts=cut.counts, blocks=blocks)

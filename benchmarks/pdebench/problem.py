@@ -51,15 +51,19 @@ class Pairs:
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """The error that a perfect solver would have against the released solutions.
+    """What a perfect solver would score on released solutions, measured on samples of a file.
 
     Attributes:
-        error: Relative L2 error at the target time of the clean protocol.
+        score: nrmse of the solution of the equation at the target time of the clean protocol: its
+            distance to the file over the norm of the file, mean over samples.
         points: Points per axis of the grid that was solved on; None: any.
+        off: How far the file is off: the same distance over the norm of the solution. None: the
+            same number, as where both are small.
     """
 
-    error: float
+    score: float
     points: int | None = None
+    off: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +88,7 @@ class Problem:
         loss: See `Task.loss`; under the clean protocol, of fields that are not `unlike`.
         unlike: The channels are fields of unlike size, which are trained on and ranked one by one
             under the clean protocol, see `scores`.
-        floors: Known error floors by label.
+        floors: Known error floors by label, for where none can be computed, see `perfect`.
         downloaded: Labels of the variants that our solver cannot make.
         noise: The initial field is drawn cell by cell: on fewer points than were solved on it does
             not tell the solution, and no floor is known.

@@ -62,6 +62,7 @@ class TensorInspection(Inspection):
         return Found(
             origin=self.origin(),
             tolerance=self.tolerance(),
+            seed=self.seed(),
             samples=samples,
             keys=(),
             points=points,

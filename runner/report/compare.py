@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from runner.report.entries import contenders_of
-from runner.report.floors import below_floor, floor_of
+from runner.report.floors import below_floor, floor_of, heavy_tails, spread_of
 from runner.report.lines import Line, ranked_lines
 from runner.report.select import chosen, failure_counts, one_setting
 from runner.results import Result, results
@@ -53,6 +53,7 @@ class TaskColumn:
 
     Attributes:
         floor: The score of a perfect solver, whose error is that of the data; None if unknown.
+        floor_spread: See `Result`.
     """
 
     task: str
@@ -61,6 +62,7 @@ class TaskColumn:
     direction: str
     seeds: tuple[int, ...]
     floor: float | None = None
+    floor_spread: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,7 @@ def _leaderboard(cells: Sequence[Result], origin: str, query: Query) -> Leaderbo
     notes = []
     first: dict[str, Result] = {}
     floors: dict[str, float | None] = {}
+    spreads: dict[str, Mapping[str, float]] = {}
     for task in sorted({cell.task for cell in cells}):
         own = [cell for cell in cells if cell.task == task]
         if all(cell.value is None for cell in own):
@@ -142,6 +145,7 @@ def _leaderboard(cells: Sequence[Result], origin: str, query: Query) -> Leaderbo
         notes += [note] if note else []
         compared += kept
         floors[task], note = floor_of(kept)
+        spreads[task] = spread_of(kept, floors[task])
         notes += [note] if note else []
         first[task] = next(cell for cell in kept if cell.value is not None)
     if origin == "miniature":
@@ -161,6 +165,7 @@ def _leaderboard(cells: Sequence[Result], origin: str, query: Query) -> Leaderbo
                 direction=cell.direction or "min",
                 seeds=found.seeds[task],
                 floor=floors[task],
+                floor_spread=spreads[task],
             )
             for task, cell in first.items()
         ),
@@ -176,7 +181,7 @@ def _leaderboard(cells: Sequence[Result], origin: str, query: Query) -> Leaderbo
                 key=lambda line: (-line.covered, line.label),
             )
         ),
-        notes=(*notes, *below_floor(means, floors)),
+        notes=(*notes, *heavy_tails(floors, spreads), *below_floor(means, floors)),
     )
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from runner.results import Result
 
+# A floor whose median is below this share of its mean has a tail that is worth a note.
+_HEAVY = 0.5
+
 
 def floor_of(cells: Sequence[Result]) -> tuple[float | None, str | None]:
     """Return the error floor of one task's cells, and a note if they do not agree on it.
@@ -21,6 +24,30 @@ def floor_of(cells: Sequence[Result]) -> tuple[float | None, str | None]:
     return floors[-1], (
         f"the cells of {cells[0].task} have different error floors ({shown}): the largest is shown"
     )
+
+
+def spread_of(cells: Sequence[Result], floor: float | None) -> Mapping[str, float]:
+    """Return the spread of a floor over the test samples, from a cell that has it; or nothing."""
+    spreads = (cell.floor_spread for cell in cells if cell.floor == floor)
+    return next(filter(None, spreads), {})
+
+
+def heavy_tails(
+    floors: Mapping[str, float | None], spreads: Mapping[str, Mapping[str, float]]
+) -> list[str]:
+    """Return a note for every task whose floor is mostly that of a few test samples.
+
+    Args:
+        floors: By task, None where it is unknown.
+        spreads: What `spread_of` returned, by task.
+    """
+    return [
+        f"{task}: the error floor of {floors[task]:.1e} is a mean over {spread['samples']:.0f} "
+        f"test samples with a heavy tail, median {spread['median']:.1e}, largest "
+        f"{spread['largest']:.1e}"
+        for task, spread in spreads.items()
+        if spread and spread["median"] < _HEAVY * (floors[task] or 0.0)
+    ]
 
 
 def below_floor(

@@ -39,6 +39,9 @@ LONG_SCHEMA: pa.Schema = pa.schema(
         ("metric_version", pa.int32()),
         ("direction", pa.string()),
         ("floor", pa.float64()),
+        ("floor_median", pa.float64()),
+        ("floor_largest", pa.float64()),
+        ("floor_samples", pa.int32()),
         ("mean", pa.float64()),
         ("std", pa.float64()),
         ("seed_count", pa.int32()),
@@ -98,12 +101,18 @@ def _measured(board: Leaderboard, line: Line, column: TaskColumn) -> dict[str, o
         "metric_version": column.metric_version,
         "direction": column.direction,
         "floor": column.floor,
+        **{f"floor_{name}": value for name, value in _spread(column).items()},
         "mean": score and score.mean,
         "std": score and score.std,
         "seed_count": len(score.seeds) if score else 0,
         "seeds": " ".join(map(str, score.seeds)) if score else "",
         "rank": score and score.rank,
     }
+
+
+def _spread(column: TaskColumn) -> dict[str, float | int]:
+    spread = dict(column.floor_spread)
+    return spread | ({"samples": round(spread["samples"])} if spread else {})
 
 
 def _published(board: Leaderboard, score: PublishedScore) -> dict[str, object]:

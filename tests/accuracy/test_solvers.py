@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from benchmarks.pdebench.solvers import (
     cell_centres,
@@ -48,13 +49,20 @@ class TestDiffusionReaction:
         assert max(map(relative_error, u, finer)) < diffusion_reaction.TOLERANCE
 
 
-def poisson_on_square(points: int, side: float) -> Array:
-    """-lap u = 1 with u = 0 around a square, at `points` equally spaced inner points per axis."""
-    k = np.arange(1, 400, 2)
-    x = np.arange(1, points + 1) / (points + 1)
+def poisson_on_square(x: Array, side: float = 1.0) -> Array:
+    """-lap u = 1 with u = 0 around a square, at points `x` of each axis, in units of its side."""
+    k = np.arange(1, 1200, 2)
     sines = np.sin(np.pi * k[:, None] * x)
     weight = 16 * side**2 / np.pi**4 / np.outer(k, k) / (k[:, None] ** 2 + k**2)
     return np.einsum("kl,ki,lj->ij", weight, sines, sines, optimize=True)
+
+
+def in_parts(field: Array, times: int) -> Array:
+    return field.repeat(times, axis=-2).repeat(times, axis=-1)
+
+
+def drawn(samples: int) -> Array:
+    return darcy.draw_coefficient(rngs(samples), darcy.RELEASED_POINTS)
 
 
 class TestDarcy:
@@ -63,8 +71,38 @@ class TestDarcy:
         for n in (8, 16, 32):
             u = darcy.solve(np.full((1, n, n), 0.1), beta=3.0)[0]
             # u = 0 half a cell outside the unit square.
-            true = poisson_on_square(n, 1 + 1 / n) * 3.0 / 0.1
+            true = poisson_on_square(np.arange(1, n + 1) / (n + 1), 1 + 1 / n) * 3.0 / 0.1
             errors.append(relative_error(u, true))
         assert errors[-1] < 1e-3
         orders = np.log2(np.divide(errors[:-1], errors[1:]))
         assert (orders > 1.8).all() and (orders < 2.2).all()
+
+    def test_of_the_equation_itself_the_released_stencil_is_of_first_order(self) -> None:
+        for n, off in ((32, 0.109), (64, 0.054), (128, 0.027)):
+            true, one = poisson_on_square(cell_centres(n)), np.ones((1, n, n))
+            assert relative_error(darcy.solve(one, beta=1.0)[0], true) == pytest.approx(
+                off, rel=0.01
+            )
+            accurate = darcy.solve(one, beta=1.0, scheme="accurate")[0]
+            assert relative_error(accurate, true) < 2.4 / n**2
+
+    @pytest.mark.parametrize("points", [128, 32, 16])
+    def test_samples_are_off_the_equation_by_what_is_stated(self, points: int) -> None:
+        parameters = {"beta": 0.1}
+        u = darcy.samples(rngs(12), parameters, points, darcy.TIMES, torch.device("cpu"))["tensor"]
+        fine = darcy.solve(in_parts(drawn(12), 3), beta=0.1, scheme="accurate")[:, 1::3, 1::3]
+        stride = darcy.RELEASED_POINTS // points
+        errors = list(map(relative_error, u[:, 0], fine[:, ::stride, ::stride]))
+        stated = darcy.tolerance(parameters, points)
+        assert 0.8 * stated < np.mean(errors) <= stated
+        assert min(errors) > 0.02 and max(errors) < 0.05
+
+    def test_the_accurate_scheme_resolves_a_tenth_of_that(self) -> None:
+        nu = drawn(6)
+        accurate = darcy.solve(nu, beta=1.0, scheme="accurate")
+        thirds, fifths = (
+            darcy.solve(in_parts(nu, n), beta=1.0, scheme="accurate")[:, n // 2 :: n, n // 2 :: n]
+            for n in (3, 5)
+        )
+        assert max(map(relative_error, accurate, fifths)) < 4e-3
+        assert max(map(relative_error, thirds, fifths)) < 6e-4

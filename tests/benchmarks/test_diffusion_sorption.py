@@ -56,16 +56,16 @@ def test_without_nonlinearity_it_is_the_matrix_exponential() -> None:
 
 
 def test_samples_do_not_depend_on_their_batch() -> None:
-    data = diffusion_sorption.samples(rngs(6), {}, 40, ENDS, CPU)["data"]
-    assert data.shape == (6, 2, 40, 1) and data.dtype == np.float64
-    alone = diffusion_sorption.samples(rngs(6)[4:5], {}, 40, ENDS, CPU)["data"]
+    data = diffusion_sorption.samples(rngs(6), {}, 32, ENDS, CPU)["data"]
+    assert data.shape == (6, 2, 32, 1) and data.dtype == np.float64
+    alone = diffusion_sorption.samples(rngs(6)[4:5], {}, 32, ENDS, CPU)["data"]
     np.testing.assert_allclose(alone[0], data[4], rtol=1e-13)
 
 
 def test_starts_are_constant_and_do_not_depend_on_the_points() -> None:
     many = [
         diffusion_sorption.samples(rngs(400), {}, points, np.zeros(1), CPU)["data"]
-        for points in (8, 13)
+        for points in (8, 16)
     ]
     starts = many[0][:, 0, 0, 0]
     np.testing.assert_array_equal(
@@ -79,14 +79,19 @@ def test_starts_are_constant_and_do_not_depend_on_the_points() -> None:
 def test_layout() -> None:
     assert len(diffusion_sorption.TIMES) == 101 and diffusion_sorption.TIMES[1] == 5.0
     assert diffusion_sorption.coordinates(8).keys() == {"x"}
-    np.testing.assert_allclose(diffusion_sorption.coordinates(8)["x"], (np.arange(8) + 0.5) / 8)
+    whole = (np.arange(1024) + 0.5) / 1024
+    np.testing.assert_allclose(diffusion_sorption.coordinates(8)["x"], whole[::128])
+    assert diffusion_sorption.configuration(8)["xdim"] == 1024
 
 
-def test_too_few_points_are_refused() -> None:
-    with pytest.raises(RequestError, match="8 points"):
-        diffusion_sorption.coordinates(7)
-    with pytest.raises(RequestError, match="found 4"):
-        diffusion_sorption.samples(rngs(1), {}, 4, ENDS, CPU)
+def test_a_resolution_is_a_stride_of_the_released_grid() -> None:
+    whole, strided = (
+        diffusion_sorption.samples(rngs(2), {}, points, ENDS, CPU)["data"] for points in (1024, 256)
+    )
+    np.testing.assert_array_equal(strided, whole[:, :, ::4])
+    for wrong in (100, 2048):
+        with pytest.raises(RequestError, match=f"{wrong} does not divide 1024"):
+            diffusion_sorption.coordinates(wrong)
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])

@@ -35,7 +35,7 @@ def test_processes_that_share_the_work_change_nothing(
             {"beta": 1.0},
             tmp_path / str(workers),
             samples=22,
-            resolution=12,
+            resolution=16,
             seed=0,
             workers=workers,
         )

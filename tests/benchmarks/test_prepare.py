@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,33 @@ def test_the_smallest_type_is_stored_as_given(data_root: Path, cache: Path, kind
         assert isinstance(split.inputs, np.memmap) and not split.inputs.flags.writeable
         start += count
     assert found.checked and found.floor == 0.5
+
+
+def test_perfect_predictions_are_kept_and_floors_of_older_arrays_made_again(
+    data_root: Path, cache: Path
+) -> None:
+    fields = np.random.default_rng(0).normal(size=(10, 1, 12)).astype(np.float32)
+    made: list[Reading] = []
+
+    def read(**known: Any) -> TaskData:
+        def reading() -> Reading:
+            made.append(Reading(counts=COUNTS, blocks=_blocks(fields, fields), **known))
+            return made[-1]
+
+        return _load(data_root, reading)
+
+    for _ in range(2):
+        found = read(perfect=fields[:2] + 1)
+        assert found.perfect is not None
+        np.testing.assert_array_equal(found.perfect, fields[:2] + 1)
+    assert len(made) == 1
+    # What was stored before had a floor of another problem, and no such entry.
+    (folder,) = (cache / "prepared").iterdir()
+    meta = json.loads((folder / "meta.json").read_text())
+    del meta["perfect"]
+    (folder / "meta.json").write_text(json.dumps(meta | {"floor": 1e-7}))
+    assert read(floor=0.25).floor == 0.25
+    assert read(floor=0.5).floor == 0.25 and len(made) == 2
 
 
 def test_unequal_lengths_windows_and_groups(data_root: Path) -> None:

@@ -30,6 +30,8 @@ def cell(
     day=0,
     wall_s=10.0,
     floor=None,
+    floor_version=1,
+    spread=(),
     **config,
 ):
     """The rows of one attempt; `config` overrides what the cell id is the hash of."""
@@ -45,8 +47,12 @@ def cell(
         score,
     )
     if floor is not None:
-        reference = {"selection": "reference", "metric": "error_floor", "epoch": 0}
-        scores += (replace(score, **reference, value=floor),)
+        reference = replace(score, selection="reference", epoch=0, metric_version=floor_version)
+        scores += (replace(reference, metric="error_floor", value=floor),)
+        scores += tuple(
+            replace(reference, metric=f"error_floor_{name}", value=value)
+            for name, value in dict(spread).items()
+        )
     record = attempt_of(
         cell_of(task, method, seed, origin=origin, **config),
         *scores,

@@ -1,7 +1,18 @@
 import pytest
 
+from runner.report.long_table import long_table
 from runner.report.terminal import to_terminal
-from tests.runner.boards import DARCY, build, cell, floored, grid, labels, ledger, text_of
+from tests.runner.boards import (
+    ADVECTION,
+    DARCY,
+    build,
+    cell,
+    floored,
+    grid,
+    labels,
+    ledger,
+    text_of,
+)
 from xmft.errors import RequestError
 
 
@@ -109,6 +120,37 @@ def test_a_score_below_the_floor_is_a_note():
 def test_a_floor_of_another_metric_is_not_shown():
     (board,) = build(ledger(cell("orca", DARCY, 0, 0.2, floor=0.1, metrics=("rmse",))))
     assert board.tasks[0].floor is None
+
+
+def test_floors_are_of_the_metric_that_ranks_since_their_second_version():
+    rows = cell("orca", DARCY, 0, 0.2, floor=0.1, floor_version=2, metrics=("nrmse_pdebench",))
+    (board,) = build(ledger(rows))
+    assert board.tasks[0].floor == 0.1
+
+
+SPREAD = {"median": 0.002, "largest": 0.36, "samples": 100.0}
+
+
+def test_a_floor_with_a_heavy_tail_is_a_note():
+    floored = {"floor": 0.03, "floor_version": 2}
+    heavy = cell("orca", DARCY, 0, 0.2, **floored, spread=SPREAD)
+    even = cell("orca", ADVECTION, 0, 0.2, **floored, spread=SPREAD | {"median": 0.029})
+    known = cell("orca", "s/a", 0, 0.2, **floored)
+    (board,) = build(ledger(heavy, even, known))
+    (note,) = board.notes
+    assert note.startswith(f"{DARCY}: the error floor of 3.0e-02 is a mean over 100 test samples")
+    assert "median 2.0e-03, largest 3.6e-01" in note
+    table = long_table([board])
+    spreads = {
+        row["task"]: [row["floor_median"], row["floor_largest"], row["floor_samples"]]
+        for row in table.to_pylist()
+        if row["kind"] == "measured"
+    }
+    assert spreads == {
+        DARCY: [0.002, 0.36, 100],
+        ADVECTION: [0.029, 0.36, 100],
+        "s/a": [None, None, None],
+    }
 
 
 def test_the_reference_is_no_board():

@@ -75,9 +75,8 @@ def test_a_cell_leaves_its_scores(
     assert values["val", "best_val", "nrmse"] <= values["val", "last", "nrmse"]
     for row in rows_of(ledger, item.cell.id):
         assert row["direction"] == "min"
-        assert row["metric_version"] == (
-            2 if row["metric"] == "rmse" or row["metric"].startswith("frmse") else 1
-        )
+        second = row["metric"] in ("rmse", "error_floor") or row["metric"].startswith("frmse")
+        assert row["metric_version"] == (2 if second else 1)
         if row["selection"] == "reference":
             assert row["epoch"] == 0
         else:

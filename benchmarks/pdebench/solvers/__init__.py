@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from xmft.errors import RequestError
+
 Array = npt.NDArray[np.float64]
 
 
@@ -72,7 +74,11 @@ class Solver(Protocol):
         """
 
     def tolerance(self, parameters: Mapping[str, float], points: int) -> float:
-        """Return the relative L2 error of the final frame that was measured, or is verified."""
+        """Return the relative L2 error of the final frame that was measured, or is verified.
+
+        The error is against the solution of the equation itself, not of what a grid makes of it.
+        Only where the start is noise, cell by cell, there is no equation without the grid.
+        """
 
 
 def cell_centres(points: int) -> Array:
@@ -97,3 +103,24 @@ def strided_centres(points: int, released: int) -> Array:
     """
     grid = strided_points(points, released)
     return cell_centres(grid)[:: grid // points]
+
+
+def released_stride(points: int, released: int, equation: str) -> int:
+    """Return every how many points of the released grid are kept, as of a strided official file.
+
+    Args:
+        points: Points per axis that are wanted.
+        released: Points per axis of the released grid.
+        equation: For the message.
+
+    Raises:
+        RequestError: `points` does not divide `released`.
+    """
+    if points < 1 or released % points:
+        fitting = [str(n) for n in (released // 4, released // 2, released)]
+        raise RequestError(
+            f"{equation} is solved on the {released} points per axis of the released files, and "
+            f"other resolutions are strides of them; {points} does not divide {released}. Ask for "
+            f"{fitting[0]}, {fitting[1]} or {fitting[2]}."
+        )
+    return released // points

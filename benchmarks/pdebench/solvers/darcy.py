@@ -1,39 +1,49 @@
 """Steady Darcy flow, -div(nu grad u) = beta on the unit square, u = 0 on the wall.
 
-Cell-centred finite volumes with the stencil of the released files, so that the solution here is
-the steady state of the very discrete problem whose transient they hold (their labels are the
-state at t = 1.75 of a run that starts from a random field and has not always settled):
+Cell-centred finite volumes in either of two discretisations (`Scheme`):
 
-* the coefficient on a face is the arithmetic mean of its two cells, on the wall that of the cell;
-* u = 0 is imposed at the centres of the ghost cells, half a cell outside the square. Against
-  u = 0 on the wall itself this is an error of first order in the cell size h.
+* `released`, the stencil of the released files: the coefficient on a face is the arithmetic mean
+  of its two cells, and u = 0 is imposed at the centres of the ghost cells, half a cell outside the
+  square. Their labels are the state at t = 1.75 of a run that starts from a random field and has
+  not always settled; this is the steady state of that run. It is of first order in the cell size.
+* `accurate`, for the equation as it is stated with the coefficient of each cell: the harmonic mean
+  on the faces, across which the flux is continuous, and u = 0 on the wall itself. For a constant
+  coefficient it is of second order.
 
-The linear system is solved directly, to a relative residual of `TOLERANCE`.
+Samples are made on the released grid of 128 x 128 cells and a resolution is a stride of it, as of
+an official file. `tolerance` says how far they are from the equation.
+
+The system is solved by conjugate gradients, with the same operator for the coefficient 1 as
+preconditioner, which sines diagonalise. It leaves a condition number of at most the largest
+coefficient over the smallest, whatever the number of cells. Single precision is enough in there.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import scipy.integrate
-import scipy.sparse
-import scipy.sparse.linalg
 import scipy.special
 import torch
 
-from benchmarks.pdebench.solvers import cell_centres
+from benchmarks.pdebench.solvers import cell_centres, released_stride
 from xmft.errors import DataError
 
 Array = npt.NDArray[np.float64]
+Single = npt.NDArray[np.float32]
+Scheme = Literal["released", "accurate"]
 
-SOLVER = "darcy 1: finite volumes, direct"
+SOLVER = "darcy 2: the released stencil on 128 x 128 cells, conjugate gradients"
 TIMES: Array = np.zeros(1)  # one frame and no time axis
 RELEASED_POINTS = 128
-BATCH = 4
-TOLERANCE = 1e-10
+BATCH = 16
+# Relative residual; the error of the solution is a hundredth of it.
+TOLERANCE = 1e-8
+MOST_STEPS = 2000
 GAUSSIANS = 5
 LARGEST_SPREAD = 0.5
 LOW, HIGH = 0.1, 1.0
@@ -84,12 +94,13 @@ def draw_coefficient(rngs: Sequence[np.random.Generator], points: int) -> Array:
     return np.where(total > threshold(), HIGH, LOW)
 
 
-def solve(coefficient: Array, *, beta: float) -> Array:
+def solve(coefficient: Array, *, beta: float, scheme: Scheme = "released") -> Array:
     """Solve for the steady pressure.
 
     Args:
         coefficient: nu in the cells, positive, `[samples, points, points]`.
         beta: The constant force.
+        scheme: The discretisation.
 
     Returns:
         u in the cells, `[samples, points, points]`.
@@ -100,7 +111,7 @@ def solve(coefficient: Array, *, beta: float) -> Array:
     if not (np.isfinite(coefficient).all() and (coefficient > 0).all()):
         raise DataError("The Darcy coefficient must be positive and finite in every cell.")
     # The problem is linear in beta: one right-hand side serves all, beta = 0 included.
-    return beta * np.stack([_solve_unit(nu) for nu in coefficient])
+    return beta * np.stack([_solve_unit(nu.astype(np.float64), scheme) for nu in coefficient])
 
 
 def samples(
@@ -112,81 +123,112 @@ def samples(
 ) -> dict[str, Array]:
     """Draw one coefficient field from each generator and solve with the force `beta`.
 
-    The sparse factorisation runs on the CPU, whatever `device` is.
+    Both are made on the released grid and strided to the points. This runs on the CPU, whatever
+    `device` is.
 
     Returns:
         `nu`, the coefficient, `[samples, points, points]`, and `tensor`, the pressure,
         `[samples, 1, points, points]`.
+
+    Raises:
+        RequestError: `points` does not divide the released grid.
     """
-    nu = draw_coefficient(rngs, points)
-    return {"tensor": solve(nu, beta=parameters["beta"])[:, None], "nu": nu}
+    stride = _stride(points)
+    nu = draw_coefficient(rngs, RELEASED_POINTS)
+    u = solve(nu, beta=parameters["beta"])
+    return {"tensor": u[:, None, ::stride, ::stride], "nu": nu[:, ::stride, ::stride]}
 
 
 def coordinates(points: int) -> dict[str, Array]:
-    """Return the grid coordinates that go with `samples`."""
-    return {"x-coordinate": cell_centres(points), "y-coordinate": cell_centres(points)}
+    """Return the centres of the cells of the released grid that the points are taken from.
+
+    Raises:
+        RequestError: `points` does not divide the released grid.
+    """
+    centres = cell_centres(RELEASED_POINTS)[:: _stride(points)]
+    return {"x-coordinate": centres, "y-coordinate": centres.copy()}
 
 
 def tolerance(parameters: Mapping[str, float], points: int) -> float:
-    """Return the relative L2 accuracy of the solution of the discrete problem.
+    """Return the mean relative L2 error against the equation with the coefficient of the cells.
 
-    The residual is far below; what limits it is the rounding of the file to float32.
+    Measured on 64 samples against three times as many cells along each axis in the scheme
+    `accurate`: mean 3.2e-2, from 2.3e-2 to 4.5e-2, with 16 to 128 points. For the coefficient 1 it
+    is 2.7e-2, by the Fourier series. Nearly all of it is the wall, half a cell outside the square.
     """
-    return 1e-7
+    return 3.3e-2
 
 
-def _solve_unit(nu: Array) -> Array:
+def _stride(points: int) -> int:
+    return released_stride(points, RELEASED_POINTS, "Darcy flow")
+
+
+def _solve_unit(nu: Array, scheme: Scheme) -> Array:
     """Solve for beta = 1; `nu` and the result are `[points, points]`."""
     points = len(nu)
-    matrix = _matrix(nu)
-    force = np.full(points**2, 1.0 / points**2)
-    # Symmetric positive definite: no pivoting, and a symmetric ordering fills in least.
-    factors = scipy.sparse.linalg.splu(
-        matrix,
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
+    sines, back, inverse = _laplacian(points, scheme)
+    faces = _faces(nu, scheme)
+    residual = np.full((points, points), 1.0 / points**2)
+    limit = TOLERANCE * np.linalg.norm(residual)
+    u, direction = np.zeros_like(nu), np.zeros_like(nu)
+    before = np.inf
+    for _ in range(MOST_STEPS):
+        smooth = sines @ ((back @ residual.astype(np.float32) @ sines) * inverse) @ back
+        product = np.vdot(residual, smooth)
+        direction = smooth + (product / before) * direction
+        image = _operator(direction, faces)
+        length = product / np.vdot(direction, image)
+        u += length * direction
+        residual -= length * image
+        before = product
+        if np.linalg.norm(residual) <= limit:
+            return u
+    left = TOLERANCE * np.linalg.norm(residual) / limit
+    raise DataError(
+        f"The Darcy solver left a relative residual of {left:.1e}, above {TOLERANCE:.0e}. "
+        f"The coefficient ranges from {nu.min():g} to {nu.max():g}; narrow that range."
     )
-    u = factors.solve(force)
-    residual = np.linalg.norm(matrix @ u - force) / np.linalg.norm(force)
-    if not residual <= TOLERANCE:
-        raise DataError(
-            f"The Darcy solver left a relative residual of {residual:.1e}, above {TOLERANCE:.0e}. "
-            f"The coefficient ranges from {nu.min():g} to {nu.max():g}; narrow that range."
-        )
-    return np.asarray(u.reshape(points, points), dtype=np.float64)
 
 
-def _matrix(nu: Array) -> scipy.sparse.csc_array:
-    """Assemble h^2 times the operator: minus the face coefficients, their sum on the diagonal."""
-    points = len(nu)
-    order, indices, indptr = _pattern(points)
-    x_faces = (nu[1:] + nu[:-1]) / 2
-    y_faces = (nu[:, 1:] + nu[:, :-1]) / 2
-    diagonal = np.zeros_like(nu)
-    diagonal[1:] += x_faces
-    diagonal[:-1] += x_faces
-    diagonal[:, 1:] += y_faces
-    diagonal[:, :-1] += y_faces
-    # The ghost cell mirrors the coefficient and holds u = 0 at a distance h.
-    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
-        diagonal[edge] += nu[edge]
-    x, y = -x_faces.ravel(), -y_faces.ravel()
-    data = np.concatenate([diagonal.ravel(), x, x, y, y])[order]
-    return scipy.sparse.csc_array((data, indices, indptr), shape=(points**2, points**2))
+def _faces(nu: Array, scheme: Scheme) -> tuple[Array, Array]:
+    """Return the coefficients on the faces across x and y, those on the wall among them.
+
+    On the wall they carry the distance at which u = 0 is imposed: a cell, or half of one.
+    """
+    if scheme == "released":
+        x, y, wall = (nu[1:] + nu[:-1]) / 2, (nu[:, 1:] + nu[:, :-1]) / 2, 1.0
+    else:
+        x = 2 * nu[1:] * nu[:-1] / (nu[1:] + nu[:-1])
+        y = 2 * nu[:, 1:] * nu[:, :-1] / (nu[:, 1:] + nu[:, :-1])
+        wall = 2.0
+    return (
+        np.concatenate([wall * nu[:1], x, wall * nu[-1:]]),
+        np.concatenate([wall * nu[:, :1], y, wall * nu[:, -1:]], axis=1),
+    )
+
+
+def _operator(u: Array, faces: tuple[Array, Array]) -> Array:
+    """Apply h^2 times the operator: minus the flux into each cell, the field being 0 outside."""
+    x, y = (np.diff(u, axis=axis, prepend=0.0, append=0.0) * faces[axis] for axis in (0, 1))
+    return np.asarray(x[:-1] - x[1:] + y[:, :-1] - y[:, 1:])
 
 
 @functools.lru_cache(maxsize=4)
-def _pattern(
-    points: int,
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Where the entries of `_matrix` go: their order, and the row indices and column starts."""
-    cell = np.arange(points**2, dtype=np.int32).reshape(points, points)
-    left, right = cell[:-1].ravel(), cell[1:].ravel()
-    below, above = cell[:, :-1].ravel(), cell[:, 1:].ravel()
-    rows = np.concatenate([cell.ravel(), left, right, below, above])
-    columns = np.concatenate([cell.ravel(), right, left, above, below])
-    order = np.lexsort((rows, columns))
-    counts = np.bincount(columns, minlength=points**2)
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return order, rows[order], indptr
+def _laplacian(points: int, scheme: Scheme) -> tuple[Single, Single, Single]:
+    """Return eigenvectors of `_operator` for nu = 1, transposed ones, and inverse eigenvalues."""
+    mode, cell = np.arange(1, points + 1), np.arange(points)
+    if scheme == "released":
+        angle = np.pi * np.outer(cell + 1, mode) / (points + 1)
+        frequency = np.pi * mode / (points + 1)
+    else:
+        angle = np.pi * np.outer(cell + 0.5, mode) / points
+        frequency = np.pi * mode / points
+    sines = np.sin(angle)
+    sines /= np.linalg.norm(sines, axis=0)
+    values = 4 * np.sin(frequency / 2) ** 2
+    inverse = 1 / (values[:, None] + values)
+    return (
+        sines.astype(np.float32),
+        np.ascontiguousarray(sines.T, dtype=np.float32),
+        inverse.astype(np.float32),
+    )

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import scipy.fft
 import torch
 
-from benchmarks.pdebench.solvers import cell_centres
+from benchmarks.pdebench.solvers import cell_centres, released_stride
 from xmft.errors import RequestError
 
 Array = npt.NDArray[np.float64]
@@ -201,13 +201,7 @@ def step_edges(times: Array) -> Array:
 
 
 def _stride(points: int) -> int:
-    if points < 1 or GRID % points:
-        raise RequestError(
-            f"2-D diffusion-reaction starts from noise on {GRID} x {GRID} cells, and other "
-            f"resolutions are strides of it; {points} does not divide {GRID}. Ask for 32, 64 or "
-            "128 points."
-        )
-    return GRID // points
+    return released_stride(points, GRID, "2-D diffusion-reaction")
 
 
 def _decay_rates(cells: int) -> Array:

@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.pdebench.solvers import (
     Array,
+    advection,
     burgers,
     cell_centres,
     compressible_initial_2d,
@@ -30,6 +31,7 @@ from benchmarks.pdebench.solvers import (
     diffusion_sorption,
     random_field,
     shallow_water,
+    strided_centres,
 )
 
 Generators = Sequence[np.random.Generator]
@@ -54,7 +56,7 @@ def final(arrays: Mapping[str, npt.NDArray[np.floating]]) -> Array:
 
 def advection_reference(rngs: Generators, parameters: Mapping[str, float], points: int) -> Array:
     """The initial field, moved by beta T and not rounded to single precision."""
-    moved = cell_centres(points) - parameters["beta"] * 2.0
+    moved = strided_centres(points, advection.RELEASED_POINTS) - parameters["beta"] * 2.0
     return random_field.draw(rngs)(moved)[..., None]
 
 
@@ -73,7 +75,8 @@ def diffusion_reaction_reference(
 ) -> Array:
     """Initial fields on four times as many points, a tolerance of a thousandth."""
     finer = 4 * math.ceil(diffusion_reaction.SAMPLING_POINTS / points)
-    u = random_field.draw(rngs)((0.5 / points + np.arange(points * finer) / (points * finer)) % 1)
+    first = strided_centres(points, diffusion_reaction.RELEASED_POINTS)[0]
+    u = random_field.draw(rngs)((first + np.arange(points * finer) / (points * finer)) % 1)
     u -= u.min(axis=1, keepdims=True)
     u /= u.max(axis=1, keepdims=True)
     end = float(diffusion_reaction.TIMES[-1])
@@ -241,7 +244,8 @@ def compressible_ns_2d_reference(
     """
     solver = compressible_ns_2d
     finer = math.ceil(_FINEST_FLOW / points)
-    x = 0.5 / points + np.arange(points * finer) / (points * finer)
+    first = strided_centres(points, solver.RELEASED_POINTS)[0]
+    x = first + np.arange(points * finer) / (points * finer)
     density, velocity, pressure = compressible_initial_2d.draw(rngs, mach=parameters["M"])(x, x)
     fields = compressible_spectral.solve(
         density,

@@ -138,7 +138,7 @@ def test_error_is_within_the_tolerance() -> None:
     true = burgers.solve(field, 64, final, nu=0.001, fine_points=4 * burgers.FINE_POINTS)[:, 0]
     errors = np.linalg.norm(found - true, axis=-1) / np.linalg.norm(true, axis=-1)
     assert errors.mean() <= burgers.tolerance({"Nu": 0.001}, 64)
-    assert errors[~field.absolute].max() < 1e-11
+    assert errors[~field.absolute].max() < 1e-10
 
 
 def test_fields_with_kinks_converge() -> None:

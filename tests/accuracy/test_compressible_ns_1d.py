@@ -36,15 +36,13 @@ class TestSamples:
         few, many = (
             stacked(
                 compressible_ns_1d.samples(
-                    rngs(4), parameters, points, ENDS / 5, CPU, cells_per_point=256 // points
+                    rngs(4), parameters, points, ENDS / 5, CPU, cells_per_point=1024 // points
                 )
             )
             for points in (32, 128)
         )
-        averages = many.reshape(4, 2, 32, 4, 3).mean(axis=3)
-        # Not exactly: velocity and pressure are those of the averages of momentum and energy.
-        assert errors(few[:, 1], averages[:, 1]).max() < 5e-3
-        assert errors(few[:, 1, :, 0], averages[:, 1, :, 0]).max() < 1e-6
+        # Both are cells of the same grid.
+        np.testing.assert_array_equal(few, many[:, :, ::4])
 
     @pytest.mark.parametrize("eta", [1e-8, 0.01])
     def test_the_error_falls_with_the_cells_as_the_tolerance_says(self, eta: float) -> None:

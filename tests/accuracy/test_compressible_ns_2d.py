@@ -61,16 +61,16 @@ def test_a_finer_grid_at_first_leaves_the_frames_as_they_are(
 
 
 def test_samples_are_the_same_function_at_every_resolution() -> None:
-    # Every third centre of 48 cells is a centre of 16.
+    # Both are cells of the released grid.
     fine = {
-        name: values[:, :, 1::3, 1::3] for name, values in make([2], 48, times=(0.0, 0.3)).items()
+        name: values[:, :, ::2, ::2] for name, values in make([2], 32, times=(0.0, 0.3)).items()
     }
     coarse = make([2], 16, times=(0.0, 0.3))
     np.testing.assert_allclose(coarse["Vy"][:, 0], fine["Vy"][:, 0], atol=1e-12)
     assert relative(coarse, fine).max() < 1e-3
     np.testing.assert_allclose(
         compressible_ns_2d.coordinates(16)["y-coordinate"],
-        compressible_ns_2d.coordinates(48)["x-coordinate"][1::3],
+        compressible_ns_2d.coordinates(32)["x-coordinate"][::2],
     )
 
 

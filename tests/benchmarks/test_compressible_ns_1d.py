@@ -53,9 +53,10 @@ class TestInitialStates:
             np.testing.assert_allclose(field(x + 2), field(x), atol=1e-11)
             # Mode n has n periods on the domain.
             lowest = (field.wavenumber.max(1) == 2) & ~field.windowed & ~field.absolute
+            # To the seam of one cell of 1024 that repeats its neighbour.
             u = field(-1 + (np.arange(64) + 0.5) / 32)[lowest]
             power = np.abs(np.fft.rfft(u)) ** 2
-            assert power[:, 3:].max() < 1e-20 * power.max()
+            assert power[:, 3:].max() < 1e-5 * power.max()
             # Between 0.1 and 0.9, as on the unit interval.
             assert np.abs(field(np.array([-0.9, 0.0, 0.97]))[field.windowed]).max() < 1e-6
 
@@ -74,10 +75,12 @@ class TestSamples:
             assert values.shape == (3, 3, 128) and values.dtype == np.float64
             assert np.isfinite(values).all()
         assert arrays["density"].min() > 0 and arrays["pressure"].min() > 0
-        density, _, _ = compressible_initial_1d.draw(rngs(3)).sampled(128)
-        np.testing.assert_allclose(arrays["density"][:, 0], density.mean(-1), rtol=1e-6)
+        # Every eighth cell of the released grid, not the averages of eight.
+        density, _, _ = compressible_initial_1d.draw(rngs(3)).sampled(1024)
+        np.testing.assert_allclose(arrays["density"][:, 0], density.mean(-1)[:, ::8], rtol=1e-6)
         np.testing.assert_allclose(
-            compressible_ns_1d.coordinates(4)["x-coordinate"], [-0.75, -0.25, 0.25, 0.75]
+            compressible_ns_1d.coordinates(4)["x-coordinate"],
+            np.array([-1, -0.5, 0, 0.5]) + 1 / 1024,
         )
         assert len(compressible_ns_1d.TIMES) == 101 and compressible_ns_1d.TIMES[-1] == 1
 

@@ -7,6 +7,7 @@ depends on which samples share a batch. The modules that are named in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -83,6 +84,25 @@ class Solver(Protocol):
 def cell_centres(points: int) -> Array:
     """Return x_i = (i + 1/2) / points, the centres of equal cells of the unit interval."""
     return (np.arange(points) + 0.5) / points
+
+
+def strided_points(points: int, released: int) -> int:
+    """Return the points of the grid of which `points` are every n-th: the released, or a finer."""
+    return points * math.ceil(released / points)
+
+
+def strided_centres(points: int, released: int) -> Array:
+    """Return where a released file that is strided to so many points has its values.
+
+    These are the first of every few cell centres of the released grid, or, if it has no such
+    stride, of the smallest finer grid that has.
+
+    Args:
+        points: Points wanted.
+        released: Points of the released grid; with more, the centres of all cells are returned.
+    """
+    grid = strided_points(points, released)
+    return cell_centres(grid)[:: grid // points]
 
 
 def released_stride(points: int, released: int, equation: str) -> int:

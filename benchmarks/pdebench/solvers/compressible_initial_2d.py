@@ -10,9 +10,11 @@ With probability 0.5 the deviations of density and pressure and the velocity are
 window in x and one in y, each (tanh((x - l) / 0.01) - tanh((x - r) / 0.01)) / 2 (Takamoto et al.,
 PDEBench, 2022, appendix D, and the released files).
 
-Two choices of this module. The window is l ~ U(0.1, 0.45), r = l + 0.45: all 19 windowed samples
-of a file made with the released code are equally wide, as if both edges followed from one draw.
-(Their starts, 0.1 to 0.4, spread a little less than this.) And a or b are lowered, which hardly
+The window is r = l + 0.45, as wide in all 19 windowed samples of a file made with the released
+code: both edges follow from one draw. In x that is the draw U that says whether there is a window,
+which there is for U < 0.5: l = 0.1 + 0.35 U lies between 0.1 and 0.275; in y, l ~ U(0.1, 0.45).
+
+A choice of this module: a or b are lowered, which hardly
 ever happens, where density or pressure would fall below `LEAST` of its mean. The averages <.> are
 over a fixed grid, so that the fields do not depend on the resolution, and over the square without
 the window.
@@ -33,7 +35,7 @@ HIGHEST_MODE = 4
 MEANS = (0.1, 10.0)
 DEVIATIONS = (0.01, 0.2)
 SHARE_WINDOWED = 0.5
-WINDOW_START = (0.1, 0.45)
+WINDOW_START = (0.1, 0.45)  # of x for draws below 1, of which the windowed are the lower half
 WINDOW_LENGTH = 0.45
 WINDOW_WIDTH = 0.01
 LEAST = 0.05
@@ -111,7 +113,7 @@ def draw(rngs: Sequence[np.random.Generator], *, mach: float) -> InitialConditio
         pressure=density * temperature,
         modes=modes * scales[:, :, None, None],
         windowed=uniform[:, 4] < SHARE_WINDOWED,
-        start=_between(uniform[:, 5:7], WINDOW_START),
+        start=_between(uniform[:, [4, 6]], WINDOW_START),
     )
 
 

@@ -18,15 +18,16 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.pdebench.solvers import (
-    cell_centres,
     compressible_initial_1d,
     finite_volume,
+    strided_centres,
+    strided_points,
 )
 from xmft.errors import RequestError
 
 Array = npt.NDArray[np.float64]
 
-SOLVER = "compressible_ns_1d 1: MUSCL-Hancock with HLLC, RKL2 for the viscous terms"
+SOLVER = "compressible_ns_1d 2: MUSCL-Hancock with HLLC, RKL2 for the viscous terms"
 TIMES: Array = np.arange(101) / 100
 RELEASED_POINTS = 1024
 BATCH = 32
@@ -41,7 +42,7 @@ LENGTH = compressible_initial_1d.DOMAIN[1] - compressible_initial_1d.DOMAIN[0]
 
 
 def cells(points: int) -> int:
-    """Return how many cells a flow is solved on whose averages over `points` cells are wanted."""
+    """Return how many cells a flow is solved on of which `points` values are wanted."""
     return points * max(2, math.ceil(LEAST_CELLS / points))
 
 
@@ -58,12 +59,13 @@ def samples(
     """Draw one initial state from each generator and advance it.
 
     Arguments as in `Solver.samples`, with `eta` and `zeta` as parameters; `cells_per_point` is the
-    number of cells of the calculation per cell of the result, if not as `cells` says, and `dtype`
-    the precision of the calculation.
+    number of cells of the calculation per point, if not as `cells` says, and `dtype` the precision
+    of the calculation.
 
     Returns:
         `density`, `pressure` and `Vx`, `[samples, frames, points]`: those of the averages of
-        density, momentum and energy over the cells.
+        density, momentum and energy over cells of the released grid, of which fewer points are
+        every n-th, as in a released file that is strided.
 
     Raises:
         RequestError: a viscosity is below zero.
@@ -75,6 +77,7 @@ def samples(
             f"Compressible flow needs eta and zeta not below zero; found {eta:g} and {zeta:g}."
         )
     inner = points * cells_per_point if cells_per_point else cells(points)
+    grid = strided_points(points, min(inner, RELEASED_POINTS))
     density, pressure, velocity = map(
         torch.from_numpy, compressible_initial_1d.draw(rngs).sampled(inner)
     )
@@ -84,15 +87,16 @@ def samples(
         length=LENGTH,
         times=times,
         viscosity=4 / 3 * eta + zeta,
-        points=points,
-    )
+        points=grid,
+    )[..., :: grid // points]
     density, velocity, pressure = finite_volume.primitive(state.to("cpu", torch.float64))
     return {"density": density.numpy(), "pressure": pressure.numpy(), "Vx": velocity.numpy()}
 
 
 def coordinates(points: int) -> dict[str, Array]:
-    """Return the centres of the cells."""
-    return {"x-coordinate": compressible_initial_1d.DOMAIN[0] + LENGTH * cell_centres(points)}
+    """Return the grid coordinates that go with `samples`."""
+    centres = strided_centres(points, RELEASED_POINTS)
+    return {"x-coordinate": compressible_initial_1d.DOMAIN[0] + LENGTH * centres}
 
 
 def tolerance(parameters: Mapping[str, float], points: int) -> float:

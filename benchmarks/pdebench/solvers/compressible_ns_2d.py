@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.pdebench.solvers import cell_centres, compressible_initial_2d
+from benchmarks.pdebench.solvers import compressible_initial_2d, strided_centres
 from benchmarks.pdebench.solvers.compressible_spectral import solve
 from xmft.errors import RequestError
 
 Array = npt.NDArray[np.float64]
 
-SOLVER = "compressible_ns_2d 1: pseudo-spectral, ETDRK4"
+SOLVER = "compressible_ns_2d 2: pseudo-spectral, ETDRK4"
 TIMES: Array = np.arange(21.0) * 0.05
 RELEASED_POINTS = 128
 BATCH = 4
@@ -63,9 +63,9 @@ def samples(
     """
     _check(parameters)
     _check_points(points)
-    # Cell centres are every `finer`-th point.
+    # The points are every `finer`-th one.
     finer = math.ceil(SAMPLING_POINTS / points)
-    x = 0.5 / points + np.arange(points * finer) / (points * finer)
+    x = strided_centres(points, RELEASED_POINTS)[0] + np.arange(points * finer) / (points * finer)
     initial = compressible_initial_2d.draw(rngs, mach=parameters["M"])
     density, velocity, pressure = initial(x, x)
     frames: list[Array] = []
@@ -114,7 +114,7 @@ def coordinates(points: int) -> dict[str, Array]:
         RequestError: points are out of the solver's range.
     """
     _check_points(points)
-    centres = cell_centres(points)
+    centres = strided_centres(points, RELEASED_POINTS)
     return {"x-coordinate": centres, "y-coordinate": centres}
 
 

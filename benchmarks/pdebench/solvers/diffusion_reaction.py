@@ -23,13 +23,13 @@ import numpy.typing as npt
 import scipy.fft
 import torch
 
-from benchmarks.pdebench.solvers import cell_centres, random_field
+from benchmarks.pdebench.solvers import random_field, strided_centres
 from xmft.errors import DataError, RequestError
 
 Array = npt.NDArray[np.float64]
 Spectrum = npt.NDArray[np.complex128]
 
-SOLVER = "diffusion_reaction 1: Fourier, Strang splitting, extrapolated"
+SOLVER = "diffusion_reaction 2: Fourier, Strang splitting, extrapolated"
 TIMES: Array = np.arange(101.0) * 0.01
 RELEASED_POINTS = 1024
 BATCH = 32
@@ -111,8 +111,8 @@ def samples(
         `tensor`, `[samples, frames, points]`: the solutions at `times`.
     """
     finer = math.ceil(SAMPLING_POINTS / points)
-    # Every `finer`-th point is a cell centre.
-    x = 0.5 / points + np.arange(points * finer) / (points * finer)
+    first = coordinates(points)["x-coordinate"][0]
+    x = first + np.arange(points * finer) / (points * finer)
     u = random_field.draw(rngs)(x)
     low, high = u.min(axis=1, keepdims=True), u.max(axis=1, keepdims=True)
     u = (u - low) / np.maximum(high - low, np.finfo(np.float64).tiny)
@@ -123,7 +123,7 @@ def samples(
 
 def coordinates(points: int) -> dict[str, Array]:
     """Return the grid coordinates that go with `samples`."""
-    return {"x-coordinate": cell_centres(points)}
+    return {"x-coordinate": strided_centres(points, RELEASED_POINTS)}
 
 
 def tolerance(parameters: Mapping[str, float], points: int) -> float:

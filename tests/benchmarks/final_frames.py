@@ -1,4 +1,4 @@
-"""What small generated files hold in their final frames, from solvers that passed tests/accuracy."""
+"""The final frames of small generated files, from solvers that passed tests/accuracy."""
 
 from __future__ import annotations
 

@@ -7,13 +7,14 @@ made with their recipes: the final frame at the released resolution.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import catalog
 from benchmarks.pdebench.entry import PdeEntry
 from benchmarks.pdebench.generate import GENERATORS, Generator
 from benchmarks.pdebench.problem import Floor
-from performance import references
+from performance import references, released_scheme
 from performance.references import Reference
 
 
@@ -40,6 +41,8 @@ class Case:
         reference: Converged solution.
         samples: Samples whose error is measured.
         timed: Samples solved at once for the timing; None: a full batch.
+        here: The released scheme, run beside ours: from a number of samples to its CPU seconds per
+            sample, all frames; None: only the cost on another machine is known.
         quick: Points per axis of the variant that the small grid generates, None for others.
         target: How many times cheaper than PDEBench's generator this is to be.
     """
@@ -49,6 +52,7 @@ class Case:
     reference: Reference
     samples: int
     timed: int | None = None
+    here: Callable[[int], float] | None = None
     quick: int | None = None
     target: float = 10.0
 
@@ -82,9 +86,21 @@ class Case:
         return self.entry.released_floor(self.generator.solver.RELEASED_POINTS)
 
 
+def _advection(samples: int) -> float:
+    return released_scheme.advect(0.4, samples, _END).seconds
+
+
+def _burgers(samples: int) -> float:
+    # A twentieth of the time, whose steps are as short as any: the fields steepen and then decay.
+    return 20 * released_scheme.steepen(0.001, samples, _END / 20).seconds
+
+
+_END = 2.0
+
 CASES = (
     Case(
         name="pdebench/advection",
+        here=_advection,
         published=Published(seconds=0.040, setting="in batches of 256"),
         reference=references.advection_reference,
         samples=32,
@@ -99,6 +115,7 @@ CASES = (
     ),
     Case(
         name="pdebench/burgers:Nu0.001",
+        here=_burgers,
         published=Published(seconds=0.45, setting="in batches of 256"),
         reference=references.burgers_reference,
         samples=32,

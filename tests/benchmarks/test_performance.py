@@ -2,10 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
-from performance import gpu
+from benchmarks.pdebench import batches
+from benchmarks.pdebench.solvers import advection, burgers, cell_centres, random_field
+from performance import gpu, released_scheme
 from performance.cards import peak_tflops
 from performance.cells import CellTimes, small_grid
 from performance.stage_one import share
@@ -82,3 +85,16 @@ def test_cells_are_those_of_the_small_grid() -> None:
     recipe, options = small_grid()
     assert (recipe.epochs, recipe.layers, recipe.max_tokens) == (12, 2, 16)
     assert options["recraft"]["alignment_batch"] == options["orca"]["alignment_batch"]
+
+
+@pytest.mark.parametrize("equation", ["advection", "burgers"])
+def test_what_the_solvers_are_timed_against_solves_the_equation(equation: str) -> None:
+    field, x = random_field.draw(batches.generators(0, 0, 4)), cell_centres(1024)
+    if equation == "advection":
+        run = released_scheme.advect(0.4, 4, 0.1)
+        truth = advection.solve(field, x, beta=0.4, times=np.array([0.1]))[:, 0]
+    else:
+        run = released_scheme.steepen(0.001, 4, 0.02)
+        truth = burgers.solve(field, 1024, np.array([0.02]), nu=0.001)[:, 0]
+    off = np.linalg.norm(run.final.numpy() - truth, axis=1) / np.linalg.norm(truth, axis=1)
+    assert off.max() < 6e-3 and np.median(off) < 1e-3 and run.seconds > 0

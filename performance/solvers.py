@@ -191,9 +191,9 @@ def main() -> None:
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, 1 thread, "
         f"torch {torch.__version__}, numpy {np.__version__}; CPU seconds per sample.\n"
-        "PDEBench: its own generator, all frames, on one core of an AMD EPYC, in the setting on the "
-        "right, if any; here: the released scheme, written plainly, in this process. Ratios are to "
-        "the latter where it is, and otherwise to the former, between two machines.\n"
+        "PDEBench: its own generator, all frames, on one core of an AMD EPYC, in the setting on "
+        "the right, if any; here: the released scheme, written plainly, in this process. Ratios "
+        "are to the latter where it is, and otherwise to the former, between two machines.\n"
         "Error: relative L2 of the stored final frame against a converged reference of the "
         "equation; released off: the same of the released file; floor: what a perfect solver "
         "scores on that, which divides by the norm of the file.\n"

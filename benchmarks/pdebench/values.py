@@ -40,11 +40,13 @@ class Possible:
         limits: Of the values of a dataset, by name.
         constant: The first frame may be the same everywhere.
         repeats: Samples may come again.
+        constants_repeat: Those may that are the same everywhere at the start.
     """
 
     limits: Mapping[str, Limits] = field(default_factory=dict)
     constant: bool = False
     repeats: bool = False
+    constants_repeat: bool = False
 
 
 def check_written(path: Path, dataset: Any) -> None:
@@ -94,6 +96,7 @@ class Suspects:
     _found: dict[str, dict[int, str]] = field(default_factory=dict)
     _values: dict[str, int] = field(default_factory=dict)
     _digests: dict[bytes, int] = field(default_factory=dict)
+    _constants: set[int] = field(default_factory=set)
 
     def look(self, name: str, numbers: Indices, frames: Values, *, start: bool) -> None:
         """Look at one field of some samples.
@@ -120,6 +123,8 @@ class Suspects:
         self._note("zero", name, numbers, ((high == 0) & (low == 0))[..., None])
         if start and not self.possible.constant:
             self._note("constant", name, numbers, (high == low)[:, :1, None])
+        if start and self.possible.constants_repeat:
+            self._constants.update(numbers[(high == low)[:, 0]].tolist())
 
     def compare(self, numbers: Indices, parts: Sequence[Values]) -> None:
         """Look whether samples come again; each part is `[n, ...]`."""
@@ -132,7 +137,9 @@ class Suspects:
             self.repeated(number, digest.digest())
 
     def repeated(self, number: int, digest: bytes) -> None:
-        """Take in the digest of a whole sample."""
+        """Take in the digest of a whole sample that was looked at."""
+        if number in self._constants:
+            return
         first = self._digests.setdefault(digest, number)
         if first != number:
             self._found.setdefault("repeat", {})[number] = str(first)

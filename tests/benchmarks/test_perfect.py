@@ -197,6 +197,26 @@ def test_a_strided_official_coefficient_does_not_tell_the_solution(
     assert floor(loaded) == Floor(score=5.8e-2, note=loaded.floor_note)
 
 
+def test_coefficients_on_one_side_of_the_threshold_may_come_again(
+    data_root: Path, write_hdf5: Write
+) -> None:
+    nu = darcy.draw_coefficient(batches.generators(0, 0, SAMPLES), 32)
+    nu[[3, 5]] = 0.1
+    x = centres(32)
+    path = write_darcy(write_hdf5, nu, darcy.solve(nu, beta=1.0), x)
+    assert load(data_root, "pdebench/darcy:beta1.0", 32).perfect is not None
+    data.verify("pdebench/darcy:beta1.0", data_root=data_root)
+    path.unlink()
+    nu[7] = nu[6]
+    write_darcy(write_hdf5, nu, darcy.solve(nu, beta=1.0), x)
+    for look in (
+        lambda: load(data_root, "pdebench/darcy:beta1.0", 32),
+        lambda: data.verify("pdebench/darcy:beta1.0", data_root=data_root),
+    ):
+        with pytest.raises(DataError, match="sample 7 is the same as sample 6"):
+            look()
+
+
 def generated(root: Path, resolution: int) -> Path:
     wanted = data.Generation(samples=SAMPLES, resolution=resolution)
     return data.generate("pdebench/darcy:beta1.0", wanted, data_root=root)

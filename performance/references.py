@@ -63,9 +63,13 @@ def advection_reference(rngs: Generators, parameters: Mapping[str, float], point
 def burgers_reference(rngs: Generators, parameters: Mapping[str, float], points: int) -> Array:
     """Eight times as many quadrature points."""
     field = random_field.draw(rngs)
-    fine = 8 * burgers.FINE_POINTS
     solution = burgers.solve(
-        field, points, burgers.TIMES[-1:], nu=parameters["Nu"], fine_points=fine
+        field,
+        points,
+        burgers.TIMES[-1:],
+        nu=parameters["Nu"],
+        first=float(burgers.coordinates(points)["x-coordinate"][0]),
+        fine_points=8 * burgers.FINE_POINTS,
     )
     return solution[:, -1, :, None]
 

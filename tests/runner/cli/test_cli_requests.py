@@ -154,7 +154,7 @@ def test_wrong_usage(line: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["--tasks pdebench/advection", "--tasks *advection"])
 def test_a_shipped_grid_can_be_narrowed_to_a_task(line: str) -> None:
-    assert "12 cells" in output_of("plan", "quick", *shlex.split(line))
+    assert "16 cells" in output_of("plan", "quick", *shlex.split(line))
 
 
 @pytest.mark.parametrize("seeds", [",", ""])

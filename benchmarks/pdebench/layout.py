@@ -130,10 +130,11 @@ def frame_at(path: Path, layout: Layout, found: Found, time: float | None) -> in
         return 0
     frame = int(np.argmin(np.abs(times - time)))
     if abs(times[frame] - time) > time_slack(times, layout.last_time):
+        inside = 0 < frame < len(times) - 1
         raise FileError(
             path,
-            f"the frames of {layout.fields[0].name} lie between t={times[0]:g} and "
-            f"t={times[-1]:g}, the nearest at t={times[frame]:g}",
+            f"the frames of {layout.fields[0].name} lie between t={times[0]:g} and t={times[-1]:g}"
+            + (f", the nearest at t={times[frame]:g}" if inside else ""),
             f"one at t={time:g}",
         )
     return frame

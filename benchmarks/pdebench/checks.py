@@ -10,17 +10,15 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.pdebench.layout import Layout
+from benchmarks.pdebench.layout import Layout, time_slack
 from xmft.errors import FileError
 from xmft.task import Origin
 
 # Coordinates are stored in float32.
 _ROUNDING = 1e-5
-# What of a step they may be off by.
-_SHARE_OF_STEP = 0.1
-# The first of every n-th cell centre lies 1 / (2 n) of a step inside the domain, a vertex on its
-# edge.
-_OFF_VERTEX = 1e-3
+# What of a step they may be off by, beside that.
+_SHARE_OF_STEP = 0.02
+_EVEN_SHARE = 0.1
 
 
 class Inspection:
@@ -48,30 +46,41 @@ class Inspection:
         """Return coordinates or times."""
         dataset = self.dataset(parent, name, place)
         values = np.asarray(dataset[()], dtype=np.float64).reshape(-1)
-        if dataset.ndim != 1 or len(values) < 2 or not np.all(np.diff(values) > 0):
+        steps = np.diff(values)
+        if dataset.ndim != 1 or len(values) < 2 or not np.all(steps > 0):
+            falls = dataset.ndim == 1 and len(values) > 1 and np.all(steps < 0)
             raise self.wrong(
                 f"'{_path(dataset)}' of shape {dataset.shape} does not rise from entry to entry",
                 "a row of two or more rising coordinates",
+                "It falls: turn it round, and the fields along that axis with it." if falls else "",
             )
         return values
 
     def axis(self, parent: Any, name: str, place: str = "the file") -> npt.NDArray[np.float64]:
-        """Return the coordinates of a grid axis, which must span the domain."""
+        """Return the coordinates of a grid axis, which must be cell centres of the whole domain.
+
+        Of a grid that was solved on, files keep every n-th centre from the first one on: it lies
+        1 / (2 n) of a step inside, and they have as many steps as the domain.
+        """
         values = self.rising(parent, name, place)
         low, high = self.layout.domain
-        # Of cell centres, and of every n-th of them, each stands for one step of the domain. Points
-        # at vertices are one step more or less, and those of a part of the domain do not fill it.
-        step = (values[-1] - values[0]) / (len(values) - 1)
-        first, filled = values[0] - low, len(values) * step / (high - low)
-        slack = max(_SHARE_OF_STEP, _ROUNDING * (high - low) / step)
-        if abs(filled - 1) * len(values) > slack or not _OFF_VERTEX < first / step < 1 - slack:
+        count, step = len(values), (high - low) / len(values)
+        slack = (_SHARE_OF_STEP + _ROUNDING * count) * step
+        first, last = values[0] - low, high - values[-1]
+        every = max(1, round(step / (2 * first))) if first > 0 else 1
+        if abs(first - step / (2 * every)) > slack or abs(first + last - step) > slack:
+            own = (values[-1] - values[0]) / (count - 1)
+            vertices = min(abs(first), abs(first - step), abs(last)) <= slack
             raise self.wrong(
                 f"'{_path(parent[name])}' runs from {values[0]:g} to {values[-1]:g} in steps of "
-                f"{step:g}",
+                f"{own:g}",
                 f"cell centres of the whole domain ({low:g}, {high:g}), not vertices",
-                self.layout.domain_note,
+                f"If the fields do lie at the centres, write these, {low + step / 2:g} to "
+                f"{high - step / 2:g} in steps of {step:g}."
+                if vertices
+                else self.layout.domain_note,
             )
-        self._even(parent[name], values, slack)
+        self._even(parent[name], values, max(_EVEN_SHARE, _ROUNDING * count))
         return values
 
     def _even(self, dataset: Any, values: npt.NDArray[np.float64], slack: float) -> None:
@@ -100,14 +109,21 @@ class Inspection:
                 f"'{data}' has {frames} frames and '{name}' {entries} entries",
                 "two or more frames, each with its time",
             )
-        last, slack = self.layout.last_time, _ROUNDING + _SHARE_OF_STEP / frames
-        if last is not None and (abs(times[0]) > slack * last or times[-1] > last * (1 + slack)):
+        last, slack = self.layout.last_time, time_slack(times, self.layout.last_time)
+        end, steps = last if last is not None else times[-1], np.diff(times)
+        # Fewer than the whole would pass for an excerpt of finer frames.
+        numbers = frames > 2 and np.all(steps == 1.0) and times[-1] < end - slack
+        if abs(times[0]) > slack or times[-1] > end + slack or numbers:
+            even = f" (with {frames} frames to the end, {end / (frames - 1):g} apart)"
             raise self.wrong(
                 f"the frames of '{data}' run from t={times[0]:g} to t={times[-1]:g} in '{name}'",
-                f"times from t=0 to at most t={last:g}, the end of these data, not numbers of "
+                f"times from t=0 to at most t={end:g}, the end of these data, not numbers of "
                 "steps or other units",
+                f"If the fields are those of the task, write their times{even}."
+                if np.all(steps == 1.0)
+                else "",
             )
-        self._even(parent[name], times, max(_SHARE_OF_STEP, 2 * _ROUNDING * frames))
+        self._even(parent[name], times, max(_EVEN_SHARE, 2 * _ROUNDING * frames))
         return times
 
     def parameters(self, held: Mapping[str, Any], holder: str, kind: str) -> None:

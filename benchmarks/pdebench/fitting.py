@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.pdebench.layout import Found, Layout, frame_at
+from benchmarks.pdebench.layout import Found, Layout, frame_at, time_slack
 from benchmarks.pdebench.problem import Pairs
 from benchmarks.splits import LEAST
 from xmft.errors import DataError, FileError
 from xmft.task import Recipe
-
-# Times are stored in float32, some of them as the sum of many steps.
-_SAME_TIME = 1e-3
 
 
 def facts_of(found: Found) -> dict[str, Any]:
@@ -92,7 +89,7 @@ def _check_times(path: Path, layout: Layout, found: Found, pairs: Pairs) -> None
             frame_at(path, layout, found, time)
         return
     nearest = [float(found.times[np.argmin(np.abs(found.times - time))]) for time in (train, test)]
-    slack = _SAME_TIME * (layout.last_time or 1.0)
+    slack = time_slack(found.times, layout.last_time)
     if abs(nearest[0] - train) <= slack and abs(nearest[1] - test) <= slack:
         return
     raise FileError(

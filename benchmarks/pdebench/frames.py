@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.pdebench.group_files import GroupInspection, GroupReader
-from benchmarks.pdebench.layout import READ_BYTES, Found, Layout, Style, Values, Wanted, opened
+from benchmarks.pdebench.layout import (
+    DATA,
+    READ_BYTES,
+    Found, Layout,
+    Style,
+    Values,
+    Wanted,
+    opened,
+)
 from benchmarks.pdebench.tensor_files import TensorInspection, TensorReader
 from benchmarks.pdebench.values import Suspects, check_written
 from benchmarks.prepare import Block
@@ -39,6 +47,8 @@ def inspect(path: Path, layout: Layout) -> Found:
         if layout.style == "tensor":
             for name in dict.fromkeys(n for field in layout.fields for n in field.datasets):
                 check_written(path, file[name])
+        else:
+            check_written(path, file[found.keys[0]][DATA], sample=0)
         return found
 
 
@@ -50,6 +60,7 @@ def read(
     *,
     positions: Indices,
     strides: tuple[int, ...],
+    known: dict[bytes, int] | None = None,
 ) -> Iterator[Block]:
     """Yield the wanted frames of the wanted samples, some samples at a time.
 
@@ -64,17 +75,20 @@ def read(
         positions: Place of each sample of the file in the result, -1 for those not wanted.
         strides: Every how many points are taken on each axis of the file (point sampling, as in
             PDEBench).
+        known: What is known of the samples that were read before, where they are read in parts, to
+            find copies among all of them: none may have the same inputs. None: neither inputs nor
+            targets may be the same.
 
     Raises:
         FileError: a value cannot be data (see `values`), a sample has another shape than the first,
             or the file cannot be read to its end.
     """
-    bad = Suspects(path, layout.possible)
     every: tuple[Any, ...] = (..., *(slice(None, None, stride) for stride in strides))
     # The axes of the grid sorted by name, behind those of samples and channels.
     order = (0, 1, *(2 + int(axis) for axis in np.argsort(layout.axes)))
     with opened(path) as file:
         source = _READERS[layout.style](path, layout, found, file)
+        bad = Suspects(path, layout.possible, source.fills, {} if known is None else known)
         step = min(max(1, READ_BYTES // source.bytes_read(wanted)) for wanted in pair)
         for start in range(0, found.samples, step):
             numbers = start + np.flatnonzero(positions[start : start + step] >= 0)
@@ -88,7 +102,7 @@ def read(
                 channels = np.moveaxis(values, 1, 0)
                 for name, channel in zip(_names(wanted, values), channels, strict=True):
                     bad.look(name, numbers, channel[:, None], start=wanted is pair[0])
-            bad.compare(numbers, arrays)
+            bad.compare(numbers, arrays if known is None else arrays[:1])
             yield Block(positions[numbers], *arrays)
     bad.check()
 
@@ -100,22 +114,23 @@ def check_values(path: Path, layout: Layout, found: Found) -> None:
         FileError: a value cannot be data (see `values`), a sample differs from the first in shape,
             parameters or coordinates, or the file cannot be read to its end.
     """
-    bad = Suspects(path, layout.possible)
     framed = {name: field.framed for field in layout.fields for name in field.datasets}
     digests = [hashlib.blake2b(digest_size=16) for _ in range(found.samples)]
     with opened(path) as file:
         source = _READERS[layout.style](path, layout, found, file)
+        bad = Suspects(path, layout.possible, source.fills)
         for name, numbers, values in source.everything(READ_BYTES):
+            start = name in layout.fields[0].datasets
             if layout.style == "group":
                 for channel in np.moveaxis(values, -1, 0):
-                    bad.look(name, numbers, channel, start=True)
+                    bad.look(name, numbers, channel, start=start)
             else:
-                bad.look(name, numbers, values if framed[name] else values[:, None], start=True)
+                framed_values = values if framed[name] else values[:, None]
+                bad.look(name, numbers, framed_values, start=start)
             for number, one in zip(numbers.tolist(), values, strict=True):
                 digests[number].update(np.ascontiguousarray(one).tobytes())
-    if not layout.possible.repeats:
-        for number, digest in enumerate(digests):
-            bad.repeated(number, digest.digest())
+    for number, digest in enumerate(digests):
+        bad.repeated(number, digest.digest())
     bad.check()
 
 

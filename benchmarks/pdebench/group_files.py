@@ -18,7 +18,16 @@ import yaml
 
 from benchmarks.hdf5 import check_stored
 from benchmarks.pdebench.checks import Inspection
-from benchmarks.pdebench.layout import DATA, Found, Layout, Values, Wanted, number_bytes
+from benchmarks.pdebench.layout import (
+    DATA,
+    Found,
+    Layout,
+    Values,
+    Wanted,
+    number_bytes,
+    time_slack,
+)
+from benchmarks.pdebench.values import check_written, declared_fills
 from benchmarks.splits import Indices
 from xmft.errors import FileError
 
@@ -62,9 +71,8 @@ class GroupInspection(Inspection):
             times=self.times(first["grid"], "t", f"{keys[0]}/{DATA}", shape[0]),
         )
 
-    def verify(self, key: str, found: Found) -> None:
-        """Check what reading a sample does not need: its parameters and coordinates."""
-        self.config(self.file[key], f"group '{key}'")
+    def same_grid(self, key: str, found: Found) -> None:
+        """Check that the coordinates and times of a sample are those of the first one."""
         points = tuple(map(len, self.centres(key)))
         if points != found.points:
             raise self.wrong(
@@ -73,7 +81,7 @@ class GroupInspection(Inspection):
             )
         known = np.zeros(0) if found.times is None else found.times
         times = self.times(self.file[key]["grid"], "t", f"{key}/{DATA}", len(known))
-        if not np.allclose(times, known, rtol=1e-4, atol=1e-4 * known[-1]):
+        if not np.allclose(times, known, rtol=0, atol=time_slack(known, self.layout.last_time)):
             raise self.wrong(
                 f"the times in group '{key}' run from {times[0]:g} to {times[-1]:g}",
                 f"those of group '{found.keys[0]}', {known[0]:g} to {known[-1]:g}",
@@ -86,11 +94,15 @@ class GroupInspection(Inspection):
             raise self.wrong(f"group '{key}' has no coordinates", "a group 'grid' in it")
         return [self.axis(grid, axis, f"group '{key}/grid'") for axis in self.layout.axes]
 
-    def config(self, group: Any, place: str) -> None:
-        """Check the parameters of one sample; a group without `config` passes."""
+    def config(self, group: Any, place: str) -> Any:
+        """Check the parameters of one sample; a group without `config` passes.
+
+        Returns:
+            The seed that it names; None: it names none.
+        """
         text = group.attrs.get("config")
         if text is None:
-            return
+            return None
         try:
             text = text.decode() if isinstance(text, bytes) else str(text)
             content = yaml.load(text, Loader=_LOADER)
@@ -101,6 +113,7 @@ class GroupInspection(Inspection):
                 "YAML text with a part 'sim'",
             ) from error
         self.parameters(held, place, "parameter")
+        return held.get("seed")
 
 
 class GroupReader:
@@ -108,6 +121,11 @@ class GroupReader:
 
     def __init__(self, path: Path, layout: Layout, found: Found, file: Any) -> None:
         self.path, self.layout, self.found, self.file = path, layout, found, file
+        self._inspection = GroupInspection(file, path, layout)
+        first = file[found.keys[0]]
+        self.fills = {DATA: declared_fills(first[DATA])}
+        # With the times: which frame is learned follows from them.
+        self._grid = {name: first["grid"][name][()] for name in (*layout.axes, "t")}
 
     def read(self, numbers: Indices, pair: tuple[Wanted, Wanted]) -> Iterator[Values]:
         """Yield inputs and targets `[n, channels, *axes]`."""
@@ -125,11 +143,18 @@ class GroupReader:
         return number_bytes((*self.found.points, self.layout.channels))
 
     def everything(self, size: int) -> Iterator[tuple[str, Indices, Values]]:
-        """Yield all data, each sample with a check of what reading does not need."""
-        inspection = GroupInspection(self.file, self.path, self.layout)
+        """Yield all data, each sample with a check of its parameters, which reading does without."""
+        seeds: dict[Any, str] = {}
         for number, key in enumerate(self.found.keys):
             dataset = self.sample(number)
-            inspection.verify(key, self.found)
+            seed = self._inspection.config(self.file[key], f"group '{key}'")
+            if isinstance(seed, int) and seeds.setdefault(seed, key) != key:
+                raise FileError(
+                    self.path,
+                    f"the groups '{seeds[seed]}' and '{key}' both have the seed {seed} in 'config', "
+                    "so they hold the same sample",
+                    "different samples: the same one in training and test would be a leak",
+                )
             yield DATA, np.array([number]), dataset[()][None]
 
     def sample(self, number: int) -> Any:
@@ -156,7 +181,16 @@ class GroupReader:
                 f"'{key}/{DATA}' has the shape {dataset.shape}",
                 f"{shape} as in group '{self.found.keys[0]}'",
             )
+        check_written(self.path, dataset, sample=number)
+        grid = group.get("grid")
+        if not all(_same(grid, name, values) for name, values in self._grid.items()):
+            self._inspection.same_grid(key, self.found)
         return dataset
+
+
+def _same(grid: Any, name: str, values: npt.NDArray[Any]) -> bool:
+    held = grid.get(name) if isinstance(grid, h5py.Group) else None
+    return isinstance(held, h5py.Dataset) and np.array_equal(held[()], values)
 
 
 class GroupWriter:

@@ -24,9 +24,9 @@ READ_BYTES = 2**25
 DATA = "data"
 """The one dataset of each sample in a group-style file."""
 
-# A wanted time may be missed by half a step of a strided file, but never by more than this share
-# of the final time: with two frames, half a step is half of everything.
-_TIME_SHARE = 0.05
+# Times are stored in float32, some of them as the sum of many steps.
+_TIME_SHARE = 1e-3
+_STEP_SHARE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,22 +113,28 @@ class Found:
     times: npt.NDArray[np.float64] | None
 
 
+def time_slack(times: npt.NDArray[np.float64], last: float | None) -> float:
+    """Return by how much a time may be off: rounding, never as much as another frame."""
+    step = float(np.median(np.diff(times)))
+    return min(_STEP_SHARE * step, np.inf if last is None else _TIME_SHARE * last)
+
+
 def frame_at(path: Path, layout: Layout, found: Found, time: float | None) -> int:
-    """Return the frame nearest to a time; of data without time, the only one.
+    """Return the frame at a time; of data without time, the only one.
 
     Raises:
-        FileError: there is no frame at or near that time.
+        FileError: there is no frame at that time.
     """
     times = found.times
     if time is None or times is None:
         return 0
     frame = int(np.argmin(np.abs(times - time)))
-    share = np.inf if layout.last_time is None else _TIME_SHARE * layout.last_time
-    # A little more than half a step: the times are stored in float32.
-    if abs(times[frame] - time) > min(0.501 * float(np.median(np.diff(times))), share):
+    if abs(times[frame] - time) > time_slack(times, layout.last_time):
+        inside = 0 < frame < len(times) - 1
         raise FileError(
             path,
-            f"the frames of {layout.fields[0].name} lie between t={times[0]:g} and t={times[-1]:g}",
+            f"the frames of {layout.fields[0].name} lie between t={times[0]:g} and t={times[-1]:g}"
+            + (f", the nearest at t={times[frame]:g}" if inside else ""),
             f"one at t={time:g}",
         )
     return frame

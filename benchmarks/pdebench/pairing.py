@@ -42,10 +42,21 @@ class OpenFile:
         frame = frame_at(self.path, self.layout, self.found, time) if field.framed else None
         return Wanted(field=field, frame=frame)
 
-    def read(self, pair: tuple[Wanted, Wanted], positions: Indices) -> Iterator[Block]:
+    def read(
+        self,
+        pair: tuple[Wanted, Wanted],
+        positions: Indices,
+        known: dict[bytes, int] | None = None,
+    ) -> Iterator[Block]:
         """Yield samples, see `frames.read`."""
         return frames.read(
-            self.path, self.layout, self.found, pair, positions=positions, strides=self.strides
+            self.path,
+            self.layout,
+            self.found,
+            pair,
+            positions=positions,
+            strides=self.strides,
+            known=known,
         )
 
 
@@ -62,8 +73,9 @@ def pair_up(source: OpenFile, pairs: Pairs, cut: Cut) -> Reading:
     def read(positions: Indices) -> Iterator[Block]:
         if for_train == for_test:
             return source.read(for_train, positions)
-        test = source.read(for_test, np.where(positions < tested, positions, -1))
-        rest = source.read(for_train, np.where(positions >= tested, positions, -1))
+        known: dict[bytes, int] = {}
+        test = source.read(for_test, np.where(positions < tested, positions, -1), known)
+        rest = source.read(for_train, np.where(positions >= tested, positions, -1), known)
         return itertools.chain(test, rest)
 
     blocks = scaled(

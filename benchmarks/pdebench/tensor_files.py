@@ -19,6 +19,7 @@ import numpy.typing as npt
 from benchmarks.hdf5 import check_link, check_stored
 from benchmarks.pdebench.checks import Inspection
 from benchmarks.pdebench.layout import Field, Found, Layout, Values, Wanted, number_bytes
+from benchmarks.pdebench.values import declared_fills
 from benchmarks.splits import Indices
 
 _TIMES = "t-coordinate"
@@ -92,6 +93,7 @@ class TensorReader:
         self.found = found
         # Kept open, for a dataset takes its cache of chunks with it when it is closed.
         self.datasets = {name: file[name] for field in layout.fields for name in field.datasets}
+        self.fills = {name: declared_fills(dataset) for name, dataset in self.datasets.items()}
 
     def read(self, numbers: Indices, pair: tuple[Wanted, Wanted]) -> Iterator[Values]:
         """Yield inputs and targets `[n, channels, *axes]` of samples in rising order."""

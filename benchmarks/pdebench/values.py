@@ -18,18 +18,17 @@ import numpy.typing as npt
 
 from benchmarks.splits import Indices
 from xmft.errors import FileError
+from xmft.missing import MARKS, marked
 
 Values = npt.NDArray[np.floating[Any]]
 
 Limits = tuple[float, float]
 """Values lie between these, without them."""
 
-# Written by hand, by netCDF and by others where there is no value. No field comes near most of
-# them, and hits none of the others to the last digit.
-_HUGE = (9.969209968386869e36, 1e20, 1e30, 1e36, float(np.finfo(np.float32).max))
-_FILLS = np.array(
-    [-999.0, -9999.0, -99999.0, -32768.0, *_HUGE, *(-value for value in _HUGE)], dtype=np.float32
-)
+# Beside those that are sure of any data.
+_MARKS = (*MARKS, *(s * m for m in (999.0, 32767.0, 32768.0) for s in (1, -1)), 9999.0, 99999.0)
+# No field of these equations comes near it.
+_HUGE = 1e8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,50 +37,76 @@ class Possible:
 
     Attributes:
         limits: Of the values of a dataset, by name.
-        constant: The first frame may be the same everywhere.
-        repeats: Samples may come again.
+        constant: The first frame, or the coefficient, may be the same everywhere.
+        settles: Later frames may be.
+        repeats: Share of the samples that may be the same as another one, by chance: where one
+            number tells a sample, two may be alike to the last digit.
         constants_repeat: Those may that are the same everywhere at the start.
     """
 
     limits: Mapping[str, Limits] = field(default_factory=dict)
     constant: bool = False
-    repeats: bool = False
+    settles: bool = False
+    repeats: float = 0.0
     constants_repeat: bool = False
 
 
-def check_written(path: Path, dataset: Any) -> None:
+def check_written(path: Path, dataset: Any, *, sample: int | None = None) -> None:
     """Look whether all of a dataset was written, in HDF5's own count of what it stores.
 
     Args:
         path: The file.
-        dataset: `[sample, ...]`.
+        dataset: `[sample, ...]`, or of one sample alone.
+        sample: Number of that one.
 
     Raises:
         FileError: some of it was not.
     """
     if dataset.is_virtual or dataset.external or not dataset.size:
         return
-    name, chunks = str(dataset.name).lstrip("/"), dataset.chunks
+    chunks = dataset.chunks
     if chunks is None:
         if dataset.id.get_storage_size() == 0:
-            raise _unwritten(path, name, "nothing", "", dataset)
+            raise _unwritten(path, dataset, "nothing", _place(sample))
         return
     blocks = [-(-size // chunk) for size, chunk in zip(dataset.shape, chunks, strict=True)]
     total, stored = int(np.prod(blocks)), dataset.id.get_num_chunks()
     if stored < total:
-        rows = [dataset.id.get_chunk_info(i).chunk_offset[0] // chunks[0] for i in range(stored)]
+        held = f"{stored} of {total} blocks"
+        if sample is not None:
+            raise _unwritten(path, dataset, held, _place(sample))
+        rows: list[int] = []
+        # One by one, each block would be searched for from the first.
+        dataset.id.chunk_iter(lambda block: rows.append(block.chunk_offset[0] // chunks[0]))
         counts = np.bincount(np.array(rows, dtype=np.int64), minlength=blocks[0])
-        first = int(np.argmax(counts < total // blocks[0])) * chunks[0]
-        raise _unwritten(
-            path, name, f"{stored} of {total} blocks", f", first of sample {first},", dataset
-        )
+        lacking = np.repeat(counts < total // blocks[0], chunks[0])[: len(dataset)]
+        more = int(lacking.sum()) - 1
+        raise _unwritten(path, dataset, held, _place(int(np.argmax(lacking)), more))
 
 
-def _unwritten(path: Path, name: str, held: str, where: str, dataset: Any) -> FileError:
+def declared_fills(dataset: Any) -> tuple[float, ...]:
+    """Return what a dataset says stands for what is missing, by HDF5 or in attributes; 0 says none.
+
+    1 says none either: fractions end there.
+    """
+    said = [dataset.fillvalue, *(dataset.attrs.get(n) for n in ("_FillValue", "missing_value"))]
+    values = [np.ravel(value)[0] for value in said if np.size(value) and value is not None]
+    numbers = [float(value) for value in values if isinstance(value, (np.number, int, float))]
+    return tuple(number for number in numbers if abs(number) <= _HUGE and number not in (0.0, 1.0))
+
+
+def _place(first: int | None, more: int = 0) -> str:
+    if first is None:
+        return ""
+    return f", first of sample {first}" + (f" and in {more} more," if more else ",")
+
+
+def _unwritten(path: Path, dataset: Any, held: str, where: str) -> FileError:
+    name, fill = str(dataset.name).lstrip("/"), float(np.ravel(dataset.fillvalue)[0])
     return FileError(
         path,
         f"holds {held} of '{name}'; what is missing{where} was never written, and would be read "
-        f"as {float(np.ravel(dataset.fillvalue)[0]):g}",
+        f"as {fill:g}",
         "every sample",
         between=" ",
     )
@@ -93,9 +118,10 @@ class Suspects:
 
     path: Path
     possible: Possible
+    fills: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    digests: dict[bytes, int] = field(default_factory=dict)
     _found: dict[str, dict[int, str]] = field(default_factory=dict)
     _values: dict[str, int] = field(default_factory=dict)
-    _digests: dict[bytes, int] = field(default_factory=dict)
     _constants: set[int] = field(default_factory=set)
 
     def look(self, name: str, numbers: Indices, frames: Values, *, start: bool) -> None:
@@ -113,23 +139,34 @@ class Suspects:
             self._note("nan", name, numbers, ~finite)
             rows = np.where(finite, rows, 1.0)
         high, low = rows.max(axis=2), rows.min(axis=2)
-        if max(high.max(), -low.min()) >= -_FILLS[0]:
-            fills = np.isin(rows.astype(np.float32), _FILLS)
-            if fills.any():
-                self._note("fill", name, numbers, fills)
-                return
+        missing = self._missing(name, rows, np.maximum(high, -low))
+        self._note("fill", name, numbers, missing[..., None])
         least, most = self.possible.limits.get(name, (-np.inf, np.inf))
-        self._note("limit", name, numbers, ((low <= least) | (high >= most))[..., None])
-        self._note("zero", name, numbers, ((high == 0) & (low == 0))[..., None])
-        if start and not self.possible.constant:
-            self._note("constant", name, numbers, (high == low)[:, :1, None])
+        zero, level = (high == 0) & (low == 0), (high == low) & ~missing
+        self._note("zero", name, numbers, zero[..., None])
+        outside = ((low <= least) | (high >= most)) & ~missing & ~zero
+        self._note("limit", name, numbers, outside[..., None])
+        first = level[:, : int(start)]
+        if not self.possible.constant:
+            self._note("start", name, numbers, first[..., None])
+        if not self.possible.settles:
+            self._note("level", name, numbers, level[:, int(start) :, None])
         if start and self.possible.constants_repeat:
-            self._constants.update(numbers[(high == low)[:, 0]].tolist())
+            self._constants.update(numbers[first[:, 0]].tolist())
+
+    def _missing(self, name: str, rows: Values, size: Values) -> npt.NDArray[np.bool_]:
+        """Return which rows `[n, frames, points]` hold what stands for nothing, `[n, frames]`."""
+        found: npt.NDArray[np.bool_] = size > _HUGE
+        large = ~found & (size >= min(map(abs, _MARKS)))
+        if large.any():
+            found[large] = marked(rows[large], _MARKS)
+        for fill in self.fills.get(name, ()):
+            # Once may be chance.
+            found |= np.count_nonzero(rows == rows.dtype.type(fill), axis=2) > 1
+        return found
 
     def compare(self, numbers: Indices, parts: Sequence[Values]) -> None:
         """Look whether samples come again; each part is `[n, ...]`."""
-        if self.possible.repeats:
-            return
         for row, number in enumerate(numbers.tolist()):
             digest = hashlib.blake2b(digest_size=16)
             for part in parts:
@@ -140,7 +177,7 @@ class Suspects:
         """Take in the digest of a whole sample that was looked at."""
         if number in self._constants:
             return
-        first = self._digests.setdefault(digest, number)
+        first = self.digests.setdefault(digest, number)
         if first != number:
             self._found.setdefault("repeat", {})[number] = str(first)
 
@@ -152,15 +189,19 @@ class Suspects:
         """
         for kind, (found, expected) in _SENTENCES.items():
             samples = self._found.get(kind)
-            if not samples:
+            if not samples or (kind == "repeat" and self._by_chance(len(samples))):
                 continue
             number = min(samples)
             name = samples[number]
             least, most = self.possible.limits.get(name, (-np.inf, np.inf))
             many = f" and in {len(samples) - 1} more" if len(samples) > 1 else ""
-            facts = {"name": name, "number": number, "many": many, "least": least, "most": most}
-            facts["count"] = self._values.get(kind, 0)
+            between = f"between {least:g} and {most:g}" if most < np.inf else f"above {least:g}"
+            facts = {"name": name, "number": number, "many": many, "between": between}
+            facts["count"] = str(self._values.get(kind, 0))
             raise FileError(self.path, found.format(**facts), expected.format(**facts))
+
+    def _by_chance(self, repeats: int) -> bool:
+        return repeats <= self.possible.repeats * (len(self.digests) + repeats)
 
     def _note(self, kind: str, name: str, numbers: Indices, wrong: npt.NDArray[np.bool_]) -> None:
         if not wrong.any():
@@ -176,25 +217,30 @@ _SENTENCES = {
         "finite values only",
     ),
     "fill": (
-        "found {count} values that mark what is missing (such as -9999 or 1e20), the first in "
-        "sample {number} of '{name}'",
+        "found numbers that mark what is missing (such as -9999 or 1e20) in sample {number} of "
+        "'{name}'{many}",
         "values of the field",
-    ),
-    "limit": (
-        "found values in sample {number} of '{name}'{many} that the equation does not allow",
-        "values between {least:g} and {most:g}",
     ),
     "zero": (
         "'{name}' is zero everywhere in a frame of sample {number}{many}, as what was never "
         "written is",
         "a field in every frame",
     ),
-    "constant": (
+    "limit": (
+        "found values in sample {number} of '{name}'{many} that the equation does not allow",
+        "values {between}",
+    ),
+    "start": (
         "'{name}' is the same everywhere at the start of sample {number}{many}",
         "an initial field in every sample",
     ),
+    "level": (
+        "'{name}' is the same everywhere in a later frame of sample {number}{many}, which this "
+        "equation does not come to",
+        "a solution in every frame",
+    ),
     "repeat": (
-        "sample {number} is the same as sample {name}{many}, in every value",
+        "sample {number} is the same as sample {name}{many}",
         "different samples: the same one in training and test would be a leak",
     ),
 }

@@ -160,9 +160,10 @@ def test_what_was_never_written_is_told_without_reading_it(
     message = str(caught.value)
     assert "was never written" in message and f"would be read as {fill:g}" in message
     if chunks:
-        # The first block that lies in the gap as a whole.
-        first = -(-12 // chunks[0]) * chunks[0]
-        assert f"missing, first of sample {first}, was never" in message
+        # The samples of the blocks that lie in the gap as a whole, 12 to 15.
+        starts = [start for start in range(12, 16, chunks[0]) if start + chunks[0] <= 16]
+        more = len(starts) * chunks[0] - 1
+        assert f"missing, first of sample 12 and in {more} more, was never" in message
 
 
 def test_all_that_is_wrong_counts_and_the_first_is_named(data_root: Path) -> None:

@@ -75,7 +75,13 @@ def test_benchmarks_know_only_the_types_of_xmft(path):
     solves = "solvers" in path.parts or path.stem in ("generate", "batches")
     forbidden = ("ray", "runner") if solves else ("torch", "ray", "runner")
     assert [name for name in names if within(name, forbidden)] == []
-    files_and_machine = ("xmft.cache", "xmft.cores", "xmft.pickles", "xmft.unreadable")
+    files_and_machine = (
+        "xmft.cache",
+        "xmft.cores",
+        "xmft.missing",
+        "xmft.pickles",
+        "xmft.unreadable",
+    )
     allowed = (*files_and_machine, "xmft.errors", "xmft.registry", "xmft.task")
     assert [name for name in names if within(name, ["xmft"]) and not within(name, allowed)] == []
 

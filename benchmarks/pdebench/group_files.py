@@ -143,7 +143,7 @@ class GroupReader:
         return number_bytes((*self.found.points, self.layout.channels))
 
     def everything(self, size: int) -> Iterator[tuple[str, Indices, Values]]:
-        """Yield all data, each sample with a check of its parameters, which reading does without."""
+        """Yield all data, each sample with a check of its parameters, which reading omits."""
         seeds: dict[Any, str] = {}
         for number, key in enumerate(self.found.keys):
             dataset = self.sample(number)
@@ -151,8 +151,8 @@ class GroupReader:
             if isinstance(seed, int) and seeds.setdefault(seed, key) != key:
                 raise FileError(
                     self.path,
-                    f"the groups '{seeds[seed]}' and '{key}' both have the seed {seed} in 'config', "
-                    "so they hold the same sample",
+                    f"the groups '{seeds[seed]}' and '{key}' both have the seed {seed} in "
+                    "'config', so they hold the same sample",
                     "different samples: the same one in training and test would be a leak",
                 )
             yield DATA, np.array([number]), dataset[()][None]

@@ -13,7 +13,8 @@ from benchmarks.pdebench.group_files import GroupInspection, GroupReader
 from benchmarks.pdebench.layout import (
     DATA,
     READ_BYTES,
-    Found, Layout,
+    Found,
+    Layout,
     Style,
     Values,
     Wanted,

@@ -151,8 +151,8 @@ class GroupReader:
             if isinstance(seed, int) and seeds.setdefault(seed, key) != key:
                 raise FileError(
                     self.path,
-                    f"the groups '{seeds[seed]}' and '{key}' both have the seed {seed} in 'config', "
-                    "so they hold the same sample",
+                    f"the groups '{seeds[seed]}' and '{key}' both have the seed {seed} in "
+                    "'config', so they hold the same sample",
                     "different samples: the same one in training and test would be a leak",
                 )
             yield DATA, np.array([number]), dataset[()][None]

@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 OWN_FOLDERS = frozenset({"generated", "prepared", "source"})
 
 # Raised when the checks that a file has passed become stricter.
-_CACHE_VERSION = 3
+_CACHE_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)

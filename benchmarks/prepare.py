@@ -28,6 +28,9 @@ from xmft.unreadable import no_room, refusal
 _ARRAYS = ("inputs", "targets", "weights")
 _PERFECT = "perfect.npy"
 
+# Raised when the checks that stored values have passed become stricter: they are read again.
+_CHECKS = 1
+
 
 class Block(NamedTuple):
     """Some samples on their way into the prepared arrays, of the type in which they are stored.
@@ -195,6 +198,7 @@ def _store(folder: Path, reading: Reading, record: Mapping[str, Any]) -> None:
         "windows": shapes,
         "groups": list(reading.groups),
         "stored": reading.splits is None,
+        "checks": _CHECKS,
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
@@ -222,6 +226,8 @@ def _opened(folder: Path, read: Callable[[], Reading]) -> Prepared | None:
     """Return what is in a folder; one that is missing or damaged has nothing."""
     try:
         meta = _meta(folder)
+        if meta.get("checks") != _CHECKS:
+            return None
         splits = _stored(folder, meta) if meta.get("stored", True) else None
         floor, floor_note = meta["floor"], meta["floor_note"]
         # Floors stored before there was this entry were of other problems than the equations.

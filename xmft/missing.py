@@ -37,5 +37,5 @@ def marked(
             fits = np.isin(extremes.astype(np.float32), wanted)
         for row in np.flatnonzero(fits & ~found):
             others = rows[row][rows[row] != extremes[row]]
-            found[row] = not others.size or np.abs(others).max() * _FAR <= abs(extremes[row])
+            found[row] = not others.size or np.abs(others).max() <= abs(extremes[row]) / _FAR
     return found

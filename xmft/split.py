@@ -10,6 +10,7 @@ import numpy as np
 
 from xmft.arrays import Array, Indices, Ragged, Windows
 from xmft.errors import DataError
+from xmft.missing import marked
 
 # Values are looked at some samples at a time: arrays may be larger than the memory.
 _BLOCK_BYTES = 2**26
@@ -113,25 +114,35 @@ def _check_windows(split: Split, windows: Windows) -> None:
         raise DataError("The rows of a table of windows must be in the order of the samples.")
 
 
-def check_finite(array: Array | Ragged, what: str, source: str) -> None:
+def check_finite(array: Array | Ragged, what: str, source: str, *, marks: bool = False) -> None:
     """Look at every value of an array.
 
     Args:
         array: What is stored.
         what: What it is, for the message.
         source: Where it comes from, likewise.
+        marks: Whether numbers that stand for nothing are wrong too; they are looked for in samples
+            of equal shape.
 
     Raises:
-        DataError: a value is NaN or infinite.
+        DataError: a value is NaN or infinite, or marks what is missing.
     """
+    ragged = isinstance(array, Ragged)
     for start, block in _blocks(array.values if isinstance(array, Ragged) else array):
         wrong = ~np.isfinite(block)
         if wrong.any():
-            unit = "value" if isinstance(array, Ragged) else "sample"
+            unit = "value" if ragged else "sample"
             first = start + int(np.argmax(wrong.reshape(len(block), -1).any(axis=1)))
             raise DataError(
                 f"{what} hold values that are NaN or infinite, the first in {unit} {first}; "
                 f"expected finite values only. Check {source}."
+            )
+        missing = marked(block.reshape(len(block), -1)) if marks and not ragged else wrong[:0]
+        if missing.any():
+            raise DataError(
+                f"{what} hold numbers that mark what is missing (such as -9999 or 1e20), the first "
+                f"of {np.count_nonzero(missing)} or more samples is {start + np.argmax(missing)}. "
+                f"Fill them in, leave those samples out, or give them no weight. Check {source}."
             )
 
 

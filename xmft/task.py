@@ -210,13 +210,17 @@ class TaskData:
         """Look at every stored value.
 
         Raises:
-            DataError: some are NaN or infinite, or labels are none of the task's.
+            DataError: some are NaN or infinite or mark what is missing, or labels are none of the
+                task's.
         """
         for name, split in self.splits.items():
             for part in ("inputs", "targets", "weights"):
                 array = getattr(split, part)
+                # Where targets have weights, what has none may be any number.
+                marks = part == "inputs" or (part == "targets" and split.weights is None)
+                what = f"{self.task.name}: the {_NAMES[name]} {part}"
                 if array is not None:
-                    check_finite(array, f"{self.task.name}: the {_NAMES[name]} {part}", self.source)
+                    check_finite(array, what, self.source, marks=marks)
         self.check_labels()
 
     def check_labels(self) -> None:

@@ -20,6 +20,7 @@ from benchmarks.entry import Entry
 from benchmarks.prepare import Block, Reading
 from benchmarks.splits import TEST_SHARE, held_out
 from xmft.errors import DataError, FileError
+from xmft.missing import marked
 from xmft.pickles import load_object
 from xmft.task import Origin, Protocol, Recipe, Task
 
@@ -96,6 +97,7 @@ class SatelliteEntry(Entry):
             f"{path}: {series.origin}, {len(series.values)} series of {LENGTH} values, {size}",
             f"  {np.count_nonzero(counts)} of {CLASSES} classes, {counts.min()} to "
             f"{counts.max()} series each; all values finite; no checksum is published",
+            *_oddities(path, series.values),
         ]
 
     def fetch(self, data_root: Path) -> list[Path]:
@@ -155,6 +157,32 @@ def _blocks(parts: tuple[tuple[_Series, npt.NDArray[np.int64]], ...]) -> Iterato
             start += len(chosen)
 
 
+def _oddities(path: Path, values: npt.NDArray[np.floating[Any]]) -> list[str]:
+    """Return what is no fault of a copy, for the released files have it, but good to know."""
+    lines = []
+    constant = np.flatnonzero((values == values[:, :1]).all(axis=1))
+    if constant.size:
+        lines.append(f"  {len(constant)} series are constant, the first is {constant[0]}")
+    keys = _keys(values)
+    if repeated := len(keys) - len(set(keys)):
+        lines.append(f"  {repeated} series are copies of others in the file")
+    other = path.with_name(TRAIN_FILE)
+    if path.name == TEST_FILE and other.is_file():
+        known = set(_keys(_load(other).values))
+        shared = [number for number, one in enumerate(keys) if one in known]
+        if shared:
+            lines.append(
+                f"  {len(shared)} series are also in {TRAIN_FILE}, the first is {shared[0]}: what "
+                "a method scores on them it may know by heart"
+            )
+    return lines
+
+
+def _keys(values: npt.NDArray[np.floating[Any]]) -> list[int]:
+    """Return a number for each series, the same for equal ones in this process."""
+    return [hash(row.tobytes()) for row in np.asarray(values, dtype=np.float32)]
+
+
 def _load(path: Path) -> _Series:
     """Read and check one file."""
 
@@ -189,6 +217,13 @@ def _load(path: Path) -> _Series:
             f"{infinite.sum()} values of 'data' are NaN or infinite, the first in sample "
             f"{np.argmax(infinite > 0)}",
             "finite values only",
+        )
+    missing = np.flatnonzero(marked(values))
+    if len(missing):
+        raise wrong(
+            f"{len(missing)} series hold numbers that mark what is missing (such as -9999), the "
+            f"first is sample {missing[0]}",
+            "measured values only",
         )
     origin = content.get("xmft_origin", "official")
     if origin not in get_args(Origin):

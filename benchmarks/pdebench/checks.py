@@ -14,11 +14,10 @@ from benchmarks.pdebench.layout import Layout, time_slack
 from xmft.errors import FileError
 from xmft.task import Origin
 
-# Coordinates are stored in float32.
-_ROUNDING = 1e-5
-# What of a step they may be off by, beside that.
-_SHARE_OF_STEP = 0.02
-_EVEN_SHARE = 0.1
+# What coordinates may be off by, of the domain: they are stored in float32. Of a step besides.
+_ROUNDING, _SHARE_OF_STEP = 1e-6, 2e-3
+# What steps may differ by from one another, of a step.
+_EVEN_SHARE = 0.05
 
 
 class Inspection:
@@ -80,7 +79,7 @@ class Inspection:
                 if vertices
                 else self.layout.domain_note,
             )
-        self._even(parent[name], values, max(_EVEN_SHARE, _ROUNDING * count))
+        self._even(parent[name], values, max(_EVEN_SHARE, 4 * _ROUNDING * count))
         return values
 
     def _even(self, dataset: Any, values: npt.NDArray[np.float64], slack: float) -> None:
@@ -123,7 +122,7 @@ class Inspection:
                 if np.all(steps == 1.0)
                 else "",
             )
-        self._even(parent[name], times, max(_EVEN_SHARE, 2 * _ROUNDING * frames))
+        self._even(parent[name], times, max(_EVEN_SHARE, 4 * _ROUNDING * frames))
         return times
 
     def parameters(self, held: Mapping[str, Any], holder: str, kind: str) -> None:

@@ -104,6 +104,26 @@ def test_perfect_predictions_are_kept_and_floors_of_older_arrays_made_again(
     assert read(floor=0.5).floor == 0.25 and len(made) == 2
 
 
+def test_what_passed_weaker_checks_is_read_again(data_root: Path, cache: Path) -> None:
+    inputs = np.ones((10, 1, 12), np.float32)
+    read: list[Reading] = []
+
+    def reading() -> Reading:
+        read.append(Reading(counts=COUNTS, blocks=_blocks(inputs, inputs)))
+        return read[-1]
+
+    for checks in (None, 0):
+        _load(data_root, reading)
+        (folder,) = (cache / "prepared").iterdir()
+        meta = json.loads((folder / "meta.json").read_text())
+        assert meta.pop("checks") > 0
+        known = {} if checks is None else {"checks": checks}
+        (folder / "meta.json").write_text(json.dumps(meta | known))
+    _load(data_root, reading)
+    _load(data_root, reading)
+    assert len(read) == 3
+
+
 def test_unequal_lengths_windows_and_groups(data_root: Path) -> None:
     lengths = [4, 9, 5, 6, 7, 4, 8, 12, 5, 6]
     samples = [np.arange(2 * n, dtype=np.int16).reshape(n, 2) + 100 * n for n in lengths]

@@ -170,6 +170,31 @@ def test_verify(data_root: Path) -> None:
     assert "23 of 24 classes, 0 to 1 series each" in lines[3]
 
 
+def test_oddities_of_the_released_files_are_told(data_root: Path) -> None:
+    """Those at hand hold copies; a method may know by heart what is also in the training file."""
+    rng = np.random.default_rng(9)
+    train, test = rng.normal(size=(30, 46)), rng.normal(size=(20, 46))
+    train[7] = train[3] = 0.25
+    test[[4, 11]] = train[[9, 20]]
+    _write(data_root, "train", 30, data=train)
+    _write(data_root, "test", 20, data=test)
+    text = "\n".join(task_data.verify(NAME, data_root=data_root))
+    assert "  2 series are constant, the first is 3\n" in text
+    assert text.count("  1 series are copies of others in the file") == 1
+    assert "  2 series are also in satellite_train.npy, the first is 4: what" in text
+    assert len(_load(data_root).test) == 20
+
+
+def test_marks_of_what_is_missing(data_root: Path) -> None:
+    values = np.random.default_rng(3).normal(size=(50, 46))
+    values[[12, 30], 5] = -9999.0
+    values[31] = 9.969209968386869e36
+    _write(data_root, "train", 50, data=values)
+    _write(data_root, "test", 30)
+    assert "3 series hold numbers that mark what is missing" in (message := _message(data_root))
+    assert "the first is sample 12, expected measured values only" in message
+
+
 @pytest.mark.parametrize(
     ("content", "found", "mend"),
     [

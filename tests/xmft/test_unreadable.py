@@ -104,7 +104,7 @@ def test_what_lies_under_the_name_of_the_data(
         ("a.json", b'{"a": 1}'),
         ("a.csv", b"name,label\n"),
         ("page.html", b"<!doctype html>"),
-        ("cifar-10-python.tar.gz", gzip.compress(b"x")),
+        ("cifar-10-python.tar.gz", gzip.compress(b"x", mtime=0)),
         ("arrays.npz", _zip(b"x")),
         ("data_batch_1", b"\x80\x04}."),
     ],

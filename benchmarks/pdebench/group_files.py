@@ -144,18 +144,23 @@ class GroupReader:
 
     def everything(self, size: int) -> Iterator[tuple[str, Indices, Values]]:
         """Yield all data, each sample with a check of its parameters, which reading omits."""
-        seeds: dict[Any, str] = {}
+        seeds: dict[int, str] = {}
+        twice: list[tuple[str, str, int]] = []
         for number, key in enumerate(self.found.keys):
             dataset = self.sample(number)
             seed = self._inspection.config(self.file[key], f"group '{key}'")
             if isinstance(seed, int) and seeds.setdefault(seed, key) != key:
-                raise FileError(
-                    self.path,
-                    f"the groups '{seeds[seed]}' and '{key}' both have the seed {seed} in "
-                    "'config', so they hold the same sample",
-                    "different samples: the same one in training and test would be a leak",
-                )
+                twice.append((seeds[seed], key, seed))
             yield DATA, np.array([number]), dataset[()][None]
+        # One that most samples name is no number of a sample.
+        if twice and len(seeds) > len(twice):
+            first, second, seed = twice[0]
+            raise FileError(
+                self.path,
+                f"the groups '{first}' and '{second}' both have the seed {seed} in 'config', so "
+                f"they hold the same sample ({len(twice)} of {len(self.found.keys)} come again so)",
+                "different samples: the same one in training and test would be a leak",
+            )
 
     def sample(self, number: int) -> Any:
         """Return the dataset of one sample.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -89,10 +90,18 @@ def declared_fills(dataset: Any) -> tuple[float, ...]:
 
     1 says none either: fractions end there.
     """
-    said = [dataset.fillvalue, *(dataset.attrs.get(n) for n in ("_FillValue", "missing_value"))]
+    said = [_fill(dataset), *(dataset.attrs.get(n) for n in ("_FillValue", "missing_value"))]
     values = [np.ravel(value)[0] for value in said if np.size(value) and value is not None]
     numbers = [float(value) for value in values if isinstance(value, (np.number, int, float))]
     return tuple(number for number in numbers if abs(number) <= _HUGE and number not in (0.0, 1.0))
+
+
+def _fill(dataset: Any) -> float | None:
+    """Return what HDF5 gives for what was never written; None: it may give anything."""
+    defined = dataset.id.get_create_plist().fill_value_defined()
+    if defined == h5py.h5d.FILL_VALUE_UNDEFINED:
+        return None
+    return float(np.ravel(dataset.fillvalue)[0])
 
 
 def _place(first: int | None, more: int = 0) -> str:
@@ -102,11 +111,12 @@ def _place(first: int | None, more: int = 0) -> str:
 
 
 def _unwritten(path: Path, dataset: Any, held: str, where: str) -> FileError:
-    name, fill = str(dataset.name).lstrip("/"), float(np.ravel(dataset.fillvalue)[0])
+    name, fill = str(dataset.name).lstrip("/"), _fill(dataset)
+    read = "anything" if fill is None else f"{fill:g}"
     return FileError(
         path,
         f"holds {held} of '{name}'; what is missing{where} was never written, and would be read "
-        f"as {fill:g}",
+        f"as {read}",
         "every sample",
         between=" ",
     )

@@ -98,22 +98,6 @@ def test_a_number_among_its_like_is_no_mark(data_root: Path) -> None:
         assert task_data.verify("pdebench/advection", data_root=data_root)
 
 
-@pytest.mark.parametrize("how", ["fillvalue", "_FillValue", "missing_value"])
-def test_what_a_dataset_declares_as_missing(how: str, data_root: Path) -> None:
-    """Half of a frame, stored in blocks that were made beforehand."""
-    path, _ = _write("pdebench/advection", data_root)
-    with h5py.File(path, "a") as file:
-        values = file["tensor"][()]
-        del file["tensor"]
-        values[4, -1, :4] = 0.75
-        fill = 0.75 if how == "fillvalue" else 0.0
-        dataset = file.create_dataset("tensor", data=values, fillvalue=fill, chunks=(4, 5, 4))
-        if how != "fillvalue":
-            dataset.attrs[how] = np.float32(0.75)
-    for message in _refused("pdebench/advection", data_root):
-        assert "that mark what is missing" in message and "sample 4" in message
-
-
 @pytest.mark.parametrize("name", PDE_TASKS)
 def test_a_later_frame_that_is_the_same_everywhere(name: str, data_root: Path) -> None:
     """Where the equation comes to rest it is a solution, elsewhere one value for all points."""
@@ -191,8 +175,12 @@ def test_two_groups_of_one_seed(name: str, data_root: Path) -> None:
         config = yaml.safe_load(file["0012"].attrs["config"])
         config["sim"]["seed"] = 5
         file["0012"].attrs["config"] = yaml.safe_dump(config)
-    with pytest.raises(DataError, match="groups '0005' and '0012' both have the seed 5 in 'confi"):
+    with pytest.raises(DataError, match=r"groups '0005' and '0012' .* seed 5 .* \(1 of 20 come"):
         task_data.verify(name, data_root=data_root)
+    with h5py.File(path, "a") as file:
+        for group in file.values():
+            group.attrs["config"] = re.sub(r"seed: \d+", "seed: 5", group.attrs["config"])
+    assert task_data.verify(name, data_root=data_root)  # of the whole run, not of a sample
 
 
 @pytest.mark.parametrize(
@@ -239,54 +227,6 @@ def test_a_constant_start(name: str, data_root: Path) -> None:
         return
     for message in _refused(name, data_root):
         assert "is the same everywhere at the start of sample 7" in message, message
-
-
-@pytest.mark.parametrize("chunks", [(1, 5, 8), (4, 5, 8), (3, 2, 4), (1, 1, 1), None])
-@pytest.mark.parametrize("fill", [0.0, 0.25])
-def test_what_was_never_written_is_told_without_reading_it(
-    chunks: tuple[int, ...] | None, fill: float, data_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, _ = _write("pdebench/advection", data_root)
-    with h5py.File(path, "a") as file:
-        values = file["tensor"][()]
-        del file["tensor"]
-        dataset = file.create_dataset(
-            "tensor", values.shape, np.float32, chunks=chunks, fillvalue=fill
-        )
-        for start in range(0, 20, 4 if chunks else 20):
-            if chunks and start != 12:
-                dataset[start : start + 4] = values[start : start + 4]
-    monkeypatch.setattr("benchmarks.pdebench.frames.read", None)
-    with pytest.raises(DataError) as caught:
-        task_data.load("pdebench/advection", data_root=data_root)
-    message = str(caught.value)
-    assert "was never written" in message and f"would be read as {fill:g}" in message
-    if chunks:
-        # The samples of the blocks that lie in the gap as a whole, 12 to 15.
-        starts = [start for start in range(12, 16, chunks[0]) if start + chunks[0] <= 16]
-        more = len(starts) * chunks[0] - 1
-        assert f"missing, first of sample 12 and in {more} more, was never" in message
-
-
-@pytest.mark.parametrize("chunks", [(1, 4, 1), (5, 8, 1), None])
-@pytest.mark.parametrize("number", [0, 13])
-def test_a_group_that_was_never_written(
-    chunks: tuple[int, ...] | None, number: int, data_root: Path
-) -> None:
-    """Its fill value is a possible concentration."""
-    path, _ = _write("pdebench/diffusion_sorption", data_root)
-    with h5py.File(path, "a") as file:
-        group = file[f"{number:04d}"]
-        values = group["data"][()]
-        del group["data"]
-        dataset = group.create_dataset(
-            "data", values.shape, np.float32, chunks=chunks, fillvalue=0.25
-        )
-        if chunks == (1, 4, 1):
-            dataset[:4] = values[:4]
-    for message in _refused("pdebench/diffusion_sorption", data_root):
-        assert f"of '{number:04d}/data'; what is missing, first of sample {number}," in message
-        assert "was never written, and would be read as 0.25" in message
 
 
 def test_all_that_is_wrong_counts_and_the_first_is_named(data_root: Path) -> None:

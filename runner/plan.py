@@ -51,7 +51,7 @@ class PlannedCell:
         expected_s: Expected seconds on one slot.
         measured: Whether the expectation is the median of finished cells.
         backbone: Where its backbone is found from anywhere; None where it has none.
-        remarks: What one should know of its backbone though it can be used.
+        remarks: What one should know of its method and backbone though they can be used.
     """
 
     cell: Cell
@@ -138,7 +138,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     absent=isinstance(found, data.MissingError),
                     expected_s=expected if expected is not None else _guess(kind, recipe),
                     measured=expected is not None,
-                    **_found(kind, settings[name], _left_out(method, grid)),
+                    **_found(kind, settings[name], _left_out(method, unfit[method])),
                 )
     return list(planned.values())
 
@@ -213,9 +213,8 @@ def _unfit(method: str, grid: Grid) -> list[str]:
     return [name for name in grid.tasks if catalog.get(name).task.kind not in kinds]
 
 
-def _left_out(method: str, grid: Grid) -> tuple[str, ...]:
+def _left_out(method: str, unfit: list[str]) -> tuple[str, ...]:
     """Return what is to be said of the tasks that a method is not run on, if there are any."""
-    unfit = _unfit(method, grid)
     kinds = " and ".join(method_of(method).kinds)
     return (f"{method} is for {kinds} tasks: not run on {', '.join(unfit)}.",) if unfit else ()
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from tests.benchmarks.refusals import NAME
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -95,3 +97,9 @@ def write_groups(data_root: Path) -> WriteHdf5:
         return path
 
     return write
+
+
+@pytest.fixture
+def good(write_hdf5: WriteHdf5, advection_arrays: Callable[..., dict[str, Any]]) -> Path:
+    """A file of advection that nothing is wrong with."""
+    return write_hdf5(NAME, {"beta": 0.4}, advection_arrays(points=32))

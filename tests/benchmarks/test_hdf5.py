@@ -15,33 +15,13 @@ import numpy as np
 import pytest
 
 from benchmarks import data as task_data
+from tests.benchmarks.refusals import NAME, TASK, said
 from xmft.errors import DataError
 from xmft.task import Recipe
 
-NAME = "1D_Advection_Sols_beta0.4.hdf5"
-TASK = "pdebench/advection"
 Arrays = Callable[..., dict[str, Any]]
 Write = Callable[..., Path]
 ZSTD, NOBODYS = 32015, 511
-
-
-@pytest.fixture
-def good(write_hdf5: Write, advection_arrays: Arrays) -> Path:
-    return write_hdf5(NAME, {"beta": 0.4}, advection_arrays(points=32))
-
-
-def _said(data_root: Path, *, bad: bool = False) -> str:
-    """What a plan, a cell and `verify` say, which is the same."""
-    says = (task_data.locate, task_data.load, task_data.verify)
-    messages = []
-    for ask in says:
-        with pytest.raises(DataError) as caught:
-            ask(TASK, data_root=data_root)  # type: ignore[operator]
-        messages.append(str(caught.value))
-    assert len(set(messages)) == 1
-    assert ("Move the file away" in messages[0]) == bad
-    assert "truncated or damaged" not in messages[0]
-    return messages[0]
 
 
 def _filtered(path: Path, code: int, *, went_through: bool) -> None:
@@ -75,7 +55,7 @@ def test_a_filter_that_is_not_installed(
 ) -> None:
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)  # as where it is not installed
     _filtered(good, code, went_through=True)
-    message = _said(data_root)
+    message = said(data_root)
     assert f"{good}: 'tensor' is compressed by the HDF5 filter {code} ({name})" in message
     assert "which is not installed here. The file may be good." in message and mend in message
 
@@ -113,7 +93,7 @@ def test_a_file_that_was_never_closed(
         "file['tensor'] = [1.0]\nfile.flush()\nos._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
-    message = _said(data_root)
+    message = said(data_root)
     assert f"{path} was not closed by the program that wrote it" in message
     assert "h5clear -s" in message
 
@@ -122,7 +102,7 @@ def test_a_newer_hdf5(data_root: Path, good: Path) -> None:
     content = bytearray(good.read_bytes())
     content[8] = 4  # the version of the superblock
     good.write_bytes(content)
-    message = _said(data_root)
+    message = said(data_root)
     assert f"{good} was written by a newer HDF5 (superblock 4)" in message
     assert h5py.version.hdf5_version in message and "pip install -U h5py" in message
 
@@ -155,7 +135,7 @@ def test_values_in_other_files(
                 other["tensor"] = values
         del file["tensor"]
         spread(file, values)
-    message = _said(data_root)
+    message = said(data_root)
     what = "'tensor' lies" if spread is _linked else "the values of 'tensor' lie"
     assert f"{good}: {what} in other files (" in message and "parts.h5" in message
     assert ("of which parts.h5 cannot be found" in message) == (not there)
@@ -172,7 +152,7 @@ def test_a_type_that_numpy_does_not_have(data_root: Path, good: Path) -> None:
         quad.set_fields(127, 112, 15, 0, 112)
         quad.set_ebias(16383)
         h5py.h5d.create(file.id, b"tensor", quad, h5py.h5s.create_simple(shape))
-    message = _said(data_root)
+    message = said(data_root)
     assert f"{good} holds numbers of a type that this machine does not have" in message
     assert "again as float32 or float64" in message
 
@@ -221,4 +201,4 @@ def test_coordinates_behind_a_filter(
         space = h5py.h5s.create_simple(values.shape)
         dataset = h5py.h5d.create(file.id, b"x-coordinate", h5py.h5t.IEEE_F32LE, space, plan)
         dataset.write_direct_chunk((0,), values.astype("<f4").tobytes(), 0)
-    assert "'x-coordinate' is compressed by the HDF5 filter 32015 (zstd)" in _said(data_root)
+    assert "'x-coordinate' is compressed by the HDF5 filter 32015 (zstd)" in said(data_root)

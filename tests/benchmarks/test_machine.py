@@ -17,31 +17,11 @@ import h5py
 import pytest
 
 from benchmarks import data as task_data
+from tests.benchmarks.refusals import NAME, TASK, said
 from xmft.errors import DataError
 
-NAME = "1D_Advection_Sols_beta0.4.hdf5"
-TASK = "pdebench/advection"
 Arrays = Callable[..., dict[str, Any]]
 Write = Callable[..., Path]
-
-
-@pytest.fixture
-def good(write_hdf5: Write, advection_arrays: Arrays) -> Path:
-    return write_hdf5(NAME, {"beta": 0.4}, advection_arrays(points=32))
-
-
-def _said(data_root: Path, *, bad: bool = False) -> str:
-    """What a plan, a cell and `verify` say, which is the same."""
-    says = (task_data.locate, task_data.load, task_data.verify)
-    messages = []
-    for ask in says:
-        with pytest.raises(DataError) as caught:
-            ask(TASK, data_root=data_root)  # type: ignore[operator]
-        messages.append(str(caught.value))
-    assert len(set(messages)) == 1
-    assert ("Move the file away" in messages[0]) == bad
-    assert "truncated or damaged" not in messages[0]
-    return messages[0]
 
 
 @pytest.fixture
@@ -72,7 +52,7 @@ def test_a_file_that_another_program_writes(
     data_root: Path, good: Path, other_program: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     program = other_program("file = h5py.File(sys.argv[1], 'a')")
-    message = _said(data_root)
+    message = said(data_root)
     assert f"{good} is held by another program, which has it open for writing" in message
     assert "HDF5_USE_FILE_LOCKING=FALSE" in message
     program.kill()
@@ -122,7 +102,7 @@ def test_a_file_that_may_not_be_read(open_folder: Path, without_rights: None) ->
     path.parent.mkdir()
     path.write_bytes(b"whatever it holds")
     path.chmod(0)
-    message = _said(open_folder)
+    message = said(open_folder)
     assert f"{path} may not be read by this user (number {os.geteuid()})" in message
     assert f"have its owner allow it, for instance with `chmod a+r {path}`" in message
 
@@ -170,7 +150,7 @@ def test_a_disk_that_does_not_answer(
         raise OSError(number, f"Can't read data (errno = {number})")
 
     monkeypatch.setattr(h5py, "File", broken)
-    message = _said(data_root)
+    message = said(data_root)
     assert f"{good} cannot be read: the disk, or the network" in message
     assert f"answers '{os.strerror(number)}'" in message
 
@@ -180,4 +160,4 @@ def test_not_enough_memory(data_root: Path, good: Path, monkeypatch: pytest.Monk
         raise MemoryError("Unable to allocate 3 TiB")
 
     monkeypatch.setattr(h5py, "File", too_much)
-    assert f"{good} cannot be read: there is not enough memory" in _said(data_root)
+    assert f"{good} cannot be read: there is not enough memory" in said(data_root)

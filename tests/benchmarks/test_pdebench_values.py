@@ -15,30 +15,12 @@ import yaml
 from benchmarks import catalog
 from benchmarks import data as task_data
 from benchmarks.pdebench.entry import PdeEntry
-from tests.files import write_miniature
+from tests.benchmarks.refusals import refused, write
 from xmft.errors import DataError
-from xmft.task import Recipe
 
 PDE_TASKS = [name for name in catalog.names() if name.startswith("pdebench/")]
 Edit = Callable[[Any, int], None]
 """Spoils one sample of an open file."""
-
-
-def _write(name: str, folder: Path, **options: Any) -> tuple[Path, PdeEntry]:
-    entry = catalog.get(name)
-    assert isinstance(entry, PdeEntry)
-    return write_miniature(entry, folder, **{"samples": 20, "points": 8, **options}), entry
-
-
-def _refused(name: str, data_root: Path) -> list[str]:
-    """What the check of the whole file says, and what a run says that reads two frames."""
-    messages = []
-    with pytest.raises(DataError) as caught:
-        task_data.verify(name, data_root=data_root)
-    messages.append(str(caught.value))
-    with pytest.raises(DataError) as caught:
-        task_data.load(name, data_root=data_root, recipe=Recipe())
-    return [*messages, str(caught.value)]
 
 
 def _datasets(file: Any, entry: PdeEntry) -> list[str]:
@@ -61,11 +43,11 @@ def _set(file: Any, entry: PdeEntry, number: int, value: Any, frame: int | None 
 @pytest.mark.parametrize("name", PDE_TASKS)
 @pytest.mark.parametrize("frame", [0, -1, None])
 def test_a_frame_of_zeros_is_no_field(name: str, frame: int | None, data_root: Path) -> None:
-    path, entry = _write(name, data_root)
+    path, entry = write(name, data_root)
     with h5py.File(path, "a") as file:
         for number in (3, 11):
             _set(file, entry, number, 0.0, frame)
-    for message in _refused(name, data_root):
+    for message in refused(name, data_root):
         assert "sample 3" in message and "1 more" in message, message
         assert "is zero everywhere in a frame" in message
 
@@ -73,25 +55,25 @@ def test_a_frame_of_zeros_is_no_field(name: str, frame: int | None, data_root: P
 @pytest.mark.parametrize("name", PDE_TASKS)
 @pytest.mark.parametrize("fill", [-9999.0, 9999.0, -32768.0, -1e15, 1e20, 9.969209968386869e36])
 def test_marks_of_what_is_missing(name: str, fill: float, data_root: Path) -> None:
-    path, entry = _write(name, data_root)
+    path, entry = write(name, data_root)
     with h5py.File(path, "a") as file:
         _set(file, entry, 5, fill)
-    for message in _refused(name, data_root):
+    for message in refused(name, data_root):
         assert "that mark what is missing" in message and "sample 5" in message, message
 
 
 @pytest.mark.parametrize("fill", [-9999.0, 1e20])
 def test_one_point_that_is_missing(fill: float, data_root: Path) -> None:
-    path, _ = _write("pdebench/advection", data_root)
+    path, _ = write("pdebench/advection", data_root)
     with h5py.File(path, "a") as file:
         file["tensor"][8, -1, 5] = fill
-    for message in _refused("pdebench/advection", data_root):
+    for message in refused("pdebench/advection", data_root):
         assert "that mark what is missing" in message and "sample 8 of 'tensor'," in message
 
 
 def test_a_number_among_its_like_is_no_mark(data_root: Path) -> None:
     """Fields of whole numbers may hold -9999 and 999."""
-    path, _ = _write("pdebench/advection", data_root)
+    path, _ = write("pdebench/advection", data_root)
     for first in (-10_001, -1001, 996):
         with h5py.File(path, "a") as file:
             file["tensor"][6] = first + np.arange(40.0).reshape(5, 8)
@@ -101,7 +83,7 @@ def test_a_number_among_its_like_is_no_mark(data_root: Path) -> None:
 @pytest.mark.parametrize("name", PDE_TASKS)
 def test_a_later_frame_that_is_the_same_everywhere(name: str, data_root: Path) -> None:
     """Where the equation comes to rest it is a solution, elsewhere one value for all points."""
-    path, entry = _write(name, data_root)
+    path, entry = write(name, data_root)
     with h5py.File(path, "a") as file:
         for dataset in _datasets(file, entry):
             if dataset == "data":
@@ -112,13 +94,13 @@ def test_a_later_frame_that_is_the_same_everywhere(name: str, data_root: Path) -
         assert task_data.verify(name, data_root=data_root)
         assert len(task_data.load(name, data_root=data_root).train) > 0
         return
-    for message in _refused(name, data_root):
+    for message in refused(name, data_root):
         assert "is the same everywhere in a later frame of sample 7" in message, message
 
 
 @pytest.mark.parametrize("name", PDE_TASKS)
 def test_a_sample_twice(name: str, data_root: Path) -> None:
-    path, entry = _write(name, data_root)
+    path, entry = write(name, data_root)
     with h5py.File(path, "a") as file:
         for dataset in _datasets(file, entry):
             if dataset == "data":
@@ -129,7 +111,7 @@ def test_a_sample_twice(name: str, data_root: Path) -> None:
         assert task_data.verify(name, data_root=data_root)
         assert len(task_data.load(name, data_root=data_root).train) > 0
         return
-    for message in _refused(name, data_root):
+    for message in refused(name, data_root):
         assert "sample 17 is the same as sample 4" in message, message
 
 
@@ -138,7 +120,7 @@ def test_a_sample_twice(name: str, data_root: Path) -> None:
 )
 def test_a_test_sample_that_was_trained_on_under_unequal_times(name: str, data_root: Path) -> None:
     """Its targets lie at another time, so that the inputs alone tell."""
-    path, entry = _write(name, data_root, frames=101)
+    path, entry = write(name, data_root, frames=101)
     first, last = (0, 17) if entry.problem.test == "first" else (4, 19)
     with h5py.File(path, "a") as file:
         if name.endswith("1d"):
@@ -156,7 +138,7 @@ def test_a_test_sample_that_was_trained_on_under_unequal_times(name: str, data_r
 def test_concentrations_that_are_equal_by_chance(copies: int, fine: bool, data_root: Path) -> None:
     """One number in single precision tells a sample: of two thousand, two may have the same."""
     name = "pdebench/diffusion_sorption"
-    path, _ = _write(name, data_root, samples=2000, points=4, frames=2)
+    path, _ = write(name, data_root, samples=2000, points=4, frames=2)
     with h5py.File(path, "a") as file:
         for number in range(copies):
             file[f"{100 + number:04d}/data"][...] = file[f"{number:04d}/data"][()]
@@ -170,7 +152,7 @@ def test_concentrations_that_are_equal_by_chance(copies: int, fine: bool, data_r
 @pytest.mark.parametrize("name", ["pdebench/shallow_water", "pdebench/diffusion_reaction_2d"])
 def test_two_groups_of_one_seed(name: str, data_root: Path) -> None:
     """Where equal fields are usual the seeds tell a sample that was merged twice."""
-    path, _ = _write(name, data_root)
+    path, _ = write(name, data_root)
     with h5py.File(path, "a") as file:
         config = yaml.safe_load(file["0012"].attrs["config"])
         config["sim"]["seed"] = 5
@@ -202,20 +184,20 @@ def test_what_the_equation_does_not_allow(
     name: str, dataset: str, value: float, data_root: Path
 ) -> None:
     """One point of one sample is enough."""
-    path, _ = _write(name, data_root)
+    path, _ = write(name, data_root)
     with h5py.File(path, "a") as file:
         if dataset == "data":
             file["0006/data"][(-1, *(2,) * (file["0006/data"].ndim - 2), 0)] = value
         else:
             file[dataset][(6, *(-1,) * (file[dataset].ndim - 1))] = value
-    for message in _refused(name, data_root):
+    for message in refused(name, data_root):
         assert f"values in sample 6 of '{dataset}' that the equation does not allow" in message
 
 
 @pytest.mark.parametrize("name", PDE_TASKS)
 def test_a_constant_start(name: str, data_root: Path) -> None:
     """The start of diffusion-sorption is one, and some coefficients of Darcy flow are."""
-    path, entry = _write(name, data_root)
+    path, entry = write(name, data_root)
     with h5py.File(path, "a") as file:
         for dataset in _datasets(file, entry):
             if dataset == "data":
@@ -225,14 +207,14 @@ def test_a_constant_start(name: str, data_root: Path) -> None:
     if name in ("pdebench/diffusion_sorption", "pdebench/darcy"):
         assert task_data.verify(name, data_root=data_root)
         return
-    for message in _refused(name, data_root):
+    for message in refused(name, data_root):
         assert "is the same everywhere at the start of sample 7" in message, message
 
 
 def test_all_that_is_wrong_counts_and_the_first_is_named(data_root: Path) -> None:
-    path, _ = _write("pdebench/compressible_ns_1d", data_root)
+    path, _ = write("pdebench/compressible_ns_1d", data_root)
     with h5py.File(path, "a") as file:
         file["Vx"][9] = np.nan
         file["pressure"][2, :, 3] = np.inf
-    for message in _refused("pdebench/compressible_ns_1d", data_root):
+    for message in refused("pdebench/compressible_ns_1d", data_root):
         assert "that are NaN or infinite, the first in sample 2 of 'pressure'" in message

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
-from benchmarks import catalog
 from benchmarks import data as task_data
-from benchmarks.pdebench.entry import PdeEntry
-from tests.files import write_miniature
+from tests.benchmarks.refusals import refused, write
 from xmft.errors import DataError
-from xmft.task import Recipe
-
-
-def _write(name: str, folder: Path, **options: Any) -> tuple[Path, PdeEntry]:
-    entry = catalog.get(name)
-    assert isinstance(entry, PdeEntry)
-    return write_miniature(entry, folder, **{"samples": 20, "points": 8, **options}), entry
-
-
-def _refused(name: str, data_root: Path) -> list[str]:
-    """What the check of the whole file says, and what a run says that reads two frames."""
-    messages = []
-    with pytest.raises(DataError) as caught:
-        task_data.verify(name, data_root=data_root)
-    messages.append(str(caught.value))
-    with pytest.raises(DataError) as caught:
-        task_data.load(name, data_root=data_root, recipe=Recipe())
-    return [*messages, str(caught.value)]
 
 
 @pytest.mark.parametrize("how", ["fillvalue", "_FillValue", "missing_value"])
 def test_what_a_dataset_declares_as_missing(how: str, data_root: Path) -> None:
     """Half of a frame, stored in blocks that were made beforehand."""
-    path, _ = _write("pdebench/advection", data_root)
+    path, _ = write("pdebench/advection", data_root)
     with h5py.File(path, "a") as file:
         values = file["tensor"][()]
         del file["tensor"]
@@ -47,7 +26,7 @@ def test_what_a_dataset_declares_as_missing(how: str, data_root: Path) -> None:
         dataset = file.create_dataset("tensor", data=values, fillvalue=fill, chunks=(4, 5, 4))
         if how != "fillvalue":
             dataset.attrs[how] = np.float32(0.75)
-    for message in _refused("pdebench/advection", data_root):
+    for message in refused("pdebench/advection", data_root):
         assert "that mark what is missing" in message and "sample 4" in message
 
 
@@ -56,7 +35,7 @@ def test_what_a_dataset_declares_as_missing(how: str, data_root: Path) -> None:
 def test_what_was_never_written_is_told_without_reading_it(
     chunks: tuple[int, ...] | None, fill: float, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, _ = _write("pdebench/advection", data_root)
+    path, _ = write("pdebench/advection", data_root)
     with h5py.File(path, "a") as file:
         values = file["tensor"][()]
         del file["tensor"]
@@ -84,7 +63,7 @@ def test_a_group_that_was_never_written(
     chunks: tuple[int, ...] | None, number: int, data_root: Path
 ) -> None:
     """Its fill value is a possible concentration."""
-    path, _ = _write("pdebench/diffusion_sorption", data_root)
+    path, _ = write("pdebench/diffusion_sorption", data_root)
     with h5py.File(path, "a") as file:
         group = file[f"{number:04d}"]
         values = group["data"][()]
@@ -94,7 +73,7 @@ def test_a_group_that_was_never_written(
         )
         if chunks == (1, 4, 1):
             dataset[:4] = values[:4]
-    for message in _refused("pdebench/diffusion_sorption", data_root):
+    for message in refused("pdebench/diffusion_sorption", data_root):
         assert f"of '{number:04d}/data'; what is missing, first of sample {number}," in message
         assert "was never written, and would be read as 0.25" in message
 
@@ -102,7 +81,7 @@ def test_a_group_that_was_never_written(
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_fill_value_that_is_not_defined(whole: bool, data_root: Path) -> None:
     """Programs in other languages may leave it so; a file that is whole has no need of one."""
-    path, _ = _write("pdebench/advection", data_root)
+    path, _ = write("pdebench/advection", data_root)
     with h5py.File(path, "a") as file:
         values = file["tensor"][()]
         del file["tensor"]
@@ -119,6 +98,6 @@ def test_a_fill_value_that_is_not_defined(whole: bool, data_root: Path) -> None:
     if whole:
         assert task_data.verify("pdebench/advection", data_root=data_root)
         return
-    for message in _refused("pdebench/advection", data_root):
+    for message in refused("pdebench/advection", data_root):
         assert "first of sample 8 and in 11 more, was never written" in message
         assert "would be read as anything" in message and "damaged" not in message

@@ -15,21 +15,13 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, BertTokenizerFast, SwinConfig, SwinModel
 
+from tests.xmft.small_backbones import SMALL, WORDS
 from xmft.backbones import TextBackbone, files, load_backbone
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.tokenizer import read_tokenizer
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
 from xmft.errors import RequestError
 
-SMALL = {
-    "vocab_size": 9,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 30,
-}
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "wave", "shock", "##s"]
 QUERY = "encoder.layer.0.attention.self.query.weight"
 
 

@@ -7,20 +7,12 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from tests.xmft.small_backbones import SMALL, WORDS
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.tokenizer import read_tokenizer
 from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import RequestError
 
-SMALL = {
-    "vocab_size": 9,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 30,
-}
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "wave", "shock", "##s"]
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n"
 
 

@@ -21,6 +21,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from benchmarks import arrays
 from benchmarks import data as task_data
 from benchmarks.pdebench import group_files
+from tests.xmft.small_backbones import SMALL, WORDS
 from xmft.backbones import TextBackbone, load_backbone
 from xmft.backbones.opening import opened
 from xmft.backbones.reading import backbone_size, check_readable, remarks
@@ -30,15 +31,6 @@ from xmft.errors import DataError, RequestError
 from xmft.recipe import Recipe
 from xmft.source import PROXIES, SourceConfig, cifar10
 
-SMALL = {
-    "vocab_size": 9,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 30,
-}
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "wave", "shock", "##s"]
 READINGS = [weights_fingerprint, backbone_size, check_readable, remarks, load_backbone]
 
 

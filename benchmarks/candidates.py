@@ -1,4 +1,4 @@
-"""Which of several files of one name is taken: one that fits, and of those the fullest."""
+"""Which of several forms of a task is read, and which of several files of one name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from xmft.errors import DataError, FileError
 
 Judge = Callable[[Path, Mapping[str, Any]], None]
 """Gets a file and the facts of it; raises a DataError where it does not do."""
+
+
+def form_of(entry: Entry, data_root: Path) -> Entry:
+    """Return the form of a task whose files are all there: the entry or an alternative.
+
+    Where none is complete it is the entry itself.
+    """
+    if not entry.alternatives:
+        return entry
+    for form in (entry, *entry.alternatives):
+        there = form.candidates(data_root)
+        if all(there.get(name) for name in form.files) and all(form.members(data_root).values()):
+            return form
+    return entry
 
 
 def choose(

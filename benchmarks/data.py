@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import catalog, prepare
+from benchmarks.candidates import form_of
 from benchmarks.entry import Entry, Generation
 from benchmarks.files import Progress, default_data_root
 from benchmarks.locating import (
@@ -179,6 +180,7 @@ def verify(task: str | Entry, *, data_root: Path | None = None) -> list[str]:
     """
     entry = catalog.get(task) if isinstance(task, str) else task
     data_root = data_root or default_data_root()
+    entry = form_of(entry, data_root)
     there = entry.candidates(data_root)
     made = [
         path

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import files
+from benchmarks.download import Download
 from benchmarks.files import Progress
 from benchmarks.prepare import Reading
 from xmft.errors import DataError, RequestError
@@ -54,6 +55,10 @@ class Entry(ABC):
         generatable: The samples can be computed where no file is there.
         protocols: Under which the task can be run.
         origin: Of samples whose files do not say it themselves.
+        alternatives: The same task read from other files, tried in this order where its own are
+            not all there.
+        downloads: What `fetch` gets.
+        miniature_version: Raised whenever `miniature` writes other values; 0: there is none.
     """
 
     task: Task
@@ -66,6 +71,9 @@ class Entry(ABC):
     generatable: bool = False
     protocols: tuple[Protocol, ...] = ("clean",)
     origin: Origin = "official"
+    alternatives: tuple[Entry, ...] = ()
+    downloads: tuple[Download, ...] = ()
+    miniature_version: int = 0
 
     @abstractmethod
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
@@ -204,6 +212,16 @@ class Entry(ABC):
             RequestError: the task cannot be generated, or not so.
         """
         raise self._not_generatable()
+
+    def miniature(self, folder: Path) -> None:
+        """Write the smallest valid files in the official layout below a folder.
+
+        There is something to be learned in them, and they are the same each time.
+
+        Raises:
+            RequestError: the task has no miniature.
+        """
+        raise RequestError(f"There is no miniature of task '{self.task.name}'.")
 
     def _not_generatable(self) -> RequestError:
         return RequestError(

@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 """Called with what is done and what there is to do, in samples or bytes."""
 
 # What this package itself writes under a data root or the cache: never the user's own files.
-OWN_FOLDERS = frozenset({"generated", "prepared", "source"})
+OWN_FOLDERS = frozenset({"generated", "miniatures", "prepared", "source"})
 
 # Raised when the checks that a file has passed become stricter.
 _CACHE_VERSION = 4

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalog, files
-from benchmarks.candidates import Judge, choose, choose_members
+from benchmarks.candidates import Judge, choose, choose_members, form_of
 from benchmarks.entry import Entry, Generation
 from benchmarks.files import default_data_root
 from benchmarks.near_names import near_misses
@@ -79,6 +79,7 @@ def locate(
     """
     entry = catalog.get(task) if isinstance(task, str) else task
     data_root, recipe = data_root or default_data_root(), recipe or Recipe()
+    entry = form_of(entry, data_root)
     _check_protocol(entry, protocol)
     there = entry.candidates(data_root)
     if not there and entry.generatable:
@@ -201,9 +202,13 @@ def _missing(
     there = "" if data_root.exists() else " (the folder does not exist)"
     also = f", found only {_list(found)}" if found else ""
     near = "".join(f" {line}" for line in _near_misses(entry, missing, data_root))
+    other = "".join(
+        f" Instead it can be read from {_list((*form.files, *form.patterns))}."
+        for form in entry.alternatives
+    )
     return MissingError(
         f"Task '{entry.task.name}' needs {_list(missing)}, looked for everywhere under "
-        f"{data_root}{there}{also}.{near} {mend_text(entry, data_root)}"
+        f"{data_root}{there}{also}.{near}{other} {mend_text(entry, data_root)}"
     )
 
 

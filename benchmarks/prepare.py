@@ -185,7 +185,13 @@ def _store(folder: Path, reading: Reading, record: Mapping[str, Any]) -> None:
     shapes: dict[str, Any] = {}
     for split, windows in reading.windows.items():
         np.save(folder / f"{split}.windows.npy", windows.table)
-        shapes[split] = {name: value for name, value in asdict(windows).items() if name != "table"}
+        if windows.extents is not None:
+            np.save(folder / f"{split}.extents.npy", windows.extents)
+        shapes[split] = {
+            name: value
+            for name, value in asdict(windows).items()
+            if name not in ("table", "extents")
+        }
     if reading.perfect is not None:
         np.save(folder / _PERFECT, reading.perfect)
     meta = {
@@ -278,4 +284,9 @@ def _stored(folder: Path, meta: Mapping[str, Any]) -> dict[str, Split]:
 
 def _windows(folder: Path, split: str, shape: Mapping[str, Any]) -> Windows:
     table = np.load(folder / f"{split}.windows.npy", mmap_mode="r")
-    return Windows(table=table, **{**shape, "size": tuple(shape["size"])})
+    extents = folder / f"{split}.extents.npy"
+    return Windows(
+        table=table,
+        extents=np.load(extents) if extents.exists() else None,
+        **{**shape, "size": tuple(shape["size"])},
+    )

@@ -51,6 +51,9 @@ class Grid(BaseModel):
         None, description="source proxy of the methods that align; null: that of the backbone"
     )
     protocol: Protocol = "clean"
+    miniature: bool = Field(
+        False, description="use miniatures of the official files, which are written first"
+    )
     recipe: dict[str, Any] = Field({}, description="fields of Recipe, for all tasks")
     per_task: dict[str, dict[str, Any]] = Field(
         {}, description="task: fields of Recipe, backbone, source"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import catalog, data
+from benchmarks.miniature import make_miniatures
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings
 from runner.ledger import CellState, Ledger
@@ -69,8 +70,8 @@ class PlannedCell:
 def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     """Expand a grid; nothing is generated or run, and no data are downloaded.
 
-    The weights of a backbone of the hub are fetched if they are not there: they are part of the
-    cell id.
+    Miniatures, some MB of demonstration, are written if the grid asks for them. The weights of a
+    backbone of the hub are fetched if they are not there: they are part of the cell id.
 
     Raises:
         RequestError: the grid names something unknown, or a backbone or source proxy that cannot
@@ -91,6 +92,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         for name in grid.methods
     }
     proxies = _proxies(grid, settings, data_root)
+    data_root = data_root_of(grid, data_root)
     unfit = {method: _unfit(method, grid) for method in grid.methods}
     states = ledger.states()
     usual = usual_seconds(results(ledger.read()))
@@ -211,6 +213,15 @@ def _unfit(method: str, grid: Grid) -> list[str]:
     """Return the tasks of a grid that are of a kind that a method is not for."""
     kinds = method_of(method).kinds
     return [name for name in grid.tasks if catalog.get(name).task.kind not in kinds]
+
+
+def data_root_of(grid: Grid, data_root: Path) -> Path:
+    """Return where the cells of a grid look for their data.
+
+    Raises:
+        RequestError: the grid asks for miniatures, and there are none or nowhere to write them.
+    """
+    return make_miniatures(grid.tasks, data_root) if grid.miniature else data_root
 
 
 def _left_out(method: str, unfit: list[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from runner.config import Grid
 from runner.console import complain, console, generating, say
 from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
-from runner.plan import PlannedCell, make_plan, remarks_of, to_run
+from runner.plan import PlannedCell, data_root_of, make_plan, remarks_of, to_run
 from runner.plugins import Plugin, installed
 from runner.storage import Storage
 from xmft.cache import check_writable
@@ -106,7 +106,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
             ledger.drop_checkpoint(item.cell.id)
     start = time.perf_counter()
     plugins = installed(grid.plugins)
-    outcomes, slots = _fan_out(chosen, ledger, data_root, options, plugins)
+    outcomes, slots = _fan_out(chosen, ledger, data_root_of(grid, data_root), options, plugins)
     wall_s = time.perf_counter() - start
     _draw(planned, outcomes, ledger)
     busy_s = sum(outcome.busy_s for outcome in outcomes) / slots

@@ -83,6 +83,8 @@ class Windows:
             its sample.
         cut: Whether the stored arrays are cut; otherwise a row holds its whole sample and `decode`
             cuts what it makes of it, by the starts that it is given.
+        extents: Points of each sample on these axes, int64 `[samples, axes]`, where what is stored
+            does not show them and is not cut; None: it does.
     """
 
     table: Indices
@@ -90,8 +92,14 @@ class Windows:
     random: bool = False
     targets: bool = False
     cut: bool = True
+    extents: Indices | None = None
 
     def __post_init__(self) -> None:
+        if self.extents is not None and (self.cut or self.extents.shape[1:] != (len(self.size),)):
+            raise DataError(
+                f"Extents of samples are for windows that the task's decode cuts, one for each of "
+                f"{len(self.size)} axes; found the shape {self.extents.shape} and cut={self.cut}."
+            )
         if self.table.ndim != 2 or self.table.shape[1] != 1 + len(self.size) or not self.size:
             raise DataError(
                 f"Windows of {self.size} points need a table of {1 + len(self.size)} columns, the "
@@ -113,7 +121,7 @@ class Windows:
         targets: bool = False,
         cut: bool = True,
     ) -> Windows:
-        """Lay windows over all samples, row-major.
+        """Lay windows over all samples, row-major; without `cut` the extents are kept.
 
         Args:
             extents: Points of each sample, `[n]` or `[n, axes]`.
@@ -143,7 +151,14 @@ class Windows:
             grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(size))
             rows.append(np.column_stack([np.full(len(grid), sample), grid]))
         table = np.concatenate(rows).astype(np.int64)
-        return cls(table=table, size=size, random=random, targets=targets, cut=cut)
+        return cls(
+            table=table,
+            size=size,
+            random=random,
+            targets=targets,
+            cut=cut,
+            extents=None if cut else points,
+        )
 
 
 def _starts(length: int, width: int, step: int, cover: bool, sample: int) -> Indices:

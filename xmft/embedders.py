@@ -16,23 +16,33 @@ def patch_size(grid: tuple[int, ...], max_tokens: int) -> int:
     """Return the smallest patch side that cuts `grid` evenly into at most `max_tokens` tokens.
 
     On one axis this is the stacking rule of ORCA: the smallest divisor s of the length L with
-    L / s <= max_tokens.
-
-    Raises:
-        RequestError: no common divisor of the axes leaves so few tokens.
+    L / s <= max_tokens. Where no even cut leaves a quarter of the tokens that patches reaching
+    over the edge leave (96 x 101 has none but single points), the smallest side of those is taken.
     """
-    for side in range(1, min(grid) + 1):
-        even = all(length % side == 0 for length in grid)
-        if even and math.prod(length // side for length in grid) <= max_tokens:
-            return side
-    raise RequestError(
-        f"A grid of {'x'.join(map(str, grid))} points cannot be cut into at most {max_tokens} "
-        "equal square patches. Raise max_tokens or choose another resolution."
-    )
+
+    def tokens(side: int) -> int:
+        return math.prod(patch_counts(grid, side))
+
+    few = [side for side in range(1, max(grid) + 1) if tokens(side) <= max_tokens]
+    even = [side for side in few if all(length % side == 0 for length in grid)]
+    if even and 4 * tokens(even[0]) >= tokens(few[0]):
+        return even[0]
+    return few[0]
+
+
+def patch_counts(grid: tuple[int, ...], side: int) -> tuple[int, ...]:
+    """Return the number of patches on each axis; the last ones may reach over the edge."""
+    return tuple(-(-length // side) for length in grid)
 
 
 def to_patches(x: Tensor, side: int) -> Float[Tensor, "n tokens values"]:
-    """Cut `[n, channels, *grid]` into patches, row-major; values run channel-first in a patch."""
+    """Cut `[n, channels, *grid]` into patches, row-major; values run channel-first in a patch.
+
+    Beyond the edge there are zeros.
+    """
+    missing = [-length % side for length in x.shape[2:]]
+    if any(missing):
+        x = functional.pad(x, [pad for axis in reversed(missing) for pad in (0, axis)])
     if x.ndim == 3:
         return x.unflatten(2, (-1, side)).transpose(1, 2).flatten(2)
     patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # n c rows s columns s
@@ -45,10 +55,12 @@ def from_patches(
     """Undo `to_patches`; `shape` is `(channels, *grid)`."""
     channels, *grid = shape
     if len(grid) == 1:
-        return patches.unflatten(2, (channels, side)).transpose(1, 2).flatten(2)
-    rows, columns = (length // side for length in grid)
-    x = patches.unflatten(1, (rows, columns)).unflatten(3, (channels, side, side))
-    return x.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        series = patches.unflatten(2, (channels, side)).transpose(1, 2).flatten(2)
+        return series[:, :, : grid[0]]
+    counts = patch_counts(tuple(grid), side)
+    x = patches.unflatten(1, counts).unflatten(3, (channels, side, side))
+    x = x.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    return x[:, :, : grid[0], : grid[1]]
 
 
 def resize(x: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Tensor:
@@ -99,7 +111,7 @@ class PatchEmbedder(TargetEmbedder):
         super().__init__()
         channels, *grid = shape
         self.side = patch_size(tuple(grid), max_tokens)
-        self.tokens = math.prod(length // self.side for length in grid)
+        self.tokens = math.prod(patch_counts(tuple(grid), self.side))
         longest, width = positions.shape
         if self.tokens > longest:
             raise RequestError(

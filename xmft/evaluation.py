@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xmft.arrays import Indices
-from xmft.metrics import Metric
+from xmft.metrics import Metric, Unit
 from xmft.pooling import Group
 from xmft.recipe import Precision
 from xmft.samples import Decoded, Samples
@@ -69,11 +69,15 @@ def evaluate(
     totals = {metric.shared: _Total(metric) for metric in metrics}
     scored = _Scoring(model, samples, session.device, precision)
     with torch.inference_mode():
-        for units, predictions, batch in scored.units(bounds, mine, pool):
+        for kind, units, predictions, batch in scored.units(bounds, mine, pool):
             for total in totals.values():
-                total.add(units, predictions, batch, counted=counted)
-    count = len(bounds) - 1
-    reduced = {key: total.reduce(session, count) for key, total in totals.items()}
+                # Where nothing is pooled, each row is a group of its own.
+                if pool is None or total.metric.unit == kind:
+                    total.add(units, predictions, batch, counted=counted)
+    counts = {"group": len(bounds) - 1, "row": len(groups)}
+    reduced = {
+        key: total.reduce(session, counts[total.metric.unit]) for key, total in totals.items()
+    }
     scores = {metric.name: metric.finished(reduced[metric.shared]) for metric in metrics}
     return {name: score for name, score in scores.items() if score is not None}
 
@@ -89,14 +93,14 @@ class _Scoring:
 
     def units(
         self, bounds: Indices, mine: Indices, pool: Pool | None
-    ) -> Iterator[tuple[Indices, Tensor, Decoded]]:
-        """Yield units of scoring with their predictions and targets."""
+    ) -> Iterator[tuple[Unit, Indices, Tensor, Decoded]]:
+        """Yield what is scored with predictions and targets: rows and, if pooled, their groups."""
         size = min(_BATCH, max(1, _BATCH_BYTES // max(1, self.samples.row_bytes())))
         if pool is None:
             for start in range(0, len(mine), size):
                 rows = mine[start : start + size]
                 batch = self.samples.take(rows)
-                yield rows, self._predictions(batch.inputs), batch
+                yield "row", rows, self._predictions(batch.inputs), batch
             return
         rows = np.concatenate([np.arange(bounds[unit], bounds[unit + 1]) for unit in mine])
         ends = set((bounds[mine + 1] - 1).tolist())
@@ -105,11 +109,12 @@ class _Scoring:
             part = rows[start : start + size]
             batch = self.samples.take(part)
             predictions = self._predictions(batch.inputs)
+            yield "row", part, predictions, batch
             for place, row in enumerate(part.tolist()):
                 one = slice(place, place + 1)
                 group.add(row, predictions[one], _row(batch, one))
                 if row in ends:
-                    yield mine[done : done + 1], *group.pooled(pool, self.samples.split)
+                    yield "group", mine[done : done + 1], *group.pooled(pool, self.samples.split)
                     group, done = Group(), done + 1
 
     def _predictions(self, inputs: Tensor) -> Tensor:
@@ -135,17 +140,19 @@ class _Total:
     """What a worker keeps of its units: the sum or maximum of statistics, or all predictions."""
 
     def __init__(self, metric: Metric) -> None:
-        self._metric = metric
+        self.metric = metric
         self._value: Tensor | None = None
-        self._all: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._all: list[list[Tensor]] = []
 
     def add(self, units: Indices, predictions: Tensor, batch: Decoded, *, counted: bool) -> None:
         """Take in some units; uncounted ones only show the shapes."""
-        metric = self._metric
+        metric = self.metric
         if metric.reduction == "all":
             kept = None if counted else 0
-            numbers = torch.from_numpy(units).to(predictions.device)
-            self._all.append((numbers[:kept], predictions[:kept], batch.targets[:kept]))
+            parts = [torch.from_numpy(units).to(predictions.device), predictions, batch.targets]
+            if metric.weighted and batch.weights is not None:
+                parts.append(batch.weights)
+            self._all.append([part[:kept] for part in parts])
             return
         statistics = metric.statistics(predictions, batch.targets, batch.weights).double()
         if metric.reduction == "max":
@@ -157,13 +164,13 @@ class _Total:
 
     def reduce(self, session: Session, count: int) -> Tensor:
         """Reduce over the `count` units of all workers."""
-        metric = self._metric
+        metric = self.metric
         if metric.reduction == "all":
-            units, predictions, targets = (
-                session.collect(torch.cat(parts)) for parts in zip(*self._all, strict=True)
+            units, *parts = (
+                session.collect(torch.cat(kept)) for kept in zip(*self._all, strict=True)
             )
             order = units.argsort()
-            return metric.over_all(predictions[order].cpu(), targets[order].cpu())
+            return metric.over_all(*(part[order].cpu() for part in parts))
         assert self._value is not None
         if metric.reduction == "max":
             return session.max(self._value).cpu()

@@ -46,6 +46,7 @@ from xmft.registry import Registry
 from xmft.task import Kind, Task
 
 Reduction = Literal["mean", "max", "all"]
+Unit = Literal["group", "row"]
 
 # Wavenumbers from the first up to, but without, the second.
 _BANDS: dict[str, tuple[int, int | None]] = {"low": (0, 4), "mid": (4, 12), "high": (12, None)}
@@ -95,6 +96,7 @@ class Metric:
         finish: Makes the score, a scalar, of the reduced statistics (float64, on the CPU); None
             where the data have nothing to score.
         weighted: Whether `per_sample` takes weights of the target values as a third argument.
+        unit: What is scored where a task pools: groups of rows, or each row for itself.
     """
 
     name: str
@@ -105,11 +107,12 @@ class Metric:
     reduction: Reduction = "mean"
     finish: Callable[[Tensor], Tensor | None] = torch.mean
     weighted: bool = False
+    unit: Unit = "group"
 
     @property
-    def shared(self) -> tuple[Callable[..., Tensor], Reduction]:
+    def shared(self) -> tuple[Callable[..., Tensor], Reduction, Unit]:
         """What metrics have in common whose reduced statistics are the same."""
-        return self.per_sample, self.reduction
+        return self.per_sample, self.reduction, self.unit
 
     def statistics(
         self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
@@ -119,16 +122,19 @@ class Metric:
             return self.per_sample(prediction, target)
         return self.per_sample(prediction, target, weights)
 
-    def over_all(self, predictions: Tensor, targets: Tensor) -> Tensor:
+    def over_all(
+        self, predictions: Tensor, targets: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the statistics of a whole split, float64, of a metric with the reduction `all`."""
-        return self.per_sample(predictions, targets).double()
+        return self.statistics(predictions, targets, weights).double()
 
     def score(
         self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
     ) -> float | None:
         """Score a whole split that is at hand as one batch; None as from `finished`."""
         if self.reduction == "all":
-            return self.finished(self.over_all(prediction.cpu(), target.cpu()))
+            known = None if weights is None else weights.cpu()
+            return self.finished(self.over_all(prediction.cpu(), target.cpu(), known))
         statistics = self.statistics(prediction, target, weights).double().cpu()
         over_samples = torch.amax if self.reduction == "max" else torch.mean
         return self.finished(over_samples(statistics, dim=0))

@@ -52,7 +52,12 @@ class StandardisedModel(nn.Module):
         of_inputs, of_targets = _moments_of(data)
         mean, spread = _channel_mean_and_spread(of_inputs)
         if fields and not LOSSES[data.task.loss].logits:
-            offset, scale = _point_mean_and_channel_spread(of_targets)
+            windows = data.train.windows
+            if windows is not None and windows.random:
+                # A point of a window that may lie anywhere is no place of its own.
+                offset, scale = _channel_mean_and_spread(of_targets)
+            else:
+                offset, scale = _point_mean_and_channel_spread(of_targets)
         else:
             offset, scale = torch.zeros(1), torch.ones(1)
         for name, value in {

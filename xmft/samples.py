@@ -68,10 +68,15 @@ class Draw:
 
 
 class Draws:
-    """Random numbers for each row of a batch, the same whatever the batch and the workers."""
+    """Random numbers for each row of a batch, the same whatever the batch and the workers.
 
-    def __init__(self, draw: Draw, rows: Indices, device: torch.device) -> None:
+    Attributes:
+        pieces: The batch as it is stored.
+    """
+
+    def __init__(self, draw: Draw, rows: Indices, device: torch.device, pieces: Pieces) -> None:
         """Start one stream for every row; they are drawn from in the order of the calls."""
+        self.pieces = pieces
         self._device = device
         self._streams = [
             generator("augment", draw.seed, draw.stage, draw.epoch, row) for row in rows
@@ -148,22 +153,25 @@ class Samples:
         targets = self._part(self._targets, samples, starts)
         weights = None if self._weights is None else self._part(self._weights, samples, starts)
         assert not isinstance(weights, RaggedBatch)
+        augment = None if draw is None else self._augment
+        if self._decode is None and augment is None:
+            assert isinstance(inputs, Tensor) and isinstance(targets, Tensor)
+            return Decoded(inputs, targets, weights)
+        pieces = Pieces(
+            inputs=inputs,
+            targets=targets,
+            weights=weights,
+            samples=to_device(samples, self._device),
+            starts=None if starts is None else to_device(starts, self._device),
+        )
         if self._decode is None:
             assert isinstance(inputs, Tensor) and isinstance(targets, Tensor)
             decoded = Decoded(inputs, targets, weights)
         else:
-            decoded = self._decode(
-                Pieces(
-                    inputs=inputs,
-                    targets=targets,
-                    weights=weights,
-                    samples=to_device(samples, self._device),
-                    starts=None if starts is None else to_device(starts, self._device),
-                )
-            )
-        if draw is not None and self._augment is not None:
-            return self._augment(decoded, Draws(draw, rows, self._device))
-        return decoded
+            decoded = self._decode(pieces)
+        if augment is None or draw is None:
+            return decoded
+        return augment(decoded, Draws(draw, rows, self._device, pieces))
 
     def row_bytes(self) -> int:
         """Return the bytes of a decoded row, targets included."""

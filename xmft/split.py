@@ -89,6 +89,8 @@ class Split:
 def _extents(split: Split, windows: Windows, samples: Indices) -> Indices:
     """Return the points of samples on the axes that are cut, `[n, axes]`."""
     axes = len(windows.size)
+    if windows.extents is not None:
+        return windows.extents[samples]
     if isinstance(split.inputs, Ragged):
         lengths: Indices = split.inputs.lengths[samples]
         return np.repeat(lengths[:, None], axes, axis=1)
@@ -97,6 +99,11 @@ def _extents(split: Split, windows: Windows, samples: Indices) -> Indices:
 
 def _check_windows(split: Split, windows: Windows) -> None:
     samples, starts = windows.table[:, 0], windows.table[:, 1:]
+    if windows.extents is not None and len(windows.extents) != len(split.inputs):
+        raise DataError(
+            f"Windows know the extents of {len(windows.extents)} samples, but the split has "
+            f"{len(split.inputs)}."
+        )
     if isinstance(split.inputs, Ragged) and windows.cut and len(windows.size) != 1:
         raise DataError("Ragged samples are cut along their first axis alone; found more axes.")
     if len(samples) and not 0 <= samples.min() <= samples.max() < len(split.inputs):

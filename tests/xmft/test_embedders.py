@@ -52,11 +52,25 @@ def test_square_patches_divide_both_axes(grid: tuple[int, int], longest: int, si
     assert patch_size(grid, longest) == side
 
 
-def test_an_impossible_cut_is_refused_with_the_numbers() -> None:
-    with pytest.raises(RequestError, match=r"7x5 points cannot be cut into at most 10 .*max_token"):
-        patch_size((7, 5), 10)
-    with pytest.raises(RequestError, match="64x32"):
-        patch_size((64, 32), 1)
+@pytest.mark.parametrize(
+    "grid, longest, side, tokens",
+    [((7, 5), 10, 3, 6), ((64, 32), 1, 64, 1), ((96, 101), 256, 7, 14 * 15), ((997,), 64, 16, 63)],
+)
+def test_patches_reach_over_the_edge_where_no_even_cut_leaves_enough_tokens(
+    grid: tuple[int, ...], longest: int, side: int, tokens: int
+) -> None:
+    assert patch_size(grid, longest) == side
+    embedder = PatchEmbedder(
+        (2, *grid), max_tokens=longest, positions=torch.zeros(512, 4), norm=nn.LayerNorm(4)
+    )
+    assert embedder.tokens == tokens
+    x = sample(3, 2, *grid)
+    patches = to_patches(x, side)
+    assert patches.shape == (3, tokens, 2 * side ** len(grid))
+    # What is beyond the edge is zero, and cut off on the way back.
+    assert patches.double().square().sum() == pytest.approx(float(x.double().square().sum()))
+    assert torch.equal(from_patches(patches, side, (2, *grid)), x)
+    assert embedder(x).shape == (3, tokens, 4)
 
 
 @pytest.mark.parametrize(

@@ -80,10 +80,13 @@ def test_benchmarks_know_only_the_types_of_xmft(path):
         "xmft.cores",
         "xmft.missing",
         "xmft.pickles",
+        "xmft.text_files",
         "xmft.unreadable",
     )
-    allowed = (*files_and_machine, "xmft.errors", "xmft.registry", "xmft.task")
+    allowed = (*files_and_machine, "xmft.errors", "xmft.registry", "xmft.task", "xmft.decoding")
     assert [name for name in names if within(name, ["xmft"]) and not within(name, allowed)] == []
+    # Torch takes its time to start: what decodes on the device is imported where it is asked for.
+    assert [name for name in imports(path, at_once) if within(name, ["xmft.decoding"])] == []
 
 
 LIGHT = [pytest.param(ROOT / f"runner/{name}.py", id=name) for name in ("schema", "storage")]

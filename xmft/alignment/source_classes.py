@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
 
 from xmft.alignment.wasserstein import Points
@@ -70,6 +69,9 @@ def check_labels(features: Tensor, labels: Tensor) -> None:
 
 def _shrunk_factor(deviations: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n d"], float]:
     """Return (D, r) with shrunk covariance D^T D + r I, for samples minus their mean."""
+    # Imported here: scikit-learn takes seconds, and plans need nothing of it.
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
     n, d = deviations.shape
     if n < 2:
         return torch.zeros_like(deviations), 0.0

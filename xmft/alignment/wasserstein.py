@@ -12,7 +12,6 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-import ot
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -75,6 +74,9 @@ def _solved(rows: _Matrix, columns: _Matrix, cost: _Matrix) -> _Matrix:
     Raises:
         TransportError: the solver gave up.
     """
+    # Imported here: it takes seconds (with scikit-learn), and plans need nothing of it.
+    import ot
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it warns of is an error here
         plan, log = ot.emd(rows, columns, cost, numItermax=_MAX_PIVOTS, log=True)

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from xmft.errors import DataError
@@ -62,6 +59,10 @@ def pseudo_labels(
         )
     if clusters == 1:
         return np.zeros(len(targets), dtype=np.int64)
+    # Imported here: scikit-learn takes seconds, and plans need nothing of it.
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     # Several threads would add in an order that changes from run to run.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -107,6 +108,8 @@ def _scores(targets: Targets, components: int, seed: int) -> npt.NDArray[np.floa
             f"{count} targets drawn at random are all identical: there is nothing to cluster. "
             "Check the target of the task."
         )
+    from sklearn.decomposition import PCA
+
     pca = PCA(min(components, *sample.shape), random_state=seed).fit(sample)
     # The scores keep their variances: with unit variance each, directions of noise would weigh as
     # much as those that separate the clusters.

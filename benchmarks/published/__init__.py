@@ -7,6 +7,7 @@ published numbers never enter the ledger.
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -26,6 +27,7 @@ class PublishedScore:
         seeds: Number of seeds, None where it was not published.
         source: Where the number was read.
         confidence: `verified` (read in the publication) or `second-hand` (read in an index of it).
+        note: In what the published quantity differs from that of this project, where it does.
     """
 
     suite: str
@@ -37,6 +39,7 @@ class PublishedScore:
     seeds: int | None
     source: str
     confidence: str
+    note: str = ""
 
     @property
     def task_name(self) -> str:
@@ -46,8 +49,8 @@ class PublishedScore:
 
 @cache
 def published_scores() -> tuple[PublishedScore, ...]:
-    """Return every row of `published.csv`, in the order of the file."""
-    text = resources.files(__name__).joinpath("published.csv").read_text(encoding="utf-8")
+    """Return every row of `published.csv`, in the order of the file, with those of `notes.csv`."""
+    notes = {(row["suite"], row["task"], row["metric"]): row["note"] for row in _rows("notes.csv")}
     return tuple(
         PublishedScore(
             suite=row["suite"],
@@ -59,6 +62,12 @@ def published_scores() -> tuple[PublishedScore, ...]:
             seeds=int(row["seeds"]) if row["seeds"] else None,
             source=row["source"],
             confidence=row["confidence"],
+            note=notes.get((row["suite"], row["task"], row["metric"]), ""),
         )
-        for row in csv.DictReader(text.splitlines())
+        for row in _rows("published.csv")
     )
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    text = resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+    return csv.DictReader(text.splitlines())

@@ -49,6 +49,7 @@ LONG_SCHEMA: pa.Schema = pa.schema(
         ("rank", pa.float64()),
         ("citation", pa.string()),
         ("confidence", pa.string()),
+        ("note", pa.string()),
     ]
 )
 
@@ -128,4 +129,5 @@ def _published(board: Leaderboard, score: PublishedScore) -> dict[str, object]:
         "seed_count": score.seeds,
         "citation": score.source,
         "confidence": score.confidence,
+        "note": score.note,
     }

@@ -9,14 +9,14 @@ CAUTION = (
     "published, other protocol (selection on the test set is usual there): not ranked, "
     "not comparable line by line"
 )
-PUBLISHED_COLUMNS = ("task", "metric", "method", "value", "source", "confidence")
+PUBLISHED_COLUMNS = ("task", "metric", "method", "value", "source", "confidence", "note")
 
 
 def published_beside(board: Leaderboard) -> list[PublishedScore]:
     """Return the published numbers for the board's tasks, in their order, best first.
 
-    Only numbers for exactly the same task under a metric of the same name: a variant such as
-    `pdebench/darcy:beta1.0` has none.
+    Only numbers for exactly the same task, under a metric of the same name or with a note on what
+    else they are: a variant such as `pdebench/darcy:beta1.0` has none.
     """
     return [
         score
@@ -25,7 +25,7 @@ def published_beside(board: Leaderboard) -> list[PublishedScore]:
             published_scores(),
             key=lambda score: score.value if column.direction == "min" else -score.value,
         )
-        if (score.task_name, score.metric) == (column.task, column.metric)
+        if score.task_name == column.task and (score.metric == column.metric or score.note)
     ]
 
 
@@ -39,6 +39,7 @@ def published_rows(board: Leaderboard) -> list[list[str]]:
             as_published(score),
             score.source,
             score.confidence,
+            score.note,
         ]
         for score in published_beside(board)
     ]

@@ -164,6 +164,16 @@ def test_published_numbers_of_another_metric_do_not_match():
     assert CAUTION not in text_of(to_terminal(boards), 250)
 
 
+def test_another_quantity_is_shown_with_a_note_on_what_it_is():
+    cosmic = "nasbench360/cosmic"
+    boards = build(ledger(*grid({"orca": {cosmic: 0.1}}, metrics=("rmse",))))
+    _, rows = markdown_tables(to_markdown(boards, ledger="results"))[1]
+    assert {row[1] for row in rows} == {"fnr_pct"}
+    assert all("another quantity than the AUROC" in row[-1] for row in rows)
+    notes = long_table(boards).to_pandas().query("kind == 'published'")["note"]
+    assert notes.str.contains("logit of 0.5").all() and len(notes) == len(rows) == 8
+
+
 def test_the_formats_of_the_design_are_there():
     assert {"table", "md", "csv", "arrow"} <= BOARD_FORMATS.keys()
     assert {".parquet", ".csv"} <= ROW_FORMATS.keys()

@@ -1,5 +1,8 @@
+import csv
 from collections import Counter
+from importlib import resources
 
+from benchmarks import published
 from benchmarks.published import published_scores
 
 METRICS = {
@@ -38,3 +41,14 @@ def test_values_are_read_as_published():
     assert (darts.metric, darts.value, darts.std, darts.seeds) == ("relative_l2", 0.026, 0.001, 3)
     assert darts.source.startswith("Tu et al. 2022, arXiv 2110.05668")
     assert by_key["pdebench/advection", "ORCA"].std is None
+
+
+def test_every_note_is_on_something_that_was_published():
+    rows = resources.files(published).joinpath("notes.csv").read_text(encoding="utf-8")
+    noted = {
+        (f"{row['suite']}/{row['task']}", row["metric"], row["note"])
+        for row in csv.DictReader(rows.splitlines())
+    }
+    found = {(score.task_name, score.metric, score.note) for score in published_scores()}
+    assert noted and noted <= found
+    assert not any(score.note for score in published_scores() if score.suite == "pdebench")

@@ -55,6 +55,7 @@ class Entry(ABC):
         generatable: The samples can be computed where no file is there.
         protocols: Under which the task can be run.
         origin: Of samples whose files do not say it themselves.
+        released_samples: In the released files, to train on; None: not known.
         alternatives: The same task read from other files, tried in this order where its own are
             not all there.
         downloads: What `fetch` gets.
@@ -71,6 +72,7 @@ class Entry(ABC):
     generatable: bool = False
     protocols: tuple[Protocol, ...] = ("clean",)
     origin: Origin = "official"
+    released_samples: int | None = None
     alternatives: tuple[Entry, ...] = ()
     downloads: tuple[Download, ...] = ()
     miniature_version: int = 0

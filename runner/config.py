@@ -61,6 +61,9 @@ class Grid(BaseModel):
     per_method: dict[str, dict[str, Any]] = Field(
         {}, description="method or method:variant: fields of Recipe, for all tasks"
     )
+    leave_out: dict[str, list[str]] = Field(
+        {}, description="method or method:variant: tasks that it is not run on; * and ? match"
+    )
     options: dict[str, dict[str, Any]] = Field(
         {}, description="method or method:variant: fields of its Config"
     )
@@ -79,6 +82,12 @@ class Grid(BaseModel):
         if fields["source"] is None:
             fields["source"] = ""
         return validated(TaskSettings, fields, where=f"recipe of {task}")
+
+    def left_out(self, method: str) -> set[str]:
+        """Return the tasks that the grid leaves out for a method; a variant's are its method's."""
+        names = dict.fromkeys((method.partition(":")[0], method))
+        patterns = [pattern for name in names for pattern in self.leave_out.get(name, [])]
+        return {task for pattern in patterns for task in fnmatch.filter(self.tasks, pattern)}
 
     def own_recipe(self, method: str) -> dict[str, Any]:
         """Return the fields of the recipe that are said of a method alone.
@@ -184,7 +193,11 @@ def make_grid(
                 f"Unknown name '{task}' in per_task of {where}; its tasks are meant. "
                 f"{nearest(task, grid.tasks)}"
             )
-    for what, of_methods in (("Options", grid.options), ("Fields of per_method", grid.per_method)):
+    for what, of_methods in (
+        ("Options", grid.options),
+        ("Fields of per_method", grid.per_method),
+        ("Tasks of leave_out", grid.leave_out),
+    ):
         for name in of_methods:
             # Those of a method may be kept for another day; those of a variant that nobody asks
             # for are a slip of the pen.

@@ -11,6 +11,7 @@ from benchmarks import catalog, data
 from benchmarks.miniature import make_miniatures
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings
+from runner.expected import guess_seconds
 from runner.ledger import CellState, Ledger
 from runner.plugins import install, plugins_used, read_plugins
 from runner.results import results, usual_seconds
@@ -26,16 +27,6 @@ from xmft.source import PROXIES, check_modality, default_proxy, proxy_identity
 from xmft.task import Protocol, Recipe
 
 State = Literal["done", "failed", "missing"]
-
-# Seconds for one sample, token and layer, forward and backward, on one core; only the order of
-# the cells and a first guess depend on it. Measured times replace it as soon as there are some.
-_SECONDS_PER_UNIT = 1.1e-4
-_USUAL_SAMPLES = 1000
-_USUAL_LAYERS = 6
-# The same without a backbone: for one sample of a neural operator, on the grids of the quick
-# tasks; and to score what needs no training.
-_SECONDS_PER_FIELD = 1e-2
-_SECONDS_TO_SCORE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +85,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     proxies = _proxies(grid, settings, data_root)
     data_root = data_root_of(grid, data_root)
     unfit = {method: _unfit(method, grid) for method in grid.methods}
+    skipped = {method: _skipped(method, grid) for method in grid.methods}
     states = ledger.states()
     usual = usual_seconds(results(ledger.read()))
     for name, entry in entries.items():
@@ -102,7 +94,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         source = found if isinstance(found, data.Located) else None
         problem = None if isinstance(found, data.Located) else str(found)
         for method in grid.methods:
-            if name in unfit[method]:
+            if name in unfit[method] or name in skipped[method]:
                 continue
             kind, recipe = method_of(method), grid.recipe_of(name, method)
             for seed in grid.seeds:
@@ -138,9 +130,13 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     source=source,
                     problem=problem,
                     absent=isinstance(found, data.MissingError),
-                    expected_s=expected if expected is not None else _guess(kind, recipe),
+                    expected_s=expected
+                    if expected is not None
+                    else guess_seconds(kind, recipe, entry),
                     measured=expected is not None,
-                    **_found(kind, settings[name], _left_out(method, unfit[method])),
+                    **_found(
+                        kind, settings[name], _left_out(method, unfit[method], skipped[method])
+                    ),
                 )
     return list(planned.values())
 
@@ -179,12 +175,17 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     """Refuse what could only fail in every cell."""
     for method in grid.methods:
         options_of(method, grid.options)
-    for key, of_methods in (("options", grid.options), ("per_method", grid.per_method)):
-        for method in of_methods:
+    for key in ("options", "per_method", "leave_out"):
+        for method in getattr(grid, key):
             base = method.partition(":")[0]
             if base not in METHODS:
                 raise RequestError(f"Unknown method '{base}' in {key}. {nearest(base, METHODS)}")
     for method in grid.methods:
+        if len(_skipped(method, grid)) == len(grid.tasks):
+            raise RequestError(
+                f"The grid leaves out every task for method '{method}'. Leave out the method "
+                "itself, or take tasks out of leave_out."
+            )
         if len(_unfit(method, grid)) == len(grid.tasks):
             first = catalog.get(grid.tasks[0]).task
             raise RequestError(
@@ -215,6 +216,12 @@ def _unfit(method: str, grid: Grid) -> list[str]:
     return [name for name in grid.tasks if catalog.get(name).task.kind not in kinds]
 
 
+def _skipped(method: str, grid: Grid) -> list[str]:
+    """Return the other tasks that the grid leaves out for a method."""
+    left, unfit = grid.left_out(method), _unfit(method, grid)
+    return [name for name in grid.tasks if name in left and name not in unfit]
+
+
 def data_root_of(grid: Grid, data_root: Path) -> Path:
     """Return where the cells of a grid look for their data.
 
@@ -224,10 +231,12 @@ def data_root_of(grid: Grid, data_root: Path) -> Path:
     return make_miniatures(grid.tasks, data_root) if grid.miniature else data_root
 
 
-def _left_out(method: str, unfit: list[str]) -> tuple[str, ...]:
+def _left_out(method: str, unfit: list[str], skipped: list[str]) -> tuple[str, ...]:
     """Return what is to be said of the tasks that a method is not run on, if there are any."""
     kinds = " and ".join(method_of(method).kinds)
-    return (f"{method} is for {kinds} tasks: not run on {', '.join(unfit)}.",) if unfit else ()
+    lines = [(f"{method} is for {kinds} tasks: not run on", unfit)]
+    lines += [(f"The grid leaves out for {method}:", skipped)]
+    return tuple(f"{start} {', '.join(names)}." for start, names in lines if names)
 
 
 def _proxies(grid: Grid, settings: Mapping[str, TaskSettings], data_root: Path) -> dict[str, str]:
@@ -281,12 +290,3 @@ def _locate(
         return data.locate(name, data_root=data_root, recipe=recipe, protocol=protocol)
     except DataError as error:
         return error
-
-
-def _guess(method: type[Method], recipe: Recipe) -> float:
-    if "epochs" in method.ignores:
-        return _SECONDS_TO_SCORE
-    fields = (recipe.samples or _USUAL_SAMPLES) * recipe.epochs
-    if not method.uses_backbone:
-        return _SECONDS_PER_FIELD * fields
-    return _SECONDS_PER_UNIT * fields * recipe.max_tokens * (recipe.layers or _USUAL_LAYERS)

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from runner.expected import duration_text
 from runner.plan import PlannedCell, remarks_of
 
 _STYLE = {"done": "green", "failed": "red", "missing": ""}
@@ -35,7 +36,7 @@ def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
             str(item.cell.seed),
             _state(item),
             item.source.origin if item.source else Text(_lacking(item), style="red"),
-            ("" if item.measured else "~") + f"{item.expected_s:.0f} s",
+            ("" if item.measured else "~") + duration_text(item.expected_s),
         )
     parts: list[RenderableType] = [table]
     parts += [Text(f"{task}: {note}") for task, note in notes.items()]
@@ -70,6 +71,6 @@ def _total(planned: Sequence[PlannedCell]) -> str:
     without = f" ({lacking} of them without usable data)" if lacking else ""
     return (
         f"{len(planned)} cells: {counts['done']} done, {counts['failed']} failed, "
-        f"{counts['missing']} to run{without}; about {left / 60:.1f} minutes of one slot left "
-        "(~ is a guess from the recipe, otherwise the median of finished cells)"
+        f"{counts['missing']} to run{without}; about {duration_text(left)} of one slot left "
+        "(~ is a guess from the recipe for one core, otherwise the median of finished cells)"
     )

@@ -280,11 +280,13 @@ def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
         metrics=metrics,
         channels=problem.channels,
     )
+    release = download.releases().get(file := problem.file.format(**values))
     return PdeEntry(
         task=task,
         resolution=problem.resolution,
         axes=len(problem.axes),
-        files=(problem.file.format(**values),),
+        files=(file,),
+        released_samples=release and release.samples,
         resizable=True,
         generatable=problem.label.format(**values) not in problem.downloaded,
         protocols=("clean", "released"),

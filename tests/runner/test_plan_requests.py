@@ -115,6 +115,32 @@ def test_a_grid_of_baselines_needs_no_backbone(
     assert (cells[0].backbone, cells[0].weights, cells[0].source) == ("none", "none", None)
 
 
+def test_a_grid_leaves_out_tasks_for_a_method(
+    tiny_grid: MakeGrid, ledger: Ledger, data_root: Path
+) -> None:
+    tasks = ["pdebench/advection", "pdebench/burgers", "nasbench360/satellite"]
+    grid = tiny_grid(
+        tasks=tasks,
+        methods=["nft", "scratch", "ridge"],
+        leave_out={"ridge": ["pdebench/b*"], "scratch": ["*/satellite"]},
+    )
+    planned = make_plan(grid, ledger, data_root)
+    run = {(p.cell.task.partition("/")[2], p.cell.method) for p in planned}
+    assert len(run) == 7 and not run & {("burgers", "ridge"), ("satellite", "scratch")}
+    assert remarks_of(planned) == [
+        "The grid leaves out for scratch: nasbench360/satellite.",
+        "The grid leaves out for ridge: pdebench/burgers.",
+    ]
+    wrong = {"ridge": ["*"]}, {"rigde": ["*"]}
+    for left, message in zip(
+        wrong, ["every task for method 'ridge'", "'rigde'.*ridge"], strict=True
+    ):
+        with pytest.raises(RequestError, match=message):
+            make_plan(
+                tiny_grid(tasks=tasks, methods=["nft", "ridge"], leave_out=left), ledger, data_root
+            )
+
+
 @pytest.mark.parametrize("name", ["fno", "unet", "identity", "mean"])
 def test_baselines_are_for_dense_tasks(
     name: str, tiny_grid: MakeGrid, ledger: Ledger, data_root: Path

@@ -100,7 +100,7 @@ def _proxy(cell: Cell, job: CellJob) -> str:
 
 
 def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Outcome:
-    """Run a cell once, twice if memory ran out, and write down what happened.
+    """Run a cell, with ever smaller micro-batches if memory runs out; write down what happened.
 
     Args:
         job: The cell and where it belongs.
@@ -126,9 +126,10 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Out
             ledger.write_attempt(failed_attempt(job, outcome, started))
             # Methods that train nothing have no batch to halve.
             batch = int(cell.recipe.get("batch_size", 1)) // job.workers
-            if failure == "oom" and micro_batch is None and batch > 1:
-                # Same global batch, half the memory for activations.
-                micro_batch = batch // 2
+            if failure == "oom" and (micro_batch or batch) > 1:
+                # Same global batch, less memory for activations: half of it, then a quarter of that
+                # each time, as published batches of a thousand images are gathered over passes.
+                micro_batch = max(1, batch // 2 if micro_batch is None else micro_batch // 4)
                 continue
             return outcome
         outcome = Outcome(

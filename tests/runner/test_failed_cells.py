@@ -123,18 +123,20 @@ def test_out_of_memory_once(
     assert values_of(ledger, job.cell.id) == pytest.approx(values_of(roomy, job.cell.id), rel=1e-3)
 
 
-def test_out_of_memory_twice(
-    plan_one: PlanOne, job_of: JobOf, train: Train, ledger: Ledger
+@pytest.mark.parametrize(
+    "batch, tried", [(8, [None, 4, 1]), (1024, [None, 512, 128, 32, 8, 2, 1]), (3, [None, 1])]
+)
+def test_out_of_memory_down_to_single_samples(
+    batch: int, tried: list[int], plan_one: PlanOne, job_of: JobOf, train: Train, ledger: Ledger
 ) -> None:
-    job = job_of(plan_one())
+    job = job_of(plan_one(recipe={"batch_size": batch}))
     memory = Memory(train, job, times=9)
     outcome = attempt_cell(job, memory)
     assert (outcome.status, outcome.failure) == ("failed", "oom")
-    assert memory.micro_batches == [None, 4]
+    assert memory.micro_batches == tried
     rows = rows_of(ledger, job.cell.id)
     assert [(r["attempt"], r["status"], r["failure"]) for r in rows] == [
-        (1, "failed", "oom"),
-        (2, "failed", "oom"),
+        (number, "failed", "oom") for number in range(1, len(tried) + 1)
     ]
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from runner.grid_files import read_grid
 from runner.settings import apply_setting
 from runner.validation import validated
-from xmft.errors import FileError, RequestError
+from xmft.errors import RequestError
 from xmft.registry import nearest
 from xmft.task import Protocol, Recipe
-from xmft.text_files import read_text
 
 # The ledger stores seeds as int64.
 # Fields of the recipe that cut the data, which methods are compared on.
@@ -115,12 +113,6 @@ class Grid(BaseModel):
         return Recipe(**{name: getattr(settings, name) for name in Recipe.model_fields})
 
 
-def shipped_grids() -> dict[str, Path]:
-    """Return the grids that come with the package, by name."""
-    folder = Path(str(resources.files("benchmarks.grids")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
 def load_grid(name: str, settings: Sequence[str] = (), *, plugins: Sequence[str] = ()) -> Grid:
     """Read a grid, import its plug-ins and apply `key=value` settings to it.
 
@@ -133,24 +125,7 @@ def load_grid(name: str, settings: Sequence[str] = (), *, plugins: Sequence[str]
     Raises:
         RequestError: there is no such grid, or something in it is wrong.
     """
-    shipped = shipped_grids()
-    try:
-        path = shipped[name] if name in shipped else Path(name).expanduser()
-        text = read_text(path)
-    except FileError as error:
-        raise RequestError(f"The grid {error}") from None
-    except (OSError, RuntimeError) as error:
-        raise RequestError(
-            f"Grid '{name}' is neither a shipped grid nor a readable YAML file "
-            f"({type(error).__name__}). {nearest(name, shipped)}"
-        ) from None
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise RequestError(f"Grid {path} is not valid YAML: {reason}") from None
-    if not isinstance(content, dict):
-        raise RequestError(f"Grid {path} must be a mapping with the keys tasks and methods.")
+    content, path = read_grid(name)
     return make_grid(
         content, settings, plugins=plugins, folder=path.absolute().parent, where=f"grid {path.name}"
     )

@@ -286,7 +286,7 @@ def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
         resolution=problem.resolution,
         axes=len(problem.axes),
         files=(file,),
-        released_samples=release and release.samples,
+        released_samples=release.samples if release else None,
         resizable=True,
         generatable=problem.label.format(**values) not in problem.downloaded,
         protocols=("clean", "released"),

@@ -132,7 +132,8 @@ def list_sources(plugin: Plugins = []) -> None:
 @guarded
 def list_grids() -> None:
     """List the grids that come with the package."""
-    from runner.config import load_grid, shipped_grids
+    from runner.config import load_grid
+    from runner.grid_files import shipped_grids
 
     table = plain_table("grid", "cells", "what it is")
     for name in shipped_grids():

@@ -14,7 +14,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from runner.cli import app
-from runner.config import shipped_grids
+from runner.grid_files import shipped_grids
 from runner.job import CellJob, Outcome
 from runner.plan import PlannedCell
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from benchmarks import catalog
-from runner.config import Grid, load_grid, shipped_grids
+from runner.config import Grid, load_grid
+from runner.grid_files import shipped_grids
 from runner.ledger import Ledger
 from runner.plan import make_plan
 from tests.runner.grid_files import (
@@ -44,6 +45,60 @@ def test_shipped_grids_load_and_name_only_what_exists(name: str) -> None:
         method_of(method).Config.model_validate(options_of(method, grid.options))
     for values in (grid.tasks, grid.methods, grid.seeds):
         assert len(set(values)) == len(values)
+
+
+def test_full_has_the_cells_of_both_suites() -> None:
+    full = load_grid("full")
+    assert full.tasks == [*load_grid("pdebench").tasks, *load_grid("nasbench360").tasks]
+    for name in ("pdebench", "nasbench360"):
+        suite = load_grid(name)
+        for task in suite.tasks:
+            for method in set(full.methods) & set(suite.methods):
+                assert full.settings_of(task, method) == suite.settings_of(task, method)
+                assert full.left_out(method) & set(suite.tasks) == suite.left_out(method)
+
+
+def test_joined_grids_keep_what_they_say_and_give_way_to_what_is_said_of_all(
+    write: Write, tmp_path: Path
+) -> None:
+    first = {"tasks": ["pdebench/burgers"], "methods": ["nft"], "recipe": {"epochs": 3}}
+    second = {
+        "tasks": ["pdebench/advection"],
+        "methods": ["nft"],
+        "backbone": "swin-base",
+        "per_task": {"pdebench/advection": {"batch_size": 9}},
+    }
+    for number, content in enumerate((first, second)):
+        (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(content))
+    parts = [str(tmp_path / f"{number}.yaml") for number in range(2)]
+    text = f"join: {parts}\nmethods: [nft]\nrecipe: {{batch_size: 5, epochs: 7}}\n"
+    grid = load_grid(write(text))
+    assert grid.tasks == ["pdebench/burgers", "pdebench/advection"]
+    burgers, advection = map(grid.settings_of, grid.tasks)
+    usual = Recipe()
+    assert (burgers.epochs, burgers.batch_size, burgers.backbone) == (3, usual.batch_size, "minilm")
+    assert (advection.epochs, advection.batch_size) == (usual.epochs, 9)
+    assert advection.backbone == "swin-base"
+    changed = load_grid(write(text), ["epochs=1", "backbone=minilm"])
+    assert {changed.settings_of(task).epochs for task in changed.tasks} == {1}
+    assert {changed.settings_of(task).backbone for task in changed.tasks} == {"minilm"}
+
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        ("join: pdebench\nmethods: [nft]\n", ["'join' of grid", "list grids, found 'pdebench'"]),
+        ("join: [pdebnch]\nmethods: [nft]\n", ["Grid 'pdebnch' is neither", "pdebench"]),
+        ("join: [full]\nmethods: [nft]\n", ["joins full.yaml, which joins others itself"]),
+        (
+            "join: [pdebench-small, pdebench]\nmethods: [nft]\n",
+            ["do not agree on per_method of 'fno'"],
+        ),
+    ],
+)
+def test_what_cannot_be_joined(write: Write, text: str, parts: list[str]) -> None:
+    explained = message(write(text))
+    assert all(part in explained for part in parts), explained
 
 
 def test_quick_is_shipped() -> None:

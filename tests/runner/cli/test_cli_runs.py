@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import catalog
-from runner.config import shipped_grids
+from runner.grid_files import shipped_grids
 from runner.ledger import Ledger
 from tests.files import write_miniature
 from tests.runner.commands import (

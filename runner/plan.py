@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,29 +97,34 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             if name in unfit[method] or name in skipped[method]:
                 continue
             kind, recipe = method_of(method), grid.recipe_of(name, method)
-            for seed in grid.seeds:
-                cell = Cell(
+            # What costs time does not depend on the seed.
+            common = Cell(
+                task=task.name,
+                task_version=task.version,
+                method=method,
+                method_version=kind.version,
+                method_config=configs[method].model_dump(mode="json"),
+                recipe=recipe.model_dump(mode="json", exclude=set(kind.ignores)),
+                own_recipe=sorted(grid.own_recipe(method).keys() - kind.ignores),
+                **_carrier(kind, settings[name], proxies),
+                protocol=grid.protocol,
+                seed=0,
+                data=source.fingerprint if source else "missing",
+                metric_versions={m: METRICS[m].version for m in task.metrics},
+                plugins=plugins_used(
                     task=task.name,
-                    task_version=task.version,
                     method=method,
-                    method_version=kind.version,
-                    method_config=configs[method].model_dump(mode="json"),
-                    recipe=recipe.model_dump(mode="json", exclude=set(kind.ignores)),
-                    own_recipe=sorted(grid.own_recipe(method).keys() - kind.ignores),
-                    **_carrier(kind, settings[name], proxies),
-                    protocol=grid.protocol,
-                    seed=seed,
-                    data=source.fingerprint if source else "missing",
-                    metric_versions={m: METRICS[m].version for m in task.metrics},
-                    plugins=plugins_used(
-                        task=task.name,
-                        method=method,
-                        metrics=task.metrics,
-                        loss=task.loss,
-                        source=settings[name].source if kind.uses_source else None,
-                        backbone=settings[name].backbone if kind.uses_backbone else None,
-                    ),
-                )
+                    metrics=task.metrics,
+                    loss=task.loss,
+                    source=settings[name].source if kind.uses_source else None,
+                    backbone=settings[name].backbone if kind.uses_backbone else None,
+                ),
+            )
+            left_out = _left_out(method, unfit[method], skipped[method])
+            place = _found(kind, settings[name], left_out)
+            guess = guess_seconds(kind, recipe, entry)
+            for seed in grid.seeds:
+                cell = replace(common, seed=seed)
                 known = states.get(cell.id)
                 expected = usual(cell)
                 # By id: a task under two names, or a seed written twice, is one cell.
@@ -130,13 +135,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     source=source,
                     problem=problem,
                     absent=isinstance(found, data.MissingError),
-                    expected_s=expected
-                    if expected is not None
-                    else guess_seconds(kind, recipe, entry),
+                    expected_s=guess if expected is None else expected,
                     measured=expected is not None,
-                    **_found(
-                        kind, settings[name], _left_out(method, unfit[method], skipped[method])
-                    ),
+                    **place,
                 )
     return list(planned.values())
 
@@ -205,9 +206,7 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
             if aligns:
                 check_modality(of_task.source, size.modality, of_task.backbone, task=task)
         for backbone in dict.fromkeys(of_task.backbone for of_task in settings.values()):
-            check_readable(backbone)
-            if aligns:
-                backbone_size(backbone).family.check_source(backbone)
+            check_readable(backbone, as_source=aligns)
 
 
 def _unfit(method: str, grid: Grid) -> list[str]:

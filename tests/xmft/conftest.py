@@ -141,6 +141,12 @@ def recipe() -> Recipe:
     return Recipe(epochs=3, batch_size=8, learning_rate=3e-3, max_tokens=8)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the cache of the person who runs the tests out of them."""
+    monkeypatch.setenv("XMFT_CACHE", str(tmp_path / "own-cache"))
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for source artefacts, so that they are computed once."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xmft.backbones.remembered import recall, remember
 from xmft.cache import digest
 from xmft.errors import RequestError
 
@@ -40,6 +41,8 @@ _OTHER_WEIGHTS = {
 }
 # How many names of files a message shows.
 _SHOWN = 3
+# Hashes of larger files are kept from one process to the next.
+_LARGE_BYTES = 2**20
 # Begins the fingerprint of weights that were read: it says all, wherever they lie.
 READ = "files:"
 
@@ -151,8 +154,16 @@ def fingerprint(folder: Path) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _digest(path: Path, state: tuple[int, ...]) -> str:
-    """Hash a file once per process, as long as it stays as it is."""
-    return digest(path)
+    """Hash a file once, as long as it stays as it is."""
+    if path.stat().st_size < _LARGE_BYTES:
+        return digest(path)
+    key = str(path.resolve())
+    known = recall("digests", key)
+    if isinstance(known, list) and len(known) == 2 and known[0] == list(state):
+        return str(known[1])
+    found = digest(path)
+    remember("digests", key, [list(state), found])
+    return found
 
 
 @contextmanager

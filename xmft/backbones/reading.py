@@ -9,8 +9,9 @@ import torch
 
 from xmft.backbones import files
 from xmft.backbones.checks import check_complete, check_finite, check_headers
-from xmft.backbones.family import BackboneSize, Family, family_of
+from xmft.backbones.family import FAMILIES, BackboneSize, Family, family_of
 from xmft.backbones.opening import opened, unreadable
+from xmft.backbones.remembered import fingerprint_or_none, identity, recall, remember
 from xmft.backbones.weights import NAMED, locate_weights, named
 from xmft.errors import RequestError
 from xmft.seeding import seed_everything
@@ -22,22 +23,47 @@ def backbone_size(name: str) -> BackboneSize:
     Raises:
         RequestError: the backbone cannot be found or is no encoder that can be used.
     """
+    fingerprint = fingerprint_or_none(name)
+    key = fingerprint and identity(fingerprint, FAMILIES)
+    known = recall("sizes", key) if key else None
+    if known is not None:
+        return BackboneSize(**{**known, "name": name, "family": FAMILIES[known["family"]]})
     config, family = configuration(name)
-    return BackboneSize(
+    size = BackboneSize(
         name=name,
         family=family,
         layers=family.layers(config),
         positions=family.positions(config),
     )
+    if key:
+        facts = {"family": family.name, "layers": size.layers, "positions": size.positions}
+        remember("sizes", key, facts)
+    return size
 
 
-def check_readable(name: str) -> None:
+def check_readable(name: str, *, as_source: bool = False) -> None:
     """Refuse what could not be read or taken apart, without reading the weights.
+
+    Args:
+        name: The backbone, as the user named it.
+        as_source: Whether samples of a source have to be made for it, too.
 
     Raises:
         RequestError: the weights are not there, want more than tensors, or are of a model that
-            its family cannot take apart.
+            its family cannot take apart; or what makes samples of a source is missing.
     """
+    fingerprint = fingerprint_or_none(name)
+    key = fingerprint and f"{identity(fingerprint, FAMILIES)} {as_source}"
+    if key and recall("readable", key):
+        return
+    _check_readable(name)
+    if as_source:
+        backbone_size(name).family.check_source(name)
+    if key:
+        remember("readable", key, True)
+
+
+def _check_readable(name: str) -> None:
     (config, family), folder = configuration(name), locate_weights(name)
     if folder is None:
         return

@@ -21,13 +21,25 @@ def cross_entropy(
 
 
 def binary_cross_entropy(
-    logits: Tensor, targets: Tensor, weights: Tensor | None = None
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None, *, positive: float = 1.0
 ) -> Float[Tensor, " n"]:
     """Binary cross-entropy of each sample, mean over its labels or points, natural logarithm.
 
     With weights, the mean is a weighted one.
+
+    Args:
+        logits: `[n, ...]`.
+        targets: The same shape, of 0 and 1.
+        weights: Of that shape, or one that broadcasts to it.
+        positive: What the terms of the labels that are there are multiplied with; rare ones are
+            missed too easily otherwise. The mean is not divided by it.
     """
-    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    each = functional.binary_cross_entropy_with_logits(
+        logits,
+        targets,
+        reduction="none",
+        pos_weight=None if positive == 1 else logits.new_tensor(positive),
+    )
     if weights is None:
         return each.flatten(1).mean(dim=1)
     shared = torch.broadcast_to(weights, targets.shape).flatten(1)
@@ -93,6 +105,11 @@ def class_f1(logits: Tensor, labels: Tensor) -> Float[Tensor, " classes"]:
         zero_division=0.0,
     )
     return torch.from_numpy(scores)
+
+
+def one_minus_mean(scores: Tensor) -> Tensor:
+    """Return what is missing to 1 in the mean, so that less is better."""
+    return 1 - scores.mean()
 
 
 def _of_labels(

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from xmft.chunk_scores import chunk_auroc, chunk_f1
 from xmft.errors import RequestError
 from xmft.field_errors import (
     band_error,
@@ -41,6 +42,7 @@ from xmft.label_scores import (
     label_auroc,
     label_average_precision,
     label_error_pct,
+    one_minus_mean,
 )
 from xmft.registry import Registry
 from xmft.task import Kind, Task
@@ -55,6 +57,16 @@ _CHANNELS = 4
 _DENSE: tuple[Kind, ...] = ("dense",)
 _CLASSES: tuple[Kind, ...] = ("classification",)
 _LABELS: tuple[Kind, ...] = ("multilabel",)
+# Means of scores over classes or labels, or over the chunks of the public code.
+_ONE_MINUS: tuple[tuple[str, tuple[Kind, ...], Callable[..., Tensor], Unit], ...] = (
+    ("one_minus_f1", _CLASSES, class_f1, "group"),
+    ("one_minus_f1_windows", _CLASSES, class_f1, "row"),
+    ("one_minus_f1_chunks", _CLASSES, partial(chunk_f1, size=1000), "row"),
+    ("one_minus_auroc", _LABELS, label_auroc, "group"),
+    # 63 batches of 16: the first number of whole batches that reaches 1000.
+    ("one_minus_auroc_chunks", _LABELS, partial(chunk_auroc, size=1008), "row"),
+    ("one_minus_map", _LABELS, label_average_precision, "group"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,10 +198,16 @@ LOSSES.add("rmse", Loss(kinds=_DENSE, function=rmse, weighted=True))
 LOSSES.add(
     "cross_entropy", Loss(kinds=_CLASSES, function=cross_entropy, weighted=True, logits=True)
 )
-LOSSES.add(
-    "binary_cross_entropy",
-    Loss(kinds=("multilabel", "dense"), function=binary_cross_entropy, weighted=True, logits=True),
-)
+for _name, _positive in {"": 1.0, "_pos4": 4.0, "_pos10": 10.0}.items():
+    LOSSES.add(
+        f"binary_cross_entropy{_name}",
+        Loss(
+            kinds=("multilabel", "dense"),
+            function=partial(binary_cross_entropy, positive=_positive),
+            weighted=True,
+            logits=True,
+        ),
+    )
 
 for _metric in (
     Metric(name="nrmse", version=1, kinds=_DENSE, per_sample=nrmse, weighted=True),
@@ -246,6 +264,18 @@ for _metric in (
         per_sample=label_average_precision,
         direction="max",
         reduction="all",
+    ),
+    *(
+        Metric(
+            name=name,
+            version=1,
+            kinds=kinds,
+            per_sample=per_sample,
+            reduction="all",
+            finish=one_minus_mean,
+            unit=unit,
+        )
+        for name, kinds, per_sample, unit in _ONE_MINUS
     ),
 ):
     METRICS.add(_metric.name, _metric)

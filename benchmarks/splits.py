@@ -51,6 +51,26 @@ def held_out(total: int) -> tuple[Indices, Indices]:
     return np.sort(order[count:]), np.sort(order[:count])
 
 
+def last_fifth(total: int) -> tuple[Indices, Indices]:
+    """Split `total` samples into those to train on and, to validate on, the last fifth of them."""
+    start = total - max(1, total // 5)
+    return np.arange(start, dtype=np.int64), np.arange(start, total, dtype=np.int64)
+
+
+def capped(trained: int, tested: int, samples: int | None) -> tuple[int, int]:
+    """Return how many samples are used of files that are cut already.
+
+    Args:
+        trained: Samples for training and validation.
+        tested: Samples for the test.
+        samples: Most samples used in all, one in ten of them for the test; None: all.
+    """
+    if samples is None:
+        return trained, tested
+    least = max(1, samples // TEST_SHARE)
+    return min(trained, samples - least), min(tested, least)
+
+
 def first_tenth_is_test(total: int, samples: int | None) -> Cut:
     """Cut a file as PDEBench's own baselines do, with a validation split out of the rest.
 

@@ -1,0 +1,1 @@
+"""Writers of miniatures: the smallest valid files in the official formats, seeded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,23 @@ def held_out(total: int) -> tuple[Indices, Indices]:
     order = np.random.RandomState(360).permutation(total).astype(np.int64)
     count = max(1, total // VAL_SHARE)
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def shuffled_off(total: int, share: float | int) -> tuple[Indices, Indices]:
+    """Split `total` samples as scikit-learn's `train_test_split` does with `random_state=0`.
+
+    Public code of many benchmarks uses that rule; it has not changed since it is there.
+
+    Args:
+        total: How many there are.
+        share: Of those that are taken off, rounded up; a whole number: how many.
+
+    Returns:
+        Those that stay and those that are taken off, both in their shuffled order.
+    """
+    order = np.random.RandomState(0).permutation(total).astype(np.int64)
+    count = share if isinstance(share, int) else math.ceil(share * total)
+    return order[count:], order[:count]
 
 
 def first_tenth_is_test(total: int, samples: int | None) -> Cut:

@@ -1,0 +1,1 @@
+"""Writers of miniatures, one module a task: the smallest valid files in the official layout."""

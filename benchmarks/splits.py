@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,23 @@ def capped(trained: int, tested: int, samples: int | None) -> tuple[int, int]:
         return trained, tested
     least = max(1, samples // TEST_SHARE)
     return min(trained, samples - least), min(tested, least)
+
+
+def shuffled_off(total: int, share: float | int) -> tuple[Indices, Indices]:
+    """Split `total` samples as scikit-learn's `train_test_split` does with `random_state=0`.
+
+    Public code of many benchmarks uses that rule; it has not changed since it is there.
+
+    Args:
+        total: How many there are.
+        share: Of those that are taken off, rounded up; a whole number: how many.
+
+    Returns:
+        Those that stay and those that are taken off, both in their shuffled order.
+    """
+    order = np.random.RandomState(0).permutation(total).astype(np.int64)
+    count = share if isinstance(share, int) else math.ceil(share * total)
+    return order[count:], order[:count]
 
 
 def first_tenth_is_test(total: int, samples: int | None) -> Cut:

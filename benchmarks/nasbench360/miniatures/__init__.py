@@ -1,1 +1,1 @@
-"""Writers of miniatures: the smallest valid files in the official formats, seeded."""
+"""Writers of miniatures, one module a kind of task: the smallest valid official files, seeded."""

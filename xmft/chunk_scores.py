@@ -19,6 +19,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xmft.errors import DataError
+from xmft.field_errors import nrmse
+
+
+def mean_of_batch_means(
+    prediction: Tensor, target: Tensor, *, size: int
+) -> Float[Tensor, " batches"]:
+    """Mean relative L2 error of each batch, in the order of the samples; the last may be smaller.
+
+    Args:
+        prediction: `[n, ...]`, of all samples.
+        target: Likewise.
+        size: Samples of a batch.
+    """
+    return torch.stack([part.double().mean() for part in nrmse(prediction, target).split(size)])
 
 
 def chunks(count: int, size: int) -> Iterator[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.entry import Entry
-from benchmarks.nasbench360 import ecg, satellite
+from benchmarks.nasbench360 import deepsea, ecg, satellite
 from benchmarks.pdebench import entry as pdebench
 from xmft.registry import Registry
 
@@ -46,5 +46,5 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-for _entry in (*pdebench.entries(), *ecg.entries(), *satellite.entries()):
+for _entry in (*pdebench.entries(), *deepsea.entries(), *ecg.entries(), *satellite.entries()):
     add(_entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,14 +20,27 @@ from xmft.unreadable import check, readable, refusal
 
 _EXPECTED = "a whole .npz file of arrays of numbers"
 _LARGEST_TEXT = 64
+_PIECE = 2**24
 
 
 @dataclass(frozen=True)
 class Member:
-    """What an array says of itself."""
+    """What an array says of itself.
+
+    Attributes:
+        shape: Its shape.
+        dtype: Its type.
+        turned: Whether it is stored column by column, as what was a transposed array is.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    turned: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -45,19 +59,25 @@ class Archive:
     def rows(self, name: str, count: int) -> Iterator[npt.NDArray[Any]]:
         """Yield an array `count` rows at a time; never more of it is in memory.
 
+        Of one that is stored column by column all is, once.
+
         Raises:
             FileError: the file ends early or is damaged.
         """
         with _explained(self.path), self._zip.open(f"{name}.npy") as stream:
             member = _header(stream, name)
-            shape, width = member.shape[1:], member.dtype.itemsize * int(np.prod(member.shape[1:]))
-            for start in range(0, member.shape[0], count):
-                wanted = min(count, member.shape[0] - start)
-                block = stream.read(wanted * width)
-                if len(block) < wanted * width:
-                    raise ValueError(f"'{name}' ends in row {start + len(block) // max(1, width)}")
-                yield np.frombuffer(block, member.dtype).reshape(wanted, *shape)
-            if stream.read(1):  # which also checks the sum of what was read
+            if member.turned:
+                values = _filled(stream, name, member.nbytes).view(member.dtype)
+                whole = values.reshape(member.shape, order="F")
+                for start in range(0, len(whole), count):
+                    yield np.ascontiguousarray(whole[start : start + count])
+            else:
+                width = math.prod(member.shape[1:]) * member.dtype.itemsize
+                for start in range(0, member.shape[0], count):
+                    wanted = min(count, member.shape[0] - start)
+                    block = _filled(stream, name, wanted * width).view(member.dtype)
+                    yield block.reshape(wanted, *member.shape[1:])
+            if stream.read(1):  # which also has the sum of what was read checked
                 raise ValueError(f"'{name}' goes on behind its last row")
 
     def origin(self, name: str) -> Origin:
@@ -86,11 +106,18 @@ def opened(path: Path) -> Iterator[Archive]:
         archive = zipfile.ZipFile(path)
     with archive:
         with _explained(path):
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
             members = {}
-            for name in names:
-                with archive.open(name) as stream:
-                    members[name.removesuffix(".npy")] = _header(stream, name)
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if name != info.filename:
+                    with archive.open(info) as stream:
+                        members[name] = _header(stream, name)
+                        held = info.file_size - stream.tell()
+                    if held != members[name].nbytes:
+                        raise ValueError(
+                            f"'{name}' says that it has the shape {members[name].shape}, which is "
+                            f"{members[name].nbytes} bytes, and has {held}"
+                        )
         yield Archive(path, members, archive)
 
 
@@ -104,9 +131,18 @@ def _header(stream: IO[bytes], name: str) -> Member:
         raise ValueError(f"the .npy version of '{name}' is {version[0]}.{version[1]}")
     if dtype.hasobject:
         raise ValueError(f"'{name}' holds objects, which are a pickle and could be a program")
-    if turned and len(shape) > 1:
-        raise ValueError(f"'{name}' is stored column by column")
-    return Member(shape, dtype)
+    return Member(shape, dtype, turned)
+
+
+def _filled(stream: IO[bytes], name: str, size: int) -> npt.NDArray[np.uint8]:
+    """Read so many bytes, without a second copy of them."""
+    values = np.empty(size, dtype=np.uint8)
+    for start in range(0, size, _PIECE):
+        piece = stream.read(min(_PIECE, size - start))
+        if len(piece) < min(_PIECE, size - start):
+            raise ValueError(f"'{name}' ends early")
+        values[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
+    return values
 
 
 @contextmanager

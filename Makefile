@@ -48,6 +48,7 @@ bench: .venv/installed
 
 loading: .venv/installed
 	$(BIN)/python -m performance.loading nasbench360/deepsea
+	$(BIN)/python -m performance.loading nasbench360/ecg
 
 # Exit code 1: some cells failed, those without data among them; the document is made of the others.
 study: .venv/installed

@@ -7,6 +7,7 @@ never all of them in memory), and add it to `FILES`.
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -39,4 +40,21 @@ def deepsea(folder: Path) -> None:
                         stream.write(block.tobytes())
 
 
-FILES: dict[str, Callable[[Path], None]] = {"nasbench360/deepsea": deepsea}
+def ecg(folder: Path) -> None:
+    """A pickle of 8,528 records of 9 to 61 seconds, most of them of 30, with the real labels."""
+    rng = np.random.default_rng(0)
+    counts = {"N": 5076, "A": 758, "O": 2415, "~": 279}
+    labels = np.repeat(np.array(list(counts), dtype=object), list(counts.values()))
+    lengths = np.where(
+        rng.random(len(labels)) < 0.7, 9_000, rng.integers(2_700, 18_300, len(labels))
+    )
+    data = np.empty(len(labels), dtype=object)
+    data[:] = [rng.integers(-2_000, 2_000, length).astype(np.int16) for length in lengths]
+    with (folder / "challenge2017.pkl").open("wb") as stream:
+        pickle.dump({"data": data, "label": rng.permutation(labels)}, stream, protocol=4)
+
+
+FILES: dict[str, Callable[[Path], None]] = {
+    "nasbench360/deepsea": deepsea,
+    "nasbench360/ecg": ecg,
+}

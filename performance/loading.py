@@ -37,6 +37,7 @@ from xmft.task import Recipe
 from xmft.training import assemble
 
 GIB_TARGET, RATIO_TARGET = 4.0, 1.2
+_BACKBONE = "minilm"
 _SCORED_ROWS = 256
 
 
@@ -49,7 +50,7 @@ def measure(task: str, folder: Path, steps: int, recipe: Recipe) -> None:
     print(f"rows: {sizes}")
 
     device = torch.device("cpu")
-    cell = assemble(data, "nft", recipe=recipe)
+    cell = assemble(data, "nft", backbone=_BACKBONE, recipe=recipe)
     optimizer = torch.optim.AdamW(cell.model.parameters(), lr=recipe.learning_rate)
     loss_of, samples = LOSSES[data.task.loss], samples_of(data, device)
     loading, stepping = [], []

@@ -303,6 +303,17 @@ def test_verify(data_root: Path) -> None:
     assert lines[1:3] == ["  10 N, 10 A, 10 O, 10 ~", "  1 records are constant"]
 
 
+def test_verify_looks_at_every_file_of_physionet(data_root: Path) -> None:
+    folder = raw(data_root, content())
+    lines = task_data.verify(NAME, data_root=data_root)
+    table = data_root / "REFERENCE-v3.csv"
+    assert lines[0] == f"{table}: official, labels of 40 records, 10 N, 10 A, 10 O, 10 ~"
+    assert not any("A00007" in line for line in lines)
+    savemat(folder / "A00007.mat", {"val": np.ones((1, 900), np.int16)})
+    with pytest.raises(DataError, match=r"A00007\.mat: found 900 values"):
+        task_data.verify(NAME, data_root=data_root)
+
+
 def test_the_miniature(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()

@@ -259,6 +259,6 @@ def test_the_miniature(tmp_path: Path) -> None:
         assert one.read_bytes() == two.read_bytes() and one.stat().st_size < 300_000
     data = _load(tmp_path / "a")
     assert data.origin == "miniature"
-    assert [len(part) for part in data.splits.values()] == [238, 26, 88]
+    assert [len(part) for part in data.splits.values()] == [270, 30, 100]
     assert (np.bincount(data.test.targets, minlength=24) > 0).all()
     assert (data.train.inputs == 0).all(axis=(1, 2)).sum() == 1

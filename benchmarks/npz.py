@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xmft.errors import FileError
-from xmft.task import Origin
 from xmft.unreadable import check, readable, refusal
 
 _EXPECTED = "a whole .npz file of arrays of numbers"
@@ -80,18 +79,20 @@ class Archive:
             if stream.read(1):  # which also has the sum of what was read checked
                 raise ValueError(f"'{name}' goes on behind its last row")
 
-    def origin(self, name: str) -> Origin:
-        """Return what a text in the file says of where its content comes from."""
-        member = self.members[name]
+    def text(self, name: str) -> str | None:
+        """Return a text in the file; None where there is no array of the name.
+
+        Raises:
+            FileError: it is something else, or long.
+        """
+        member = self.members.get(name)
+        if member is None:
+            return None
         if member.shape or member.dtype.kind != "U" or member.dtype.itemsize > 4 * _LARGEST_TEXT:
-            raise FileError(self.path, f"'{name}' is no short text", "where the data come from")
+            raise FileError(self.path, f"'{name}' is no short text", "a text")
         with _explained(self.path), self._zip.open(f"{name}.npy") as stream:
             _header(stream, name)
-            said = str(np.frombuffer(stream.read(member.dtype.itemsize), member.dtype)[0])
-        for origin in get_args(Origin):
-            if said == origin:
-                return origin
-        raise FileError(self.path, f"'{name}' is {said!r}", f"one of {', '.join(get_args(Origin))}")
+            return str(_filled(stream, name, member.nbytes).view(member.dtype)[0])
 
 
 @contextmanager

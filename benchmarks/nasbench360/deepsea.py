@@ -27,7 +27,7 @@ from benchmarks.download import Download
 from benchmarks.entry import Entry
 from benchmarks.nasbench360.miniatures import deepsea as miniature
 from benchmarks.npz import Archive, opened
-from benchmarks.origin import origin_of
+from benchmarks.origin import stated_origin
 from benchmarks.prepare import Block, Reading
 from benchmarks.splits import TEST_SHARE
 from xmft.errors import FileError
@@ -142,9 +142,7 @@ def entries() -> list[DeepSeaEntry]:
 def _origin(archive: Archive) -> Origin:
     """Check what is in the file without its values, and return its origin."""
     _counts(archive)
-    if _MARK in archive.members:
-        return archive.origin(_MARK)
-    return origin_of(archive.path)
+    return stated_origin(archive.path, archive.text(_MARK))
 
 
 def _counts(archive: Archive) -> dict[str, int]:

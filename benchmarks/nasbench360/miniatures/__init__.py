@@ -1,1 +1,1 @@
-"""Writers of miniatures, one module a task: the smallest valid files in the official layout."""
+"""Writers of miniatures, one module a kind of task: the smallest valid official files, seeded."""

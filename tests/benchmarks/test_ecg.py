@@ -16,9 +16,13 @@ from benchmarks.nasbench360.ecg_files import CLASSES
 from benchmarks.nasbench360.miniatures import ecg as miniature
 from tests.benchmarks.ecg_records import NAME, content, load, raw, write
 from xmft.errors import DataError
+from xmft.evaluation import evaluate
+from xmft.metrics import METRICS
 from xmft.samples import Samples
+from xmft.session import Session
 from xmft.split import Split
-from xmft.task import Ragged
+from xmft.task import Ragged, Recipe
+from xmft.training import train
 
 
 def record_of(split: Split, number: int) -> np.ndarray:
@@ -91,6 +95,43 @@ def test_a_window_is_scaled_by_its_record(data_root: Path, protocol: Any) -> Non
             expected = (record - record.mean())[start : start + 1000] / scale
             np.testing.assert_allclose(batch.inputs[place, 0], expected, atol=1e-6)
             assert CLASSES[batch.targets[place]] == held["label"][cut[name][sample]]
+
+
+class SpikesAreFibrillation(torch.nn.Module):
+    """Says A of a window with a spike, and N of the others."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        spike = (inputs.amax(dim=(1, 2)) > 20).float()
+        return torch.stack([1 - spike, spike, 0 * spike, 0 * spike], dim=1)
+
+
+def test_a_record_is_what_its_windows_vote_for(data_root: Path) -> None:
+    """A spike in the first of a normal record's five windows is outvoted, and counts by window."""
+    held = content()
+    for number in range(40):
+        held["data"][number] = np.arange(3000, dtype=np.int16) % 2
+        held["data"][number][10] = 500
+    held["label"][:] = "N"
+    write(data_root, held)
+    data = load(data_root)
+    samples = Samples(data.test, torch.device("cpu"), decode=data.decode)
+    names = ("one_minus_f1", "one_minus_f1_windows", "one_minus_f1_chunks")
+    metrics = [METRICS[name] for name in names]
+    scores = evaluate(SpikesAreFibrillation(), samples, metrics, Session(), pool=data.task.pool)
+    # Of four windows in five that are right: F1 of 8 in 9 for N; A is never right, two are absent.
+    assert [scores[name] for name in names] == pytest.approx(
+        [1 - 1 / 4, 1 - 8 / 9 / 4, 1 - 8 / 9 / 2]
+    )
+
+
+def test_what_is_scored_under_each_protocol(data_root: Path) -> None:
+    catalog.get(NAME).miniature(data_root)
+    recipe = Recipe(epochs=1, layers=1, max_tokens=8)
+    for protocol, count in (("clean", 2), ("released", 3)):
+        data = task_data.load(NAME, data_root=data_root, protocol=protocol)  # type: ignore[arg-type]
+        scores = train(data, "scratch", recipe=recipe).scores
+        assert scores.keys() == set(data.task.metrics) and len(scores) == count
+        assert all(0 <= score <= 1 for score in scores.values())
 
 
 def test_no_record_is_in_two_splits(data_root: Path) -> None:

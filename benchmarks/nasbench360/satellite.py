@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks import files
+from benchmarks.download import Download
 from benchmarks.entry import Entry
 from benchmarks.prepare import Block, Reading
 from benchmarks.splits import TEST_SHARE, held_out
-from xmft.errors import DataError, FileError
+from xmft.errors import FileError
 from xmft.missing import marked
 from xmft.pickles import load_object
 from xmft.task import Origin, Protocol, Recipe, Task
@@ -30,10 +31,11 @@ TRAIN_FILE, TEST_FILE = "satellite_train.npy", "satellite_test.npy"
 
 _LEAST_TRAIN = 3
 _BLOCK = 65_536
-_ADDRESSES = (
-    "https://pde-xd.s3.amazonaws.com/satellite/ (the address in the benchmark's README, reported "
-    "to refuse access since 2022) and the authors' Google Drive folder "
-    "1OOp6UrCiP79mTIkCrUdjjHWDo8K0bJUw"
+# The benchmark's own address, reported to refuse access since 2022; no checksum is published.
+_ADDRESS = "https://pde-xd.s3.amazonaws.com/satellite/"
+_DRIVE = (
+    "The authors point to their Google Drive folder 1OOp6UrCiP79mTIkCrUdjjHWDo8K0bJUw, which has "
+    "it too."
 )
 
 
@@ -100,22 +102,6 @@ class SatelliteEntry(Entry):
             *_oddities(path, series.values),
         ]
 
-    def fetch(self, data_root: Path) -> list[Path]:
-        """Say where the files are to be had: without a published checksum none is downloaded.
-
-        Raises:
-            DataError: the files are not both there already.
-        """
-        found = files.find(data_root, self.files)
-        if len(found) == len(self.files):
-            return [found[name] for name in self.files]
-        raise DataError(
-            f"{TRAIN_FILE} (322 MB) and {TEST_FILE} (35 MB) cannot be fetched automatically: no "
-            f"checksum is published for them. Known places are {_ADDRESSES}. Download both and "
-            f"put them anywhere under {data_root}, for instance in "
-            f"{data_root / 'nasbench360' / 'satellite'}."
-        )
-
 
 def entries() -> list[SatelliteEntry]:
     """Return the one entry."""
@@ -128,7 +114,12 @@ def entries() -> list[SatelliteEntry]:
         metrics=("error_pct",),
         classes=CLASSES,
     )
-    return [SatelliteEntry(task=task, points=LENGTH, files=(TRAIN_FILE, TEST_FILE))]
+    sizes = {TRAIN_FILE: 338_400_000, TEST_FILE: 37_600_000}
+    downloads = tuple(
+        Download(path=PurePosixPath(name), urls=(_ADDRESS + name,), size=size, note=_DRIVE)
+        for name, size in sizes.items()
+    )
+    return [SatelliteEntry(task=task, points=LENGTH, files=tuple(sizes), downloads=downloads)]
 
 
 def standardise(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import files
+from benchmarks.download import Say
 from benchmarks.entry import Entry, Frames, Generation
 from benchmarks.files import Progress
 from benchmarks.pdebench import download, frames
@@ -155,9 +156,11 @@ class PdeEntry(Entry):
             lines.append(f"  {self._check_sum(path, found.samples)}")
         return lines
 
-    def fetch(self, data_root: Path) -> list[Path]:
-        """See `Entry.fetch`."""
-        return [download.fetch(self.files[0], data_root)]
+    def fetch(
+        self, data_root: Path, progress: files.Progress | None = None, say: Say | None = None
+    ) -> list[Path]:
+        """See `Entry.fetch`; the files go into PDEBench's own folder tree."""
+        return [download.fetch(self.files[0], data_root, progress=progress, say=say)]
 
     def generations(self, recipe: Recipe, protocol: Protocol) -> tuple[Generation, ...]:
         """See `Entry.generations`."""

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from benchmarks import files, pins
+from benchmarks.room import NoRoomError
 from xmft.errors import DataError
 from xmft.unreadable import no_room
 
@@ -124,7 +124,7 @@ def _fetch(
     download: Download, target: Path, data_root: Path, progress: files.Progress, say: Say
 ) -> None:
     """Get a file from the first address that gives it."""
-    from benchmarks.transfer import NoRoomError, Transfer
+    from benchmarks.transfer import Transfer
 
     name = target.name
     pin = None if download.checksum else pins.pinned(target)
@@ -135,6 +135,7 @@ def _fetch(
 
     transfer = Transfer(
         target=target,
+        stated=size_text(download),
         trusted=checksum is not None,
         check_size=check_size,
         progress=progress,
@@ -142,17 +143,13 @@ def _fetch(
     )
     failed: list[str] = []
     for url in download.urls:
-        before = f", {files.size_text(transfer.arrived)} are there" if transfer.arrived else ""
-        say(f"{name}{size_note(download)}: from {urlsplit(url).netloc}{before}")
         try:
             _from(url, checksum, transfer)
             return
-        except NoRoomError:
-            raise
         except (OSError, ValueError, http.client.HTTPException) as error:
             full = no_room(error)
             if full is not None:
-                raise DataError(
+                raise NoRoomError(
                     f"{name} could not be written to {target.parent}: {full}. Make "
                     "room there and run the command again, which goes on where it stopped, or "
                     "give --data another folder."
@@ -248,12 +245,6 @@ def size_text(download: Download) -> str:
     if download.size is None:
         return ""
     return ("about " if download.about else "") + files.size_text(download.size)
-
-
-def size_note(download: Download) -> str:
-    """Return the stated size in brackets, with a blank before it."""
-    text = size_text(download)
-    return f" ({text})" if text else ""
 
 
 def _digits(checksum: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import files, pins
 from benchmarks.download import Say, present, retrieve
+from benchmarks.room import NoRoomError
 from xmft.errors import DataError, mending
 
 if TYPE_CHECKING:
@@ -52,13 +53,15 @@ def fetch(
     for form in forms:
         if not form.downloads:
             continue
+        if say is not None:
+            say(f"{entry.task.name}: {download_text(form)}")
         try:
             with mending(_PIN_MEND):
                 for download in form.downloads:
                     retrieve(download, folder, data_root, progress=progress, say=say)
+        except NoRoomError:
+            raise
         except DataError as error:
-            if _ends_all(error):
-                raise
             failed.append(str(error))
             if say is not None and form is not forms[-1]:
                 say(f"{error}")
@@ -137,12 +140,6 @@ def check_pins(entry: Entry, paths: Iterable[Path], data_root: Path) -> list[str
         if line is not None:
             lines.append(f"{path}: {line}")
     return lines
-
-
-def _ends_all(error: DataError) -> bool:
-    from benchmarks.transfer import NoRoomError
-
-    return isinstance(error, NoRoomError)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -11,7 +11,6 @@ import contextlib
 import http.client
 import json
 import re
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -19,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from benchmarks.files import Progress, size_text
-from xmft.errors import DataError
+from benchmarks.room import NoRoomError, check_room
 from xmft.unreadable import disguise_of, no_room, web_page
 
 WAIT_SECONDS = 60.0
@@ -39,10 +39,6 @@ _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _STARTS = {".zip": b"PK", ".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b"}
 
 
-class NoRoomError(DataError):
-    """The disk has no room for a file; another address would not help."""
-
-
 class RefusedError(OSError):
     """The address does not give the file, however often it is asked."""
 
@@ -57,6 +53,7 @@ class Transfer:
 
     Attributes:
         target: Where it goes in the end; what has arrived is kept beside it.
+        stated: Its size for people; empty where it is not stated.
         trusted: A checksum is known, which finds out what does not belong together.
         check_size: Called with the length of the whole as the server says it; raises a
             `RefusedError` where that cannot be the file.
@@ -65,6 +62,7 @@ class Transfer:
     """
 
     target: Path
+    stated: str
     trusted: bool
     check_size: Callable[[int], None]
     progress: Progress
@@ -179,7 +177,8 @@ class Transfer:
             have, total = 0, length
         if total is not None:
             self.check_size(total)
-        self._check_room(have, total)
+            check_room(self.target.parent, total - have, self.target.name)
+        self._announce(url, have, total)
         head = b""
         if not have:
             head = answer.read(_HEAD if total is None else min(_HEAD, total))
@@ -189,6 +188,11 @@ class Transfer:
             notes = {"url": url, "mark": mark, "total": total}
             self._notes.write_text(json.dumps(notes), encoding="utf-8")
         self._write(answer, head, have, total)
+
+    def _announce(self, url: str, have: int, total: int | None) -> None:
+        size = self.stated or "a file of unknown size" if total is None else size_text(total)
+        on = f", going on behind {size_text(have)}" if have else ""
+        self.say(f"{self.target.name}: {size} from {urlsplit(url).netloc}{on}")
 
     def _behind(
         self, headers: Any, have: int, length: int | None, mark: str | None, noted: dict[str, Any]
@@ -208,18 +212,6 @@ class Transfer:
         if before is not None and total is not None and before != total:
             raise _OtherVersionError(f"the server has {total} bytes by now, before {before}")
         return total
-
-    def _check_room(self, have: int, total: int | None) -> None:
-        if total is None:
-            return
-        folder = next(place for place in self.target.parents if place.exists())
-        free = shutil.disk_usage(folder).free
-        if total - have > free:
-            raise NoRoomError(
-                f"{self.target.name} needs {size_text(total - have)} more, and the disk of "
-                f"{self.target.parent} has {size_text(free)} left. Make room there, or give --data "
-                "another folder."
-            )
 
     def _write(self, answer: Any, head: bytes, have: int, total: int | None) -> None:
         self.progress(have, total or have)

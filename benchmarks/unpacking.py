@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import posixpath
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -15,9 +14,11 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from benchmarks.download import Say
 from benchmarks.files import Progress, size_text
+from benchmarks.room import NoRoomError, free
 from xmft.cache import whole
-from xmft.errors import DataError, FileError
+from xmft.errors import FileError
 from xmft.unreadable import check, no_room, readable
 
 _ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip")
@@ -35,7 +36,7 @@ def folder_of(archive: Path) -> Path:
     return archive.with_name(name[: -len(ending)] if ending else f"{name}.unpacked")
 
 
-def unpack(archive: Path, *, progress: Progress, say: Any) -> Path:
+def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:
     """Unpack a tar (also packed by gzip, bzip2 or xz) or zip archive, unless that is done already.
 
     The folder appears under its name only when all is in it. Where the archive holds one folder of
@@ -50,7 +51,7 @@ def unpack(archive: Path, *, progress: Progress, say: Any) -> Path:
         The folder, see `folder_of`.
 
     Raises:
-        DataError: there is no room on the disk.
+        NoRoomError: there is no room on the disk.
         FileError: the archive is damaged, cut off or encrypted, or holds what must not be written:
             members outside of its folder, links that lead out of it, devices.
     """
@@ -68,7 +69,7 @@ def unpack(archive: Path, *, progress: Progress, say: Any) -> Path:
     say(f"{archive.name}: unpacked into {folder}")
     with _told(archive), whole(folder) as temporary, _opened(archive) as stream:
         temporary.mkdir()
-        room = _Room(archive, folder, shutil.disk_usage(temporary).free)
+        room = _Room(archive, folder, free(folder))
         kind = _unzip if stream.read(2) == b"PK" else _untar
         stream.seek(0)
         kind(archive, stream, temporary, room, progress)
@@ -91,11 +92,11 @@ class _Room:
         """Count a member.
 
         Raises:
-            DataError: there is no room for it.
+            NoRoomError: there is no room for it.
         """
         self._used += size
         if self._used > self._free:
-            raise DataError(
+            raise NoRoomError(
                 f"{self._archive} holds {size_text(self._used)} or more, and the disk of "
                 f"{self._folder.parent} has {size_text(self._free)} left. Make room there, or give "
                 "--data another folder; an archive that is far larger inside than it should be is "
@@ -119,7 +120,7 @@ def _told(archive: Path) -> Iterator[None]:
         full = no_room(error)
         if full is None:
             raise
-        raise DataError(
+        raise NoRoomError(
             f"{archive} could not be unpacked: {full}. Make room there, or give --data another "
             "folder."
         ) from error

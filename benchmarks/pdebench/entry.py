@@ -157,9 +157,9 @@ class PdeEntry(Entry):
         return lines
 
     def fetch(
-        self, data_root: Path, progress: files.Progress | None = None, say: Say | None = None
+        self, data_root: Path, progress: Progress | None = None, say: Say | None = None
     ) -> list[Path]:
-        """See `Entry.fetch`; the files go into PDEBench's own folder tree."""
+        """See `Entry.fetch`."""
         return [download.fetch(self.files[0], data_root, progress=progress, say=say)]
 
     def generations(self, recipe: Recipe, protocol: Protocol) -> tuple[Generation, ...]:
@@ -262,11 +262,8 @@ class PdeEntry(Entry):
             )
         found = cache.digest(path, "md5")
         if found != release.md5:
-            raise FileError(
-                path,
-                f"the md5 is {found}",
-                f"{release.md5} as published; the file was damaged or changed",
-            )
+            wanted = f"{release.md5} as published; the file was damaged or changed"
+            raise FileError(path, f"the md5 is {found}", wanted)
         return f"md5 {found} as published"
 
 

@@ -182,13 +182,12 @@ def _fetch(
 
 def _from(url: str, checksum: str | None, transfer: Transfer) -> None:
     """Get a file from one address, from the start where what was glued together is wrong."""
-    glued = transfer.arrived > 0
     try:
         _retrieve(url, checksum, transfer)
     except ValueError:
         # It has not the checksum.
         transfer.discard()
-        if not glued:
+        if not transfer.glued:
             raise
         transfer.say(
             f"{transfer.target.name} starts again: with what was there before it has not the "

@@ -47,7 +47,7 @@ class _OtherVersionError(OSError):
     """What has arrived is the beginning of something else."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Transfer:
     """A file on its way.
 
@@ -59,6 +59,7 @@ class Transfer:
             `RefusedError` where that cannot be the file.
         progress: Called with bytes done and bytes in all.
         say: Called with sentences for people.
+        glued: What has arrived came in more than one piece.
     """
 
     target: Path
@@ -67,6 +68,7 @@ class Transfer:
     check_size: Callable[[int], None]
     progress: Progress
     say: Callable[[str], None]
+    glued: bool = False
 
     @property
     def part(self) -> Path:
@@ -94,16 +96,15 @@ class Transfer:
             OSError: the address does not give it, or broke off again and again.
             http.client.HTTPException: likewise.
         """
-        failed, connected = 0, False
+        failed, connected, fresh = 0, False, False
         while failed < _TRIES:
             before = self.arrived
             try:
-                self._ask(url)
+                self._ask(url, fresh=fresh)
                 return
             except _OtherVersionError as error:
-                self.discard()
                 self.say(f"{self.target.name} starts again: {error}")
-                failed += 1
+                failed, fresh = failed + 1, True
                 last: Exception = error
                 continue
             except (NoRoomError, RefusedError, urllib.error.HTTPError):
@@ -115,7 +116,7 @@ class Transfer:
                 connected = connected or gained > 0
                 if not connected:
                     raise
-                failed = 0 if gained >= _BLOCK else failed + 1
+                failed, fresh = 0 if gained >= _BLOCK else failed + 1, False
                 last = error
             if failed < _TRIES:
                 time.sleep(PAUSE_SECONDS)
@@ -125,13 +126,12 @@ class Transfer:
     def _notes(self) -> Path:
         return self.part.with_name(f"{self.part.name}.json")
 
-    def _ask(self, url: str) -> None:
+    def _ask(self, url: str, *, fresh: bool) -> None:
         noted = self._noted()
         same = noted.get("url") == url
         mark = noted.get("mark") if same else None
-        have = self.arrived
-        if have and not (self.trusted or mark):
-            have = 0  # nobody could tell whether it is the beginning of what comes now
+        # Otherwise nobody could tell whether it is the beginning of what comes now.
+        have = self.arrived if (self.trusted or mark) and not fresh else 0
         asked = {"User-Agent": "xmft", "Accept-Encoding": "identity"}
         if have:
             asked |= {"Range": f"bytes={have}-"} | ({"If-Range": mark} if mark else {})
@@ -150,12 +150,17 @@ class Transfer:
 
     def _nothing_behind(self, have: int, headers: Any, noted: dict[str, Any]) -> None:
         """Decide what it means that there is nothing behind what we have."""
-        total = _total(headers)
-        if total is None:
-            total = noted.get("total")
-        # Where nothing says how long it is, the checksum tells whether it is whole.
-        if have != total and not (total is None and self.trusted):
-            raise _OtherVersionError(f"the server has {total} bytes, {have} have arrived")
+        total, before = _total(headers), noted.get("total")
+        self.glued = True
+        # Where the server says nothing or contradicts itself, the checksum tells if it is whole.
+        if self.trusted and total in (None, have):
+            return
+        if total == have and before in (None, have):
+            return
+        raise _OtherVersionError(
+            f"{have} bytes have arrived, the server has {total}"
+            + (f" and said {before}" if before not in (None, total) else "")
+        )
 
     def _take(self, answer: Any, url: str, have: int, noted: dict[str, Any]) -> None:
         kind = answer.headers.get_content_type()
@@ -175,14 +180,16 @@ class Transfer:
                     "it does where it has changed or cannot go on"
                 )
             have, total = 0, length
-        if total is not None:
-            self.check_size(total)
-            check_room(self.target.parent, total - have, self.target.name)
-        self._announce(url, have, total)
         head = b""
         if not have:
             head = answer.read(_HEAD if total is None else min(_HEAD, total))
             self._check_start(head, total)
+        if total is not None:
+            self.check_size(total)
+            check_room(self.target.parent, total - have, self.target.name)
+        self._announce(url, have, total)
+        self.glued = have > 0
+        if not have:
             self.discard()  # not before it is sure that something better comes
             self.part.parent.mkdir(parents=True, exist_ok=True)
             notes = {"url": url, "mark": mark, "total": total}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.entry import Entry
-from benchmarks.nasbench360 import satellite
+from benchmarks.nasbench360 import cifar100, ecg, ninapro, satellite, spherical
 from benchmarks.pdebench import entry as pdebench
 from xmft.registry import Registry
 
@@ -46,5 +46,10 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-for _entry in (*pdebench.entries(), *satellite.entries()):
+_NASBENCH360 = (cifar100, spherical, ninapro, ecg, satellite)
+
+for _entry in (
+    *pdebench.entries(),
+    *(entry for task in _NASBENCH360 for entry in task.entries()),
+):
     add(_entry)

@@ -35,3 +35,21 @@ def origin_of(path: Path) -> Origin:
                     return origin
             raise FileError(place, f"found {said!r}", f"one of {', '.join(get_args(Origin))}")
     return "official"
+
+
+def stated_origin(path: Path, said: object) -> Origin:
+    """Return the origin that a file states itself, or else what `origin_of` finds.
+
+    Args:
+        path: The file.
+        said: What it states under `xmft_origin`; None: nothing.
+
+    Raises:
+        FileError: it states something else than an origin.
+    """
+    if said is None:
+        return origin_of(path)
+    for origin in get_args(Origin):
+        if str(said) == origin:
+            return origin
+    raise FileError(path, f"'xmft_origin' is {said!r}", f"one of {', '.join(get_args(Origin))}")

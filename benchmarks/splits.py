@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,43 @@ def held_out(total: int) -> tuple[Indices, Indices]:
     order = np.random.RandomState(360).permutation(total).astype(np.int64)
     count = max(1, total // VAL_SHARE)
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def last_fifth(total: int) -> tuple[Indices, Indices]:
+    """Split `total` samples into those to train on and, to validate on, the last fifth of them."""
+    start = total - max(1, total // 5)
+    return np.arange(start, dtype=np.int64), np.arange(start, total, dtype=np.int64)
+
+
+def capped(trained: int, tested: int, samples: int | None) -> tuple[int, int]:
+    """Return how many samples are used of files that are cut already.
+
+    Args:
+        trained: Samples for training and validation.
+        tested: Samples for the test.
+        samples: Most samples used in all, one in ten of them for the test; None: all.
+    """
+    if samples is None:
+        return trained, tested
+    least = max(1, samples // TEST_SHARE)
+    return min(trained, samples - least), min(tested, least)
+
+
+def shuffled_off(total: int, share: float | int) -> tuple[Indices, Indices]:
+    """Split `total` samples as scikit-learn's `train_test_split` does with `random_state=0`.
+
+    Public code of many benchmarks uses that rule; it has not changed since it is there.
+
+    Args:
+        total: How many there are.
+        share: Of those that are taken off, rounded up; a whole number: how many.
+
+    Returns:
+        Those that stay and those that are taken off, both in their shuffled order.
+    """
+    order = np.random.RandomState(0).permutation(total).astype(np.int64)
+    count = share if isinstance(share, int) else math.ceil(share * total)
+    return order[count:], order[:count]
 
 
 def first_tenth_is_test(total: int, samples: int | None) -> Cut:

@@ -29,7 +29,7 @@ _FULL = {
 }
 
 # Formats whose first bytes are never text, nothing, or those of an archive.
-_BINARY = frozenset({".h5", ".hdf5", ".npy", ".mat"})
+_BINARY = frozenset({".h5", ".hdf5", ".npy", ".mat", ".pkl"})
 _PLAIN = _BINARY | {".csv", ".tsv", ".txt", ".json", ".jsonl", ".train"}
 _PACKED = {
     b"\x1f\x8b": ("gzip", "gz"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,9 @@ import numpy.typing as npt
 from benchmarks import files
 from benchmarks.download import Download
 from benchmarks.entry import Entry
+from benchmarks.origin import stated_origin
 from benchmarks.prepare import Block, Reading
-from benchmarks.splits import TEST_SHARE, held_out
+from benchmarks.splits import capped, held_out
 from xmft.errors import FileError
 from xmft.missing import marked
 from xmft.pickles import load_object
@@ -73,10 +74,7 @@ class SatelliteEntry(Entry):
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
         """Cut both files: the test file is the test split, a tenth of the other validates."""
         train, test = map(_load, paths)
-        tested, trained = len(test.values), len(train.values)
-        if recipe.samples is not None:
-            tested = min(tested, max(1, recipe.samples // TEST_SHARE))
-            trained = min(trained, recipe.samples - max(1, recipe.samples // TEST_SHARE))
+        trained, tested = capped(len(train.values), len(test.values), recipe.samples)
         if tested < 1 or trained < _LEAST_TRAIN:
             raise FileError(
                 " and ".join(map(str, paths)),
@@ -216,7 +214,5 @@ def _load(path: Path) -> _Series:
             f"first is sample {missing[0]}",
             "measured values only",
         )
-    origin = content.get("xmft_origin", "official")
-    if origin not in get_args(Origin):
-        raise wrong(f"'xmft_origin' is {origin!r}", f"one of {', '.join(get_args(Origin))}")
+    origin = stated_origin(path, content.get("xmft_origin"))
     return _Series(origin=origin, values=values, labels=labels)

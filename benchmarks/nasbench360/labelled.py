@@ -1,0 +1,130 @@
+"""What the readers of labelled samples have in common: checks, and blocks on their way to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.prepare import Block
+from benchmarks.splits import Indices
+from xmft.errors import FileError
+from xmft.missing import marked
+from xmft.unreadable import check, readable
+
+Array = npt.NDArray[Any]
+_BLOCK = 4096
+
+
+def whole_labels(
+    path: Path | str, what: str, labels: object, count: int, classes: int, *, first: int = 0
+) -> Indices:
+    """Return labels as numbers from 0 on.
+
+    Args:
+        path: Of the file.
+        what: What the labels are called in it.
+        labels: What is there: an array or a list of whole numbers.
+        count: Number of samples.
+        classes: Number of classes.
+        first: Number of the first class in the file.
+
+    Raises:
+        FileError: they are no whole numbers, not as many as samples, or none of the classes.
+    """
+    found = np.asarray(labels)
+    if found.shape != (count,) or found.dtype.kind not in "iu":
+        raise FileError(
+            path,
+            f"{what} has the shape {found.shape} and the type {found.dtype}",
+            f"{count} integers, one for each sample",
+        )
+    outside = np.flatnonzero((found < first) | (found >= first + classes))
+    if len(outside):
+        raise FileError(
+            path,
+            f"{len(outside)} labels lie outside {first}..{first + classes - 1}, the first is "
+            f"{found[outside[0]]} at sample {outside[0]}",
+            f"labels from {first} to {first + classes - 1}",
+        )
+    return found.astype(np.int64) - first
+
+
+def measured(path: Path | str, what: str, values: Array) -> None:
+    """Look at all values `[n, ...]`.
+
+    Raises:
+        FileError: some are NaN or infinite, or mark what is missing.
+    """
+    for start in range(0, len(values), _BLOCK):
+        block = np.asarray(values[start : start + _BLOCK]).reshape(
+            len(values[start : start + _BLOCK]), -1
+        )
+        wrong = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        if len(wrong):
+            raise FileError(
+                path,
+                f"values of {what} are NaN or infinite, the first in sample {start + wrong[0]}",
+                "finite values only",
+            )
+        missing = np.flatnonzero(marked(block))
+        if len(missing):
+            raise FileError(
+                path,
+                f"{what} holds numbers that mark what is missing (such as -9999), the first is "
+                f"in sample {start + missing[0]}",
+                "measured values only",
+            )
+
+
+def plain_array(path: Path, what: str, *, ndim: int, kinds: str) -> Array:
+    """Open an `.npy` file, memory-mapped; arrays of Python objects are not unpickled.
+
+    Args:
+        path: The file.
+        what: What it should hold, for messages.
+        ndim: Number of its axes.
+        kinds: Letters of numpy's kinds of types that do.
+
+    Raises:
+        FileError: it is no such array.
+    """
+    check(path)
+    with readable(path):
+        try:
+            found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise FileError(
+                path,
+                f"cannot be read ({error}); found {path.stat().st_size} bytes",
+                f"an .npy file of {what}",
+                between=" ",
+            ) from error
+    if found.ndim != ndim or found.dtype.kind not in kinds:
+        raise FileError(path, f"found the shape {found.shape} and the type {found.dtype}", what)
+    return found
+
+
+def blocks(
+    parts: Sequence[tuple[Callable[[Indices], Array], Array, Indices]],
+) -> Iterator[Block]:
+    """Yield samples in the order in which they are stored.
+
+    Args:
+        parts: For each split what reads the inputs of rows, all labels, and the rows taken.
+    """
+    start = 0
+    for read, labels, rows in parts:
+        for first in range(0, len(rows), _BLOCK):
+            chosen = rows[first : first + _BLOCK]
+            yield Block(np.arange(start, start + len(chosen)), read(chosen), labels[chosen])
+            start += len(chosen)
+
+
+def copies(test: Iterable[Array], train: Iterable[Array]) -> list[int]:
+    """Return the numbers of test samples that are also among those of training."""
+    known = {hash(np.ascontiguousarray(row).tobytes()) for row in train}
+    return [n for n, row in enumerate(test) if hash(np.ascontiguousarray(row).tobytes()) in known]

@@ -1,0 +1,1 @@
+"""Writers of miniatures, one module a kind of task: the smallest valid official files, seeded."""

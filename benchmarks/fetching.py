@@ -100,20 +100,26 @@ def missing(entry: Entry, data_root: Path) -> list[str]:
     ]
 
 
-def download_text(entry: Entry) -> str:
-    """Return how much is to be downloaded for a task, for people; empty where it is not known.
+def download_text(entry: Entry, data_root: Path | None = None) -> str:
+    """Return how much is to be downloaded for a task, for people; empty: nothing can be.
 
     It is that of the first form that can be downloaded.
+
+    Args:
+        entry: The task.
+        data_root: What is there is left out; None: all counts.
     """
-    form = next((form for form in (entry, *entry.alternatives) if form.downloads), None)
-    if form is None:
-        return ""
-    sizes = [download.size for download in form.downloads if download.size is not None]
-    count = len(form.downloads)
+    forms = (entry, *entry.alternatives)
+    wanted = next((form.downloads for form in forms if form.downloads), ())
+    if data_root is not None:
+        there = files.find_every(data_root, [download.path.name for download in wanted])
+        wanted = tuple(download for download in wanted if download.path.name not in there)
+    sizes = [download.size for download in wanted if download.size is not None]
+    count = len(wanted)
     many = f"{count} file{'s' if count != 1 else ''}"
-    if not sizes:
-        return many
-    about = "about " if any(download.about for download in form.downloads) else ""
+    if not count or not sizes:
+        return many if count else ""
+    about = "about " if any(download.about for download in wanted) else ""
     more = f" and {count - len(sizes)} of unknown size" if len(sizes) < count else ""
     return f"{many}, {about}{files.size_text(sum(sizes))}{more}"
 

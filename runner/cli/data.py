@@ -52,20 +52,18 @@ def data_status(
     data: Data = None,
     plugin: Plugins = [],
 ) -> None:
-    """Say for each task where its data are, or what is missing."""
-    from benchmarks.data import MissingError, locate
+    """Say for each task where its data are, or what is missing and how large the download is."""
+    from benchmarks.files import one_look
+    from benchmarks.status import status
 
     root = data_root(data)
     table = plain_table("task", "origin", "")
-    for name in _named_tasks(plugin, tasks or ["*"]):
-        try:
-            source = locate(name, data_root=root)
-            table.add_row(name, source.origin, Text(source.note))
-            for line in source.warnings:
+    with one_look():
+        for name in _named_tasks(plugin, tasks or ["*"]):
+            found = status(name, root)
+            table.add_row(name, found.word, Text(found.text))
+            for line in found.remarks:
                 table.add_row("", "", Text(line, style="yellow"))
-        except DataError as error:
-            absent = isinstance(error, MissingError)
-            table.add_row(name, "missing" if absent else "unusable", Text(str(error)))
     console.print(table)
 
 

@@ -234,16 +234,16 @@ def _check_size(download: Download, size: int, *, trusted: bool) -> None:
         return
     slack = _ROUNDED if download.about else 1.0
     if not stated / slack <= size <= stated * slack:
-        raise RefusedError(
-            f"it has {files.size_text(size)} ({size} bytes), {size_text(download)} are expected"
-        )
+        raise RefusedError(f"it has {size} bytes, {size_text(download)} are expected")
 
 
 def size_text(download: Download) -> str:
     """Return the stated size for people, empty where none is stated."""
     if download.size is None:
         return ""
-    return ("about " if download.about else "") + files.size_text(download.size)
+    if download.about:
+        return f"about {files.size_text(download.size)}"
+    return f"{download.size} bytes"
 
 
 def _digits(checksum: str) -> str:

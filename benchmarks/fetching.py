@@ -114,6 +114,8 @@ def download_text(entry: Entry, data_root: Path | None = None) -> str:
     if data_root is not None:
         there = files.find_every(data_root, [download.path.name for download in wanted])
         wanted = tuple(download for download in wanted if download.path.name not in there)
+    if data_root is not None and not wanted and any(form.downloads for form in forms):
+        return "nothing to download, only to unpack"
     sizes = [download.size for download in wanted if download.size is not None]
     count = len(wanted)
     many = f"{count} file{'s' if count != 1 else ''}"

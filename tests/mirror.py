@@ -11,6 +11,8 @@ from threading import Thread
 
 LOGIN = b"\n<!DOCTYPE html><html><body>Please sign in to continue</body></html>"
 
+_BLOCK = 2**16
+
 
 @dataclass
 class Served:
@@ -30,6 +32,7 @@ class Served:
         kind: Its Content-Type.
         to: It redirects to this address.
         wait: Seconds until it answers.
+        pace: Seconds behind each 64 kB.
     """
 
     content: bytes = b""
@@ -44,6 +47,7 @@ class Served:
     kind: str = "application/octet-stream"
     to: str | None = None
     wait: float = 0.0
+    pace: float = 0.0
 
 
 class Mirror(ThreadingHTTPServer):
@@ -106,8 +110,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", served.kind)
         self.end_headers()
         cut = served.cuts[min(earlier, len(served.cuts) - 1)]
+        sent = content[start:][:cut]
         with suppress(ConnectionError):  # who asks may have heard enough
-            self.wfile.write(content[start:][:cut])
+            for first in range(0, len(sent), _BLOCK):
+                self.wfile.write(sent[first : first + _BLOCK])
+                time.sleep(served.pace)
 
     def log_message(self, *_: object) -> None:
         pass

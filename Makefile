@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test accuracy lint bench gpu study clean
+.PHONY: help quickstart test accuracy lint bench loading gpu study clean
 
 help:
 	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
@@ -10,6 +10,7 @@ help:
 	@echo "make accuracy    set up, run the tests of the solvers' accuracy; minutes"
 	@echo "make lint        set up, ruff and mypy"
 	@echo "make bench       set up, timings against straightforward versions"
+	@echo "make loading     set up, memory and loading at official sizes; writes large files to TMPDIR"
 	@echo "make gpu         set up, speed of fitting on this machine's GPU"
 	@echo "make study       set up, run the study of the methods, rebuild docs/study-methods.md; hours"
 	@echo "make clean       remove the virtual environment (results and data stay)"
@@ -44,6 +45,10 @@ bench: .venv/installed
 	$(BIN)/python -m performance.training_loop
 	$(BIN)/python -m performance.cells
 	$(BIN)/python -m performance.solvers
+
+loading: .venv/installed
+	$(BIN)/python -m performance.loading nasbench360/deepsea
+	$(BIN)/python -m performance.loading nasbench360/ecg
 
 # Exit code 1: some cells failed, those without data among them; the document is made of the others.
 study: .venv/installed

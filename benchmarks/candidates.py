@@ -17,15 +17,23 @@ Judge = Callable[[Path, Mapping[str, Any]], None]
 def form_of(entry: Entry, data_root: Path) -> Entry:
     """Return the form of a task whose files are all there: the entry or an alternative.
 
-    Where none is complete it is the entry itself.
+    Where nothing of any is there, it is the first that can be generated. Otherwise it is the entry
+    itself, which says what is missing.
     """
     if not entry.alternatives:
         return entry
+    anything = False
     for form in (entry, *entry.alternatives):
-        there = form.candidates(data_root)
-        if all(there.get(name) for name in form.files) and all(form.members(data_root).values()):
+        there, members = form.candidates(data_root), form.members(data_root)
+        if all(there.get(name) for name in form.files) and all(members.values()):
             return form
-    return entry
+        anything = anything or bool(there) or any(members.values())
+    return entry if anything else generatable_form(entry)
+
+
+def generatable_form(entry: Entry) -> Entry:
+    """Return the first form of a task that can be generated; the entry itself if none can."""
+    return next((form for form in (entry, *entry.alternatives) if form.generatable), entry)
 
 
 def choose(

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from benchmarks.entry import Entry
-from benchmarks.nasbench360 import cifar100, ecg, ninapro, satellite, spherical
+from benchmarks.nasbench360 import (
+    cifar100,
+    darcy,
+    deepsea,
+    ecg,
+    ninapro,
+    satellite,
+    spherical,
+)
 from benchmarks.pdebench import entry as pdebench
 from xmft.registry import Registry
 
@@ -46,7 +54,7 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-_NASBENCH360 = (cifar100, spherical, ninapro, ecg, satellite)
+_NASBENCH360 = (cifar100, spherical, ninapro, darcy, ecg, satellite, deepsea)
 
 for _entry in (
     *pdebench.entries(),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import catalog, prepare
-from benchmarks.candidates import form_of
+from benchmarks.candidates import form_of, generatable_form
 from benchmarks.download import Say
 from benchmarks.entry import Entry, Generation
 from benchmarks.fetching import check_pins
@@ -103,6 +103,7 @@ def generate(
         DataError: the generation failed.
     """
     entry = catalog.get(task) if isinstance(task, str) else task
+    entry = generatable_form(entry)
     paths = generated_places(entry, data_root or default_data_root(), entry.signature(generation))
     there = next((path for path in paths if path.is_file()), None)
     if there is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalog, files
-from benchmarks.candidates import Judge, choose, choose_members, form_of
+from benchmarks.candidates import Judge, choose, choose_members, form_of, generatable_form
 from benchmarks.entry import Entry, Generation
 from benchmarks.fetching import download_text
 from benchmarks.files import default_data_root
@@ -289,7 +289,8 @@ def mend_text(entry: Entry, data_root: Path, *, bad: bool = False) -> str:
         for verb in ("fetch", "generate")
     )
     start = "Move the file away, then get" if bad else "Get"
-    other = f", or make your own with {generate}" if entry.generatable else ""
+    makes = generatable_form(entry).generatable
+    other = f", or make your own with {generate}" if makes else ""
     much = download_text(entry, None if bad else data_root)
     size = f" ({much})" if much else ""
     return f"{start} the official data{size} with {get}{other}."

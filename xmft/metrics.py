@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xmft.chunk_scores import chunk_auroc, chunk_f1
+from xmft.chunk_scores import chunk_auroc, chunk_f1, mean_of_batch_means
 from xmft.errors import RequestError
 from xmft.field_errors import (
     band_error,
@@ -211,6 +211,15 @@ for _name, _positive in {"": 1.0, "_pos4": 4.0, "_pos10": 10.0}.items():
 
 for _metric in (
     Metric(name="nrmse", version=1, kinds=_DENSE, per_sample=nrmse, weighted=True),
+    # As NAS-Bench-360 calls it.
+    Metric(name="relative_l2", version=1, kinds=_DENSE, per_sample=nrmse, weighted=True),
+    Metric(
+        name="relative_l2_batches",
+        version=1,
+        kinds=_DENSE,
+        per_sample=partial(mean_of_batch_means, size=8),
+        reduction="all",
+    ),
     Metric(name="nrmse_pdebench", version=1, kinds=_DENSE, per_sample=nrmse_pdebench),
     # `nrmse` of one channel of the targets alone; `Task.channels` says what it holds.
     *(

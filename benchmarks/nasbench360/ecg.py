@@ -159,6 +159,15 @@ class RawEntry(EcgEntry):
             _labels(path)
         return origin_of(path)
 
+    def verify(self, path: Path) -> list[str]:
+        """See `Entry.verify`; of thousands of records only what is wrong is told."""
+        origin = self.inspect(path)
+        if path.suffix == ".mat":
+            return []
+        given = list(_labels(path).values())
+        named = ", ".join(f"{given.count(name)} {name}" for name in CLASSES)
+        return [f"{path}: {origin}, labels of {len(given)} records, {named}"]
+
     def records(self, paths: tuple[Path, ...]) -> Records:
         """See `EcgEntry.records`; the files and the csv file have to name the same records."""
         table, *places = paths

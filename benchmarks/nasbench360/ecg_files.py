@@ -5,12 +5,12 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.origin import origin_of
+from benchmarks.origin import stated_origin
 from xmft.errors import FileError
 from xmft.pickles import load_pickle
 from xmft.task import Origin, Ragged
@@ -71,11 +71,7 @@ def read_pickle(path: Path) -> Records:
             f"labels out of {' '.join(CLASSES)}",
         )
     series = [_record(f"{path}, record {number}", one) for number, one in enumerate(data)]
-    origin = content.get("xmft_origin", origin_of(path))
-    if origin not in get_args(Origin):
-        raise FileError(
-            path, f"'xmft_origin' is {origin!r}", f"one of {', '.join(get_args(Origin))}"
-        )
+    origin = stated_origin(path, content.get("xmft_origin"))
     return Records(
         series=Ragged.of(series),
         labels=np.array([CLASSES.index(one) for one in classes], dtype=np.uint8),

@@ -114,12 +114,13 @@ def data_generate(
     by giving their folder to --data.
     """
     from benchmarks import catalog
+    from benchmarks.candidates import generatable_form
     from benchmarks.data import Generation, generate
 
     generation = Generation(samples=samples, resolution=resolution, seed=seed, frames=frames)
     names = _named_tasks(plugin, tasks)
     for name in names:  # what cannot be generated is refused before hours of work
-        catalog.get(name).signature(generation)
+        generatable_form(catalog.get(name)).signature(generation)
     for name in names:
         with generating(name) as progress:
             path = generate(name, generation, data_root=data_root(data), progress=progress)

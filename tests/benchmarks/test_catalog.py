@@ -99,11 +99,12 @@ def test_every_entry(name: str) -> None:
         assert entry.files[0] in download.releases()
         for part in label.split("_"):
             assert part in entry.files[0]
-    check_scores(entry.task, weighted=False)
+    for protocol in entry.protocols:
+        check_scores(entry.task_under(protocol), weighted=False)
     if name == "nasbench360/satellite":
         assert entry.task.metrics == ("error_pct",)
         assert not entry.generatable and entry.resolution is None
-        assert entry.protocols == ("clean",)
+        assert entry.protocols == ("clean", "released")
 
 
 @pytest.mark.parametrize(
@@ -123,9 +124,10 @@ def test_wrong_names(name: str, hint: str) -> None:
 
 
 def test_a_protocol_that_the_task_does_not_have(data_root: Path) -> None:
+    entry = replace(catalog.get("nasbench360/satellite"), protocols=("clean",))
     for act in (task_data.locate, task_data.make_ready, task_data.load):
         with pytest.raises(RequestError, match=r"'released' is not available .*; use 'clean'"):
-            act("nasbench360/satellite", data_root=data_root, recipe=Recipe(), protocol="released")
+            act(entry, data_root=data_root, recipe=Recipe(), protocol="released")
 
 
 @pytest.mark.parametrize("name", sorted(generate.GENERATORS))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +14,20 @@ from benchmarks import data as task_data
 from benchmarks.nasbench360.ecg import STRIDES, laid_windows, split_records
 from benchmarks.nasbench360.ecg_files import CLASSES
 from benchmarks.nasbench360.miniatures import ecg as miniature
+from tests.benchmarks.ecg_records import NAME, content, load, raw, write
 from xmft.errors import DataError
+from xmft.evaluation import evaluate
+from xmft.metrics import METRICS
 from xmft.samples import Samples
+from xmft.session import Session
 from xmft.split import Split
-from xmft.task import Ragged, Recipe, TaskData
-
-NAME = "nasbench360/ecg"
-
-
-def content(count: int = 40) -> dict[str, Any]:
-    rng = np.random.default_rng(7)
-    data = np.empty(count, dtype=object)
-    data[:] = [rng.integers(-900, 900, n).astype(np.int16) for n in rng.integers(2000, 3000, count)]
-    labels = np.array([CLASSES[number % 4] for number in range(count)], dtype=object)
-    return {"data": data, "label": labels}
-
-
-def write(folder: Path, held: Any) -> Path:
-    path = folder / "challenge2017.pkl"
-    path.write_bytes(pickle.dumps(held))
-    return path
-
-
-def load(data_root: Path, **recipe: Any) -> TaskData:
-    return task_data.load(NAME, data_root=data_root, recipe=Recipe(**recipe))
+from xmft.task import Ragged, Recipe
+from xmft.training import train
 
 
 def record_of(split: Split, number: int) -> np.ndarray:
     assert isinstance(split.inputs, Ragged)
     return split.inputs[number]
-
-
-def message(data_root: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        load(data_root)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("total", [8528, 40, 10, 7, 6])
@@ -120,6 +97,43 @@ def test_a_window_is_scaled_by_its_record(data_root: Path, protocol: Any) -> Non
             assert CLASSES[batch.targets[place]] == held["label"][cut[name][sample]]
 
 
+class SpikesAreFibrillation(torch.nn.Module):
+    """Says A of a window with a spike, and N of the others."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        spike = (inputs.amax(dim=(1, 2)) > 20).float()
+        return torch.stack([1 - spike, spike, 0 * spike, 0 * spike], dim=1)
+
+
+def test_a_record_is_what_its_windows_vote_for(data_root: Path) -> None:
+    """A spike in the first of a normal record's five windows is outvoted, and counts by window."""
+    held = content()
+    for number in range(40):
+        held["data"][number] = np.arange(3000, dtype=np.int16) % 2
+        held["data"][number][10] = 500
+    held["label"][:] = "N"
+    write(data_root, held)
+    data = load(data_root)
+    samples = Samples(data.test, torch.device("cpu"), decode=data.decode)
+    names = ("one_minus_f1", "one_minus_f1_windows", "one_minus_f1_chunks")
+    metrics = [METRICS[name] for name in names]
+    scores = evaluate(SpikesAreFibrillation(), samples, metrics, Session(), pool=data.task.pool)
+    # Of four windows in five that are right: F1 of 8 in 9 for N; A is never right, two are absent.
+    assert [scores[name] for name in names] == pytest.approx(
+        [1 - 1 / 4, 1 - 8 / 9 / 4, 1 - 8 / 9 / 2]
+    )
+
+
+def test_what_is_scored_under_each_protocol(data_root: Path) -> None:
+    catalog.get(NAME).miniature(data_root)
+    recipe = Recipe(epochs=1, layers=1, max_tokens=8)
+    for protocol, count in (("clean", 2), ("released", 3)):
+        data = task_data.load(NAME, data_root=data_root, protocol=protocol)  # type: ignore[arg-type]
+        scores = train(data, "scratch", recipe=recipe).scores
+        assert scores.keys() == set(data.task.metrics) and len(scores) == count
+        assert all(0 <= score <= 1 for score in scores.values())
+
+
 def test_no_record_is_in_two_splits(data_root: Path) -> None:
     write(data_root, content())
     data = load(data_root)
@@ -133,17 +147,6 @@ def test_no_record_is_in_two_splits(data_root: Path) -> None:
         np.testing.assert_array_equal(split.group_of_row, split.windows.table[:, 0])
     again = load(data_root)
     assert again.fingerprint == data.fingerprint
-
-
-def raw(data_root: Path, held: dict[str, Any], form: str = "5") -> Path:
-    folder = data_root / "training2017"
-    folder.mkdir()
-    lines = []
-    for number, (values, label) in enumerate(zip(held["data"], held["label"], strict=True)):
-        savemat(folder / f"A{number + 1:05d}.mat", {"val": values[None]}, format=form)
-        lines.append(f"A{number + 1:05d},{label}\n")
-    (data_root / "REFERENCE-v3.csv").write_text("".join(lines))
-    return folder
 
 
 @pytest.mark.parametrize("form", ["4", "5"])
@@ -162,138 +165,6 @@ def test_records_of_physionet_give_the_same(data_root: Path, tmp_path: Path, for
         np.testing.assert_array_equal(split.windows.table, twin.windows.table)
 
 
-def test_files_of_two_releases(data_root: Path) -> None:
-    folder = raw(data_root, content())
-    table = data_root / "REFERENCE-v3.csv"
-    savemat(folder / "A00099.mat", {"val": np.ones((1, 1000), np.int16)})
-    assert f"A00099.mat: {table} has no label for it, expected files of one" in message(data_root)
-    (folder / "A00099.mat").unlink()
-    (folder / "A00007.mat").unlink()
-    assert "1 of its 40 records have no file, the first is A00007" in message(data_root)
-
-
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        ("A00002,X", "line 2: found 'A00002,X', expected the name of a record and one of N A O ~"),
-        ("A00001,A", "line 2: found A00001 again as A, expected it to be N as before"),
-        ("A00002", "line 2: found 'A00002', expected the name"),
-    ],
-)
-def test_bad_tables(data_root: Path, line: str, found: str) -> None:
-    raw(data_root, content())
-    table = data_root / "REFERENCE-v3.csv"
-    lines = table.read_text().splitlines()
-    table.write_text("\n".join([lines[0], line, *lines[2:]]))
-    assert found in message(data_root)
-
-
-@pytest.mark.parametrize(
-    ("values", "found"),
-    [
-        (np.ones((1, 900), np.int16), "found 900 values, expected at least 1000"),
-        (np.full((1, 1000), np.nan), "found values of the type float64"),
-        (np.full((1, 1000), 40_000, np.int32), "found values from 40000 to 40000"),
-        (np.ones((2, 1000), np.int16), "'val' has the shape (2, 1000)"),
-    ],
-)
-def test_bad_records_of_physionet(data_root: Path, values: np.ndarray, found: str) -> None:
-    path = raw(data_root, content()) / "A00005.mat"
-    savemat(path, {"val": values})
-    assert (said := message(data_root)).startswith(f"{path}: ") and found in said
-    savemat(path, {"other": values})
-    assert "there is no 'val' in it" in message(data_root)
-
-
-def test_damaged_matlab_files(data_root: Path) -> None:
-    path = raw(data_root, content(6)) / "A00005.mat"
-    whole, rng = path.read_bytes(), np.random.default_rng(3)
-    # The last 7 bytes may be padding.
-    for length in (1, 50, 127, 128, 140, 200, 1000, len(whole) - 8):
-        path.write_bytes(whole[:length])
-        assert message(data_root).startswith(str(path))
-    for _ in range(30):
-        path.write_bytes(rng.integers(0, 256, 400, dtype=np.uint8).tobytes())
-        assert message(data_root).startswith(str(path))
-    path.write_bytes(b"<html>no</html>")
-    assert "is an answer of a web server" in message(data_root)
-
-
-def floats(held: dict[str, Any]) -> None:
-    held["data"][3] = np.full(2000, np.nan)
-
-
-def short(held: dict[str, Any]) -> None:
-    held["data"][3] = np.ones(999, np.int16)
-
-
-def texts(held: dict[str, Any]) -> None:
-    held["data"][3] = "a record"
-
-
-def large(held: dict[str, Any]) -> None:
-    held["data"][3] = np.full(1000, 32768, np.int32)
-
-
-@pytest.mark.parametrize(
-    ("change", "found"),
-    [
-        (lambda held: held.pop("label"), "the file holds 'data', expected a dictionary with"),
-        (lambda held: held.update(label=held["label"][:39]), "found 40 records and 39 labels"),
-        (lambda held: held.update(data=5), "'data' is a int, expected a list or array"),
-        (lambda held: held["label"].__setitem__(2, "B"), "1 labels are none of the four, the"),
-        (lambda held: held.update(data=[], label=[]), "found no records, expected at least one"),
-        (lambda held: held.update(xmft_origin="else"), "'xmft_origin' is 'else', expected one"),
-        (floats, "record 3: found values of the type float64 and the shape (2000,), expected a"),
-        (short, "record 3: found 999 values, expected at least 1000, which are one window"),
-        (texts, "record 3: found a str, expected a series of 16-bit integers"),
-        (large, "record 3: found values from 32768 to 32768, expected 16-bit integers, from"),
-    ],
-)
-def test_bad_content(data_root: Path, change: Any, found: str) -> None:
-    held = content()
-    change(held)
-    path = write(data_root, held)
-    said = message(data_root)
-    assert said.startswith(str(path)) and found in said
-    assert f"`xmft data fetch {NAME} --data" in said
-
-
-def test_too_few_records(data_root: Path) -> None:
-    write(data_root, content(5))
-    assert "found 5 records, expected at least 6" in message(data_root)
-    write(data_root, content(6))
-    assert [len(split.inputs) for split in load(data_root).splits.values()] == [4, 1, 1]
-
-
-class _Code:
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.place),)
-
-
-def test_a_pickle_that_carries_code_does_not_run(data_root: Path, tmp_path: Path) -> None:
-    ran = tmp_path / "ran"
-    path = write(data_root, content() | {"more": _Code(ran)})
-    said = message(data_root)
-    assert said.startswith(f"{path} cannot be read (it asks for ") and "mkdir" in said
-    assert not ran.exists()
-
-
-def test_truncated_pickles(data_root: Path) -> None:
-    path = write(data_root, content())
-    whole = path.read_bytes()
-    for length in (1, 10, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:length])
-        assert message(data_root).startswith(f"{path} cannot be read (")
-    path.write_bytes(b"")
-    assert f"{path} is empty" in message(data_root)
-    path.write_bytes(b"<!DOCTYPE html><html>Quota exceeded</html>")
-    assert f"{path} is an answer of a web server" in message(data_root)
-
-
 def test_verify(data_root: Path) -> None:
     held = content()
     held["data"][5] = np.full(2000, 3, np.int16)
@@ -301,6 +172,17 @@ def test_verify(data_root: Path) -> None:
     lines = task_data.verify(NAME, data_root=data_root)
     assert "official, 40 records of 2000 to 2" in lines[0]
     assert lines[1:3] == ["  10 N, 10 A, 10 O, 10 ~", "  1 records are constant"]
+
+
+def test_verify_looks_at_every_file_of_physionet(data_root: Path) -> None:
+    folder = raw(data_root, content())
+    lines = task_data.verify(NAME, data_root=data_root)
+    table = data_root / "REFERENCE-v3.csv"
+    assert lines[0] == f"{table}: official, labels of 40 records, 10 N, 10 A, 10 O, 10 ~"
+    assert not any("A00007" in line for line in lines)
+    savemat(folder / "A00007.mat", {"val": np.ones((1, 900), np.int16)})
+    with pytest.raises(DataError, match=r"A00007\.mat: found 900 values"):
+        task_data.verify(NAME, data_root=data_root)
 
 
 def test_the_miniature(tmp_path: Path) -> None:

@@ -1,18 +1,21 @@
 """The timings run and compute what they say; how fast anything is, is no matter here."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import catalog
 from benchmarks.pdebench import batches
 from benchmarks.pdebench.solvers import advection, burgers, cell_centres, random_field
-from performance import gpu, released_scheme
+from performance import faithful, gpu, loading, released_scheme
 from performance.cards import peak_tflops
 from performance.cells import CellTimes, small_grid
 from performance.stage_one import share
 from xmft import gradients
+from xmft.recipe import Recipe
 
 
 @pytest.mark.parametrize(
@@ -98,3 +101,20 @@ def test_what_the_solvers_are_timed_against_solves_the_equation(equation: str) -
         truth = burgers.solve(field, 1024, np.array([0.02]), nu=0.001)[:, 0]
     off = np.linalg.norm(run.final.numpy() - truth, axis=1) / np.linalg.norm(truth, axis=1)
     assert off.max() < 6e-3 and np.median(off) < 1e-3 and run.seconds > 0
+
+
+def test_the_loading_timings_in_small(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever can be measured is a task, and what is said are the rows of its files."""
+    assert set(faithful.FILES) <= set(catalog.names())
+    catalog.get("nasbench360/deepsea").miniature(tmp_path)
+    recipe = Recipe(epochs=1, layers=1, max_tokens=8, batch_size=16)
+    monkeypatch.setattr(loading, "_BACKBONE", "tiny-sequence")
+    loading.measure("nasbench360/deepsea", tmp_path, 2, recipe)
+    read, rows, training, scoring, memory = capsys.readouterr().out.splitlines()
+    assert read.startswith("read and prepared in ") and rows == "rows: 160 train, 24 val, 40 test"
+    assert re.match(r"training: loader \d+ rows/s, step \d+ rows/s, batch 16; ", training)
+    assert scoring.startswith("test split decoded once: 40 rows in ")
+    (said,) = re.findall(r"peak memory ([\d.]+) GiB", memory)
+    assert 0.1 < float(said) < 64

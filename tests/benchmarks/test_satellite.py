@@ -192,7 +192,7 @@ def test_where_the_address_refuses_fetch_says_where_else_the_files_are(
         task_data.fetch(replace(entry, downloads=downloads), data_root=data_root)
     message = str(caught.value)
     assert "satellite_train.npy (HTTP Error 403" in message
-    assert "Google Drive folder 1OOp6UrCiP79mTIkCrUdjjHWDo8K0bJUw" in message
+    assert "Google Drive folder is 1OOp6UrCiP79mTIkCrUdjjHWDo8K0bJUw" in message
     assert str(data_root / "nasbench360" / "satellite" / "satellite_train.npy") in message
     paths = [_write(data_root, "train", 50), _write(data_root, "test", 30)]
     assert task_data.fetch(entry, data_root=data_root) == paths
@@ -272,3 +272,29 @@ def test_a_disk_that_does_not_answer(data_root: Path, monkeypatch: pytest.Monkey
     message = _message(data_root)
     assert f"{path} cannot be read: the disk, or the network" in message
     assert "Move the file away" not in message
+
+
+def test_the_released_protocol_leaves_the_values_and_holds_out_the_same(data_root: Path) -> None:
+    _write(data_root, "train", 50, 1)
+    _write(data_root, "test", 30, 2)
+    clean = _load(data_root)
+    released = task_data.load(NAME, data_root=data_root, protocol="released")
+    raw = np.random.default_rng(2).normal(3.0, 2.0, (30, 46))
+    np.testing.assert_allclose(released.test.inputs[:, 0], raw, rtol=1e-6)
+    for split, other in zip(clean.splits.values(), released.splits.values(), strict=True):
+        np.testing.assert_allclose(split.inputs[:, 0], standardise(other.inputs[:, 0]), atol=1e-5)
+        np.testing.assert_array_equal(split.targets, other.targets)
+
+
+def test_the_miniature(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        catalog.get(NAME).miniature(tmp_path / name)
+    for file in ("satellite_train.npy", "satellite_test.npy"):
+        one, two = (tmp_path / name / file for name in "ab")
+        assert one.read_bytes() == two.read_bytes() and one.stat().st_size < 300_000
+    data = _load(tmp_path / "a")
+    assert data.origin == "miniature"
+    assert [len(part) for part in data.splits.values()] == [270, 30, 100]
+    assert (np.bincount(data.test.targets, minlength=24) > 0).all()
+    assert (data.train.inputs == 0).all(axis=(1, 2)).sum() == 1

@@ -1,0 +1,60 @@
+"""Files as large as official ones, in their layout, for tasks whose size is what matters.
+
+Their values are drawn at random, a part at a time. To add a task, write a function that takes an
+empty folder and writes the files into it (of the right names, shapes, types and numbers of samples,
+never all of them in memory), and add it to `FILES`.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+_ROWS = 4096
+
+
+def deepsea(folder: Path) -> None:
+    """One `.npz`, not packed: 71,753, 2,490 and 149,400 stretches of 1000 bases, 861 MiB."""
+    rng = np.random.default_rng(0)
+    one_hot = np.eye(4, dtype=np.uint8)
+    with zipfile.ZipFile(folder / "deepsea_filtered.npz", "w") as archive:
+        for split, count in (("train", 71_753), ("val", 2_490), ("test", 149_400)):
+            for name, shape in (("x", (1000, 4)), ("y", (36,))):
+                header = {
+                    "descr": "|u1",
+                    "fortran_order": False,
+                    "shape": (count, *shape),
+                }
+                with archive.open(f"{name}_{split}.npy", "w", force_zip64=True) as stream:
+                    np.lib.format.write_array_header_1_0(stream, header)
+                    for start in range(0, count, _ROWS):
+                        rows = min(_ROWS, count - start)
+                        if name == "x":
+                            block = one_hot[rng.integers(0, 4, (rows, 1000))]
+                        else:
+                            block = (rng.random((rows, 36)) < 0.1).astype(np.uint8)
+                        stream.write(block.tobytes())
+
+
+def ecg(folder: Path) -> None:
+    """A pickle of 8,528 records of 9 to 61 seconds, most of them of 30, with the real labels."""
+    rng = np.random.default_rng(0)
+    counts = {"N": 5076, "A": 758, "O": 2415, "~": 279}
+    labels = np.repeat(np.array(list(counts), dtype=object), list(counts.values()))
+    lengths = np.where(
+        rng.random(len(labels)) < 0.7, 9_000, rng.integers(2_700, 18_300, len(labels))
+    )
+    data = np.empty(len(labels), dtype=object)
+    data[:] = [rng.integers(-2_000, 2_000, length).astype(np.int16) for length in lengths]
+    with (folder / "challenge2017.pkl").open("wb") as stream:
+        pickle.dump({"data": data, "label": rng.permutation(labels)}, stream, protocol=4)
+
+
+FILES: dict[str, Callable[[Path], None]] = {
+    "nasbench360/deepsea": deepsea,
+    "nasbench360/ecg": ecg,
+}

@@ -14,6 +14,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from benchmarks import split_zips
 from benchmarks.download import Say
 from benchmarks.files import Progress, size_text
 from benchmarks.room import NoRoomError, free
@@ -38,6 +39,8 @@ def folder_of(archive: Path) -> Path:
 
 def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:
     """Unpack a tar (also packed by gzip, bzip2 or xz) or zip archive, unless that is done already.
+
+    The other files of a zip archive in several files lie beside its last one.
 
     The folder appears under its name only when all is in it. Where the archive holds one folder of
     that name and nothing else, it is that folder.
@@ -70,7 +73,9 @@ def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:
     with _told(archive), whole(folder) as temporary, _opened(archive) as stream:
         temporary.mkdir()
         room = _Room(archive, folder, free(folder))
-        kind = _unzip if stream.read(2) == b"PK" else _untar
+        # The last of several files of a zip archive begins anyhow.
+        zipped = stream.read(2) == b"PK" or archive.suffix.lower() == ".zip"
+        kind = _unzip if zipped else _untar
         stream.seek(0)
         kind(archive, stream, temporary, room, progress)
         _lift(temporary, folder.name)
@@ -127,8 +132,8 @@ def _told(archive: Path) -> Iterator[None]:
 
 
 def _unzip(archive: Path, stream: IO[bytes], folder: Path, room: _Room, progress: Progress) -> None:
-    size, done = archive.stat().st_size, 0
-    with zipfile.ZipFile(stream) as packed:
+    done = 0
+    with split_zips.opened(archive, stream) as packed:
         members = packed.infolist()
         for member in members:
             _check_name(archive, member.filename)
@@ -136,10 +141,11 @@ def _unzip(archive: Path, stream: IO[bytes], folder: Path, room: _Room, progress
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _unsafe(archive, member.filename, "is a link or a device")
             room.take(member.file_size)
+        size = sum(member.compress_size for member in members)
         for member in members:
             packed.extract(member, folder)  # which checks its length and CRC
             done += member.compress_size
-            progress(min(done, size), size)
+            progress(done, size)
 
 
 def _untar(archive: Path, stream: IO[bytes], folder: Path, room: _Room, progress: Progress) -> None:
@@ -235,7 +241,7 @@ def _unsafe(archive: Path, member: str, why: str) -> FileError:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
 
 
 def _lift(temporary: Path, name: str) -> None:

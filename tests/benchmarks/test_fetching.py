@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import tarfile
@@ -178,6 +179,43 @@ def test_without_room_no_other_form_is_tried(
     with pytest.raises(DataError, match=r"all\.npy needs 368 bytes, and the disk of"):
         task_data.fetch(entry, data_root=data_root)
     assert len(web.asked) == 1
+
+
+def test_room_for_all_files_is_looked_for_before_the_first(
+    web: Mirror, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads = tuple(
+        one(web.put(f"{name}.npy", Served(npy())), name=f"{name}.npy", size=len(npy()))
+        for name in "ab"
+    )
+    entry = Numbers(task=TASK, files=("a.npy", "b.npy"), downloads=downloads)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=700))
+    wanted = (
+        "Of toy/numbers, what is missing needs 736 bytes, and the disk of .* has 700 bytes left"
+    )
+    with pytest.raises(DataError, match=wanted):
+        task_data.fetch(entry, data_root=data_root)
+    assert web.asked == [] and not (data_root / "toy").exists()
+    folder = data_root / "toy" / "numbers"
+    folder.mkdir(parents=True)
+    (folder / "a.npy.part").write_bytes(npy()[:100])  # what has arrived needs no room
+    assert len(task_data.fetch(entry, data_root=data_root)) == 2
+
+
+def test_published_sums_are_checked_in_full_but_not_of_miniatures(data_root: Path) -> None:
+    np.save(data_root / "all.npy", VALUES)
+    right = f"md5:{hashlib.md5(npy()).hexdigest()}"
+    entry = Numbers(task=TASK, files=("all.npy",), downloads=(one(checksum=right),))
+    (first, second) = task_data.verify(entry, data_root=data_root)
+    assert "no checksum is published" not in first
+    assert second == f"{data_root / 'all.npy'}: {right.replace(':', ' ')} as published"
+    assert task_data.fetch(entry, data_root=data_root) == [data_root / "all.npy"]
+    np.save(data_root / "all.npy", VALUES + 1)
+    with pytest.raises(DataError, match=r"has not the published md5 .* Move the file away, then"):
+        task_data.verify(entry, data_root=data_root)
+    with pytest.raises(DataError, match="has the official name but not the published md5"):
+        task_data.fetch(entry, data_root=data_root)
+    assert len(task_data.verify(replace(entry, origin="miniature"), data_root=data_root)) == 1
 
 
 def test_without_downloads_fetch_says_what_goes_where(data_root: Path) -> None:

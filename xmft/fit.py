@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from xmft.curves import CurvePoint
-from xmft.errors import DataError
-from xmft.evaluation import evaluate, forward_pass
+from xmft.evaluation import evaluate, forward_pass, scored_by
 from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
 from xmft.gradients import Gradient, StageObjective
 from xmft.metrics import METRICS
@@ -210,12 +209,8 @@ class _Run:
         values = self._evaluate("val", self.data.task.metrics[:_CURVE_METRICS])
         for name, value in values.items():
             self._point("val", name, value)
-        if self.main.name not in values:
-            raise DataError(
-                f"{self.data.task.name}: the validation samples hold nothing that the metric "
-                f"'{self.main.name}' can score. Use more samples, or check {self.data.source}."
-            )
-        self.best.offer(self.main, values[self.main.name], self.last_epoch, self.model)
+        value = scored_by(values, self.main, self.data)
+        self.best.offer(self.main, value, self.last_epoch, self.model)
         self.history.book("eval", start)
 
     def _evaluate(self, split: str, names: Sequence[str]) -> dict[str, float]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from benchmarks import files, pins
-from benchmarks.room import NoRoomError
+from benchmarks.room import NoRoomError, check_writable
+from xmft.cache import cache_root, key
 from xmft.errors import DataError
 from xmft.unreadable import no_room
 
@@ -74,8 +79,9 @@ def retrieve(
         The file, or the folder into which it was unpacked.
 
     Raises:
-        DataError: no address gives it, the disk is full, a file of that name has other content, or
-            an archive is damaged or unsafe.
+        NoRoomError: the disk is full, or the folder cannot be written.
+        DataError: no address gives it, another process is at it, a file of that name has other
+            content, or an archive is damaged or unsafe.
     """
     from benchmarks import unpacking
 
@@ -85,9 +91,12 @@ def retrieve(
         return done
     path = present(download, data_root)
     if path is None:
-        _fetch(download, target, data_root, progress, say)
+        check_writable(target.parent, target.name)
+        with _alone(target):
+            _fetch(download, target, data_root, progress, say)
         path = target
-    if path == target and download.checksum is None and pins.pinned(target) is None:
+    pinned = download.checksum is not None or pins.pinned(path) is not None
+    if path == target and not pinned and files.is_writable(target.parent):
         pins.pin(target)
     if not download.unpack:
         return path
@@ -118,6 +127,25 @@ def present(download: Download, data_root: Path) -> Path | None:
         f"{there[0]} has the official name but not the published {_digits(download.checksum)}. "
         f"Move it out of {data_root} first, then fetch again."
     )
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other processes from writing the same file at once."""
+    lock = FileLock(cache_root() / "fetching" / f"{key(target=str(target))[:16]}.lock")
+    with contextlib.suppress(OSError):  # a cache that cannot be written keeps nobody off
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(
+                f"{target} is being fetched by another process. Wait for it, or stop it, and run "
+                "the command again."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fetch(

@@ -17,7 +17,7 @@ from typing import IO, Any
 from benchmarks import split_zips
 from benchmarks.download import Say
 from benchmarks.files import Progress, size_text
-from benchmarks.room import NoRoomError, free
+from benchmarks.room import NoRoomError, check_writable, free
 from xmft.cache import whole
 from xmft.errors import FileError
 from xmft.unreadable import check, no_room, readable
@@ -54,7 +54,7 @@ def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:
         The folder, see `folder_of`.
 
     Raises:
-        NoRoomError: there is no room on the disk.
+        NoRoomError: there is no room on the disk, or its folder cannot be written.
         FileError: the archive is damaged, cut off or encrypted, or holds what must not be written:
             members outside of its folder, links that lead out of it, devices.
     """
@@ -69,6 +69,7 @@ def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:
             mend="Move it away.",
         )
     check(archive)
+    check_writable(folder.parent, f"What is in {archive}")
     say(f"{archive.name}: unpacked into {folder}")
     with _told(archive), whole(folder) as temporary, _opened(archive) as stream:
         temporary.mkdir()

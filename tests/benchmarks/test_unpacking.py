@@ -239,6 +239,15 @@ def test_whoever_stops_it_leaves_nothing_half(folder: Path, ending: str) -> None
     assert (unpacked(path) / "a" / "one.bin").read_bytes() == BYTES
 
 
+def test_a_folder_that_cannot_be_written(folder: Path) -> None:
+    path = pack(folder, "zip", MEMBERS)
+    folder.chmod(0o555)
+    with pytest.raises(NoRoomError, match=r"which cannot be written\. Give --data a folder that"):
+        unpacked(path)
+    folder.chmod(0o755)
+    assert list(folder.iterdir()) == [path]
+
+
 def test_a_file_in_the_way(folder: Path) -> None:
     path = pack(folder, "zip", MEMBERS)
     (folder / "all").write_text("mine")

@@ -274,3 +274,9 @@ def test_folders_are_looked_into_once(data_root: Path, monkeypatch: pytest.Monke
     assert looks == [data_root] and len(set(before)) == 1
     (data_root / "all.npy").unlink()  # seen at once by whoever asks outside
     assert status(entry, data_root).text != before[0] and len(looks) > 2
+
+
+def test_what_is_generated_could_be_fetched_instead(data_root: Path) -> None:
+    shown = status("nasbench360/darcy", data_root)
+    assert shown.word == "generated"
+    assert shown.text.endswith("(to fetch instead: 2 files, about 3.2 GB)")

@@ -10,6 +10,7 @@ from benchmarks.nasbench360 import (
     deepsea,
     ecg,
     ninapro,
+    psicov,
     satellite,
     spherical,
 )
@@ -55,7 +56,7 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-_NASBENCH360 = (cifar100, spherical, ninapro, darcy, cosmic, ecg, satellite, deepsea)
+_NASBENCH360 = (cifar100, spherical, ninapro, darcy, psicov, cosmic, ecg, satellite, deepsea)
 
 for _entry in (
     *pdebench.entries(),

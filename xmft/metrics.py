@@ -8,6 +8,12 @@ from functools import partial
 from torch import Tensor
 
 from xmft.chunk_scores import chunk_auroc, chunk_f1, mean_of_batch_means
+from xmft.contact_errors import (
+    clipped_squared_error,
+    close_pairs,
+    close_pairs_of_public_code,
+    mean_of_proteins,
+)
 from xmft.errors import RequestError
 from xmft.field_errors import (
     band_error,
@@ -101,6 +107,7 @@ def check_scores(task: Task, *, weighted: bool) -> None:
 LOSSES.add("nrmse", Loss(kinds=_DENSE, function=nrmse, weighted=True))
 LOSSES.add("nrmse_pdebench", Loss(kinds=_DENSE, function=nrmse_pdebench))
 LOSSES.add("rmse", Loss(kinds=_DENSE, function=rmse, weighted=True))
+LOSSES.add("mse_to_16", Loss(kinds=_DENSE, function=clipped_squared_error, weighted=True))
 LOSSES.add(
     "cross_entropy", Loss(kinds=_CLASSES, function=cross_entropy, weighted=True, logits=True)
 )
@@ -173,6 +180,8 @@ for _metric in (
             weighted=True,
         )
         for name, counts, finish in (
+            ("mae8", close_pairs, mean_of_proteins),
+            ("mae8_public", close_pairs_of_public_code, mean_of_proteins),
             ("fnr_pct", missed, percentage),
             ("fnr_pct_unmasked", missed_of_all, percentage),
             ("one_minus_auroc_hard", hard_counts, half_of_both_rates),

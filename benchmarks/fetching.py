@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from benchmarks import files, pins
 from benchmarks.download import Download, Say, present, retrieve
 from benchmarks.room import NoRoomError, check_room
 from xmft.errors import DataError, mending
+from xmft.unreadable import check
 
 if TYPE_CHECKING:
     from benchmarks.entry import Entry
@@ -61,7 +63,14 @@ def fetch(
         try:
             with mending(_PIN_MEND):
                 for download in form.downloads:
-                    retrieve(download, folder, data_root, progress=progress, say=say)
+                    retrieve(
+                        download,
+                        folder,
+                        data_root,
+                        progress=progress,
+                        say=say,
+                        accept=partial(_accept, form),
+                    )
         except NoRoomError:
             raise
         except DataError as error:
@@ -154,6 +163,13 @@ def check_sums(entry: Entry, paths: Iterable[Path], data_root: Path) -> list[str
         elif (line := pins.check_pin(path)) is not None:
             lines.append(f"{path}: {line}")
     return lines
+
+
+def _accept(form: Entry, path: Path) -> None:
+    """Check that what came is what its name says, before it is pinned to be that."""
+    if path.name in form.files:
+        check(path)
+        form.inspect(path)
 
 
 def _needed(form: Entry, folder: Path, data_root: Path) -> int:

@@ -59,6 +59,11 @@ def matches(path: Path, checksum: str) -> bool:
         return digest(path, algorithm) == wanted.lower()
 
 
+def spelled(checksum: str) -> str:
+    """Return a checksum for people, such as `md5 d595bbfd...`."""
+    return checksum.replace(":", " ", 1)
+
+
 def check_pin(path: Path) -> str | None:
     """Check a file against its pin.
 

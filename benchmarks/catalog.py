@@ -9,6 +9,7 @@ from benchmarks.nasbench360 import (
     darcy,
     deepsea,
     ecg,
+    fsd50k,
     ninapro,
     psicov,
     satellite,
@@ -56,7 +57,18 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-_NASBENCH360 = (cifar100, spherical, ninapro, darcy, psicov, cosmic, ecg, satellite, deepsea)
+_NASBENCH360 = (
+    cifar100,
+    spherical,
+    ninapro,
+    fsd50k,
+    darcy,
+    psicov,
+    cosmic,
+    ecg,
+    satellite,
+    deepsea,
+)
 
 for _entry in (
     *pdebench.entries(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks import catalog, pins
 from benchmarks import data as task_data
-from benchmarks import pins
 from benchmarks.fetching import download_text
 from benchmarks.status import status
 from tests.benchmarks.toy_numbers import TASK, VALUES, Numbers, archive, npy, one
@@ -221,3 +222,24 @@ def test_without_downloads_fetch_says_what_goes_where(data_root: Path) -> None:
         "The files of toy/numbers cannot be fetched automatically. Put all.npy or raw/*.npy "
         f"anywhere under {data_root}."
     )
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_what_the_catalogue_names_can_be_asked_for(name: str) -> None:
+    entry = catalog.get(name)
+    for form in (entry, *entry.alternatives):
+        names = [download.path for download in form.downloads]
+        assert len(set(names)) == len(names)
+        for download in form.downloads:
+            assert not download.path.is_absolute() and ".." not in download.path.parts
+            assert download.urls or download.note
+            assert all(re.fullmatch(r"https?://[^/\s]+/\S+", url) for url in download.urls)
+            assert download.checksum is None or re.fullmatch(
+                r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", download.checksum
+            )
+            known = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+            assert not download.unpack or download.path.name.endswith(known)
+            # Otherwise nobody could tell that it is there already.
+            assert download.unpack or download.path.suffix[:3] == ".z0" or form.files
+    if name.startswith("nasbench360/"):
+        assert any(form.downloads for form in (entry, *entry.alternatives))

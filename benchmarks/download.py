@@ -80,7 +80,8 @@ def retrieve(
 
     progress, say = progress or _ignore, say or _ignore
     target = folder.absolute() / download.path
-    if download.unpack and (done := unpacking.folder_of(target)).is_dir():
+    unpacked = download.unpack or unpacking.is_part(target)
+    if unpacked and (done := unpacking.folder_of(target)).is_dir():
         return done
 
     def settle(path: Path) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import posixpath
+import re
 import stat
 import tarfile
 import zipfile
@@ -11,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any
 
 from benchmarks import split_zips
@@ -33,8 +34,15 @@ _TRUNCATED = (
 def folder_of(archive: Path) -> Path:
     """Return the folder into which an archive is unpacked: beside it, called as it is."""
     name = archive.name
+    if is_part(archive):
+        return archive.with_suffix("")
     ending = next((end for end in _ENDINGS if name.lower().endswith(end)), None)
     return archive.with_name(name[: -len(ending)] if ending else f"{name}.unpacked")
+
+
+def is_part(path: PurePath) -> bool:
+    """Tell whether a file is one of several of a zip archive and not the last."""
+    return re.fullmatch(r"\.z\d\d+", path.suffix.lower()) is not None
 
 
 def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:

@@ -95,3 +95,9 @@ def test_they_are_fetched_one_after_the_other(web: Mirror, tmp_path: Path, data_
         )
         last = retrieve(download, data_root, data_root)
     assert {str(p.relative_to(last)): p.read_bytes() for p in last.rglob("*.wav")} == MEMBERS
+    asked = len(web.asked)
+    for path in paths:  # which are no longer needed
+        (data_root / path.name).unlink()
+        again = Download(path=PurePosixPath(path.name), urls=(), unpack=path.suffix == ".zip")
+        assert retrieve(again, data_root, data_root) == last == data_root / "all"
+    assert len(web.asked) == asked

@@ -8,6 +8,7 @@ from benchmarks.nasbench360 import (
     darcy,
     deepsea,
     ecg,
+    fsd50k,
     ninapro,
     satellite,
     spherical,
@@ -54,7 +55,7 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-_NASBENCH360 = (cifar100, spherical, ninapro, darcy, ecg, satellite, deepsea)
+_NASBENCH360 = (cifar100, spherical, ninapro, fsd50k, darcy, ecg, satellite, deepsea)
 
 for _entry in (
     *pdebench.entries(),

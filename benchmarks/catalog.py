@@ -5,11 +5,13 @@ from __future__ import annotations
 from benchmarks.entry import Entry
 from benchmarks.nasbench360 import (
     cifar100,
+    cosmic,
     darcy,
     deepsea,
     ecg,
     fsd50k,
     ninapro,
+    psicov,
     satellite,
     spherical,
 )
@@ -55,7 +57,18 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-_NASBENCH360 = (cifar100, spherical, ninapro, fsd50k, darcy, ecg, satellite, deepsea)
+_NASBENCH360 = (
+    cifar100,
+    spherical,
+    ninapro,
+    fsd50k,
+    darcy,
+    psicov,
+    cosmic,
+    ecg,
+    satellite,
+    deepsea,
+)
 
 for _entry in (
     *pdebench.entries(),

@@ -1,67 +1,55 @@
-"""A miniature of FSD50K: one to three of four tones in noise, each a label."""
+"""A miniature of FSD50K: one tone for each label, in noise."""
 
 from __future__ import annotations
 
-import csv
 import json
 import wave
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from benchmarks.nasbench360.sound_chunks import RATE, SIZE, STEP, cut
+from benchmarks.nasbench360 import sound_chunks
+from benchmarks.nasbench360.sound_chunks import RATE
 
-TONES = {3: 330.0, 57: 900.0, 120: 2400.0, 199: 6000.0}
-"""Hertz of each label that is there."""
-LABELS = 200
-COUNTS = {"tr": (28, 2), "val": (3, 1), "eval": (7, 2)}
-"""Clips of one chunk in each table, and of three."""
+_LABELS = 200
+_HEARD = 5
 
 
 def write(folder: Path) -> None:
-    """Write tables, labels, chunks and a file of noise in the layout of the benchmark's archive.
+    """Write three lists, the labels and the chunks of clips of 0.4 to 1.6 seconds.
 
-    Each table has a clip of exactly one second, which has two chunks; the first clip of `tr` is 0.4
-    seconds long, repeated; the last one of `val` is silent but for its one tone's first tenth.
+    Five labels are heard, some clips have two; the others are in the list of labels alone.
     """
-    rng = np.random.RandomState(360)
+    rng = np.random.RandomState(9)
     chunks = folder / "chunks"
     chunks.mkdir(parents=True)
-    names = [f"Kind_of_sound_{number:03d}" for number in range(LABELS)]
-    numbers = {name: number for number, name in enumerate(names)}
-    (chunks / "lbl_map.json").write_text(json.dumps(numbers), encoding="utf-8")
-    clip = 1000
-    for table, (single, triple) in COUNTS.items():
-        rows, lengths = [], [*[SIZE - 2000] * single, SIZE, *[SIZE + STEP - 3000] * triple]
-        (chunks / table).mkdir()
-        for place, length in enumerate(lengths):
-            labels = [label for label in TONES if rng.random_sample() < 0.4]
-            labels = labels or [list(TONES)[place % len(TONES)]]
-            sound = _sound(labels, RATE * 2 // 5 if (table, place) == ("tr", 0) else length, rng)
-            if (table, place) == ("val", len(lengths) - 1):
-                sound[len(sound) // 10 :] = 0
-            for number, chunk in enumerate(cut(sound)):
-                path = chunks / table / f"{clip}_{number:04d}.wav"
-                _write(path, chunk)
-                said = ",".join(names[label] for label in labels)
-                rows.append([f"data/chunks/{table}/{path.name}", said, clip])
-            clip += 7
-        with (chunks / f"{table}.csv").open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream, lineterminator="\n").writerows([["files", "labels", "ext"], *rows])
-    (folder / "noise_22050").mkdir()
-    _write(folder / "noise_22050" / "noise-0001.wav", _sound([], SIZE // 5, rng))
+    names = [f"Sound_{number:03d}" for number in range(_LABELS)]
+    for split, count in (("tr", 36), ("val", 8), ("eval", 14)):
+        lines = ["files,labels,ext"]
+        for number in range(count):
+            clip = f"{ {'tr': 1, 'val': 2, 'eval': 3}[split] }{number:04d}"
+            heard = {number % _HEARD, *([(number + 2) % _HEARD] if number % 6 == 5 else [])}
+            length = 0.4 if number == 0 else 1.6 if number == 1 else rng.uniform(0.5, 1.0)
+            for place, chunk in enumerate(sound_chunks.cut(_sound(heard, length, rng))):
+                name = f"{clip}_{place:04d}.wav"
+                _save(chunks / name, chunk)
+                labels = ",".join(names[label] for label in sorted(heard))
+                lines.append(f'data/chunks/{name},"{labels}",{clip}')
+        (chunks / f"{split}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    numbered = {name: number for number, name in enumerate(names)}
+    (chunks / "lbl_map.json").write_text(json.dumps(numbered), encoding="utf-8")
 
 
-def _sound(labels: list[int], length: int, rng: np.random.RandomState) -> npt.NDArray[np.int16]:
-    times = np.arange(length) / RATE
-    values = rng.randint(-400, 401, length).astype(np.float64)
-    for label in labels:
-        values += 3000 * np.sin(2 * np.pi * (TONES[label] * times + rng.random_sample()))
-    return np.rint(values).astype(np.int16)
+def _sound(heard: set[int], seconds: float, rng: np.random.RandomState) -> sound_chunks.Sound:
+    time = np.arange(int(seconds * RATE)) / RATE
+    sound = rng.normal(0, 300, len(time))
+    for label in heard:
+        pitch = 300 * 1.9**label * rng.uniform(0.95, 1.05)
+        sound += 4000 * np.sin(2 * np.pi * pitch * time + rng.uniform(0, 6))
+    return sound.astype(np.int16)
 
 
-def _write(path: Path, sound: npt.NDArray[np.int16]) -> None:
+def _save(path: Path, sound: sound_chunks.Sound) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from benchmarks.nasbench360 import sound_chunks
 from benchmarks.nasbench360.miniatures import fsd50k as miniature
 from benchmarks.nasbench360.sound_chunks import RATE
 from benchmarks.nasbench360.wav_files import read_wav, resampled
+from tests.benchmarks.sounds import NAME, raw_release, save
 from xmft.errors import DataError
 from xmft.recipe import Recipe
 from xmft.samples import Samples
 
-NAME = "nasbench360/fsd50k"
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(5)
 
@@ -36,36 +35,6 @@ def said(root: Path) -> str:
     with pytest.raises(DataError) as caught:
         task_data.load(NAME, data_root=root.parents[1])
     return str(caught.value)
-
-
-def save(path: Path, sound: Any, rate: int = RATE, channels: int = 1, width: int = 2) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        file.writeframes(np.asarray(sound, f"<i{width}").tobytes())
-
-
-def raw_release(folder: Path, rate: int) -> dict[str, np.ndarray[Any, Any]]:
-    """The same kind of clips as they were released, some of each split."""
-    truth = folder / "FSD50K.ground_truth"
-    truth.mkdir()
-    names = [f"Sound_{number:03d}" for number in range(200)]
-    lines = [f"{number},{name},/m/{number}" for number, name in enumerate(names)]
-    (truth / "vocabulary.csv").write_text("\n".join(lines))
-    rng, sounds = np.random.default_rng(0), {}
-    for part, count in (("dev", 9), ("eval", 4)):
-        (folder / f"FSD50K.{part}_audio").mkdir()
-        rows = ["fname,labels,mids,split" if part == "dev" else "fname,labels,mids"]
-        for number in range(count):
-            name = f"{part}{number}"
-            length = [0.3, 1.0, 1.2, 2.6][number % 4]
-            sounds[name] = rng.integers(-9000, 9000, int(length * rate)).astype(np.int16)
-            save(folder / f"FSD50K.{part}_audio" / f"{name}.wav", sounds[name], rate)
-            split = f",{'val' if number % 3 == 0 else 'train'}" if part == "dev" else ""
-            rows.append(f'{name},"Sound_00{number},Sound_199","/m/1,/m/2"{split}')
-        (truth / f"{part}.csv").write_text("\n".join(rows))
-    return sounds
 
 
 def test_chunks_of_the_benchmark_are_scored_as_they_are(root: Path) -> None:

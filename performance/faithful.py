@@ -55,6 +55,30 @@ def ecg(folder: Path) -> None:
         pickle.dump({"data": data, "label": rng.permutation(labels)}, stream, protocol=4)
 
 
+def psicov(folder: Path) -> None:
+    """3,456 and 150 proteins of 50 to 512 residues, half of them longer than 148; 2.6 GB."""
+    rng = np.random.default_rng(0)
+    for part, count in (("deepcov", 3_456), ("psicov", 150)):
+        lengths = np.clip(148 * np.exp(0.6 * rng.standard_normal(count)), 50, 512).astype(int)
+        for kind in ("features", "distance"):
+            (folder / "protein" / part / kind).mkdir(parents=True)
+        names = [f"{part[0]}{number:04d}A" for number in range(count)]
+        lines = (f"{name} {length}" for name, length in zip(names, lengths, strict=True))
+        (folder / "protein" / f"{part}.lst").write_text("\n".join(lines), encoding="utf-8")
+        for name, length in zip(names, lengths.tolist(), strict=True):
+            sequence = "A" * length
+            shapes = {"ss": (3, length), "pssm": (length, 22), "sa": (length,)}
+            shapes |= {"entropy": (length,)}
+            shapes |= dict.fromkeys(("ccmpred", "freecon", "potential"), (length, length))
+            features = {key: rng.random(shape, np.float32) for key, shape in shapes.items()}
+            place = folder / "protein" / part
+            packed = pickle.dumps({"seq": sequence, **features}, protocol=4)
+            (place / "features" / f"{name}.pkl").write_bytes(packed)
+            content = np.empty(3, dtype=object)
+            content[:] = [length, sequence, 4 + 40 * rng.random((length, length), np.float32)]
+            np.save(place / "distance" / f"{name}-cb.npy", content, allow_pickle=True)
+
+
 def fsd50k(folder: Path) -> None:
     """The release in its own layout: 51,197 clips of 0.3 to 30 seconds, 108 hours.
 
@@ -91,5 +115,6 @@ def fsd50k(folder: Path) -> None:
 FILES: dict[str, Callable[[Path], None]] = {
     "nasbench360/deepsea": deepsea,
     "nasbench360/ecg": ecg,
+    "nasbench360/psicov": psicov,
     "nasbench360/fsd50k": fsd50k,
 }

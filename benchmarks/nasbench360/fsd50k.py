@@ -187,14 +187,14 @@ def entries() -> list[Fsd50kEntry]:
 
 
 def _zenodo_files() -> Iterator[Download]:
-    """Yield the files of the release, the last part of each archive behind the others."""
+    """Yield the files of the release: the last part of an archive behind the others, tables last.
+
+    By the tables the task is known to be there.
+    """
     for name, digest in _MD5.items():
-        file = f"FSD50K.{name}"
-        last = name.endswith("_audio.zip")
         yield Download(
-            path=PurePosixPath(file),
-            urls=(f"{_ZENODO}/{file}?download=1",),
+            path=PurePosixPath(f"FSD50K.{name}"),
+            urls=(f"{_ZENODO}/FSD50K.{name}?download=1",),
             checksum=f"md5:{digest}",
             unpack=name.endswith(".zip"),
-            note=f"By hand, `zip -s 0 {file} --out all.zip` joins the parts." if last else "",
         )

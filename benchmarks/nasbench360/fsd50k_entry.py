@@ -40,7 +40,7 @@ class Fsd50kEntry(Entry):
     def decode(self) -> Callable[..., Any]:
         """From int16 seconds to spectrograms `[n, 1, 96, 101]`."""
         from xmft.decoding.audio import spectrograms
-        from xmft.log_mel import MelSettings
+        from xmft.decoding.log_mel import MelSettings
 
         settings = MelSettings(rate=RATE, transform=1920, window=661, hop=220, bands=96)
         return partial(spectrograms, settings=settings)

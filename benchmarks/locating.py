@@ -107,7 +107,7 @@ def locate(
         for pattern, copies in together.items():
             members[pattern], sets[pattern], passed = choose_members(copies, identify)
             warnings += passed
-    content = [_content(known) for known in identities]
+    content = [known.content for known in identities]
     content += [_identity(members[pattern], sets[pattern]) for pattern in members]
     everything = [*identities, *(known for many in sets.values() for known in many)]
     origins: set[Origin] = {known.origin for known in everything}
@@ -261,12 +261,6 @@ def _fingerprint(entry: Entry, recipe: Recipe, protocol: Protocol, content: Sequ
         resolution=recipe.resolution,
         cut=dict(entry.cut(protocol)),
     )
-
-
-def _content(known: files.Identity) -> str:
-    """Return the identity of a file, and of the files that it names, if it does."""
-    named = known.facts.get("content")
-    return known.sha256 if named is None else f"named:{key(file=known.sha256, content=named)}"
 
 
 def _identity(paths: Sequence[Path], known: Sequence[files.Identity]) -> str:

@@ -125,6 +125,10 @@ def relabel(path: Path) -> None:
     [
         (lambda c: double(c / "tr.csv"), "tr.csv: clip 10035 has a chunk twice, expected each"),
         (lambda c: relabel(c / "tr.csv"), "clip 10001 has the labels 'Sound_002', expected 'Sound"),
+        (
+            lambda c: (c / "tr.csv").write_text("files,labels,ext\ndata,Sound_001,7\n"),
+            "line 2: found the path 'data', expected that of a wav file",
+        ),
         (lambda c: (c / "tr.csv").write_text(""), "there is no column files, labels, ext among"),
         (lambda c: (c / "tr.csv").write_text("files,labels,ext\na,b\n"), "line 2: found 2 cells"),
         (

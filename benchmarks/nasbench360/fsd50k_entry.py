@@ -94,7 +94,7 @@ class Fsd50kEntry(Entry):
 
     def facts(self, path: Path) -> dict[str, Any]:
         """See `Entry.facts`; reads all sound of a table."""
-        return _Looked(self, path).facts if path.suffix == ".csv" and is_table(path) else {}
+        return _Looked(self, path).facts if is_table(path) else {}
 
     def fit(self, path: Path, facts: Mapping[str, Any], recipe: Recipe, protocol: Protocol) -> None:
         """See `Entry.fit`."""
@@ -137,7 +137,7 @@ class Fsd50kEntry(Entry):
             f"wav files; {len(seen.labels)} of {LABELS} labels"
         ]
         if seen.silent:
-            lines.append(f"  {seen.silent} wav files are silent from their start to their end")
+            lines.append(f"  {seen.silent} of the wav files silent from start to end")
         return lines
 
     def _blocks(

@@ -170,6 +170,19 @@ def test_a_task_is_known_by_its_sound_too(chunks: Path, data_root: Path) -> None
     np.testing.assert_array_equal(found.train.inputs[2], np.arange(RATE))
 
 
+def test_what_verify_tells(chunks: Path, data_root: Path) -> None:
+    save(chunks / "20003_0000.wav", np.zeros(RATE))
+    lines = task_data.verify(NAME, data_root=data_root)
+    train, val, silent, test, table = lines
+    # 35 clips of one chunk and one of four; the miniature has five kinds of sound.
+    assert train.endswith("clips: 36 for train, 0.01 hours in 39 wav files; 5 of 200 labels")
+    assert "8 for val" in val and "14 for test" in test and table.startswith(str(chunks))
+    assert silent == "  1 of the wav files silent from start to end"
+    save(chunks / "20003_0000.wav", np.zeros(RATE), rate=8_000)
+    with pytest.raises(DataError, match=r"20003_0000\.wav: found 22050 samples at 8000 Hz"):
+        task_data.verify(NAME, data_root=data_root)
+
+
 def test_tables_are_never_of_two_folders(chunks: Path, data_root: Path) -> None:
     """Of two whole copies that of the larger table is taken; what is no `chunks` is none."""
     (data_root / "copy").mkdir()

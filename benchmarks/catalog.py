@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.entry import Entry
 from benchmarks.nasbench360 import (
     cifar100,
+    cosmic,
     darcy,
     deepsea,
     ecg,
@@ -54,7 +55,7 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-_NASBENCH360 = (cifar100, spherical, ninapro, darcy, ecg, satellite, deepsea)
+_NASBENCH360 = (cifar100, spherical, ninapro, darcy, cosmic, ecg, satellite, deepsea)
 
 for _entry in (
     *pdebench.entries(),

@@ -44,6 +44,7 @@ from xmft.label_scores import (
     label_error_pct,
     one_minus_mean,
 )
+from xmft.pixel_scores import PIXEL_SCORES
 from xmft.registry import Registry
 from xmft.task import Kind, Task
 
@@ -247,6 +248,12 @@ for _metric in (
             finish=partial(band_error, first=first, end=end),
         )
         for band, (first, end) in _BANDS.items()
+    ),
+    *(
+        Metric(
+            name=name, version=1, kinds=_DENSE, weighted=True, per_sample=f, reduction=how, finish=g
+        )
+        for name, f, how, g in PIXEL_SCORES
     ),
     Metric(name="error_pct", version=1, kinds=_CLASSES, per_sample=error_pct),
     Metric(

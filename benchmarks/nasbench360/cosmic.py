@@ -106,6 +106,8 @@ class CosmicEntry(Entry):
             read_sky(path)
         else:
             check_planes(path)
+            sky_path = path.with_name(SKY)
+            level_of(path, sky_path, read_sky(sky_path))
         return origin_of(path)
 
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
@@ -116,11 +118,6 @@ class CosmicEntry(Entry):
         fitted = [one for one in train if one.visit not in held]
         trained, tested = capped(len(train), len(test), recipe.samples)
         validated = max(1, round(trained * len(val) / len(train)))
-        if tested < 1 or trained - validated < 1:
-            raise DataError(
-                f"Found {trained} and {tested} images, expected at least 2 (1 for validation) and 1"
-                " for the test. Use more samples."
-            )
         parts = {
             "test": _spread(test, tested),
             "val": _spread(val, validated),

@@ -106,9 +106,7 @@ def exposures(paths: Sequence[Path], half: str) -> list[Exposure]:
             continue
         visit = visit_of(path)
         if visit not in levels:
-            raise FileError(
-                path.parent, f"has no {SKY}", "the level of the sky of each exposure", between=" "
-            )
+            raise _no_sky(path.parent)
         found.append(Exposure(path=path, visit=visit, sky=level_of(path, *levels[visit])))
     return sorted(found, key=_order)
 
@@ -136,6 +134,8 @@ def read_sky(path: Path) -> npt.NDArray[np.float64]:
     Raises:
         FileError: they are no such numbers.
     """
+    if not path.is_file():
+        raise _no_sky(path.parent)
     levels = np.asarray(plain_array(path, "one number for each exposure", ndim=1, kinds="fiu"))
     measured(path, "the levels of the sky", levels.astype(np.float64)[:, None])
     return levels.astype(np.float64)
@@ -172,6 +172,10 @@ def read_crop(path: Path) -> npt.NDArray[np.float32]:
     if len(used) == 3:
         return used
     return np.concatenate([used, np.zeros_like(used[:1])])
+
+
+def _no_sky(folder: Path) -> FileError:
+    return FileError(folder, f"has no {SKY}", "the level of the sky of each exposure", between=" ")
 
 
 def _opened(path: Path) -> npt.NDArray[np.floating]:

@@ -9,7 +9,9 @@ from benchmarks.nasbench360 import (
     darcy,
     deepsea,
     ecg,
+    fsd50k,
     ninapro,
+    psicov,
     satellite,
     spherical,
 )
@@ -55,7 +57,18 @@ def get(name: str) -> Entry:
     return TASKS[base].variant(label) if colon else TASKS[base]
 
 
-_NASBENCH360 = (cifar100, spherical, ninapro, darcy, cosmic, ecg, satellite, deepsea)
+_NASBENCH360 = (
+    cifar100,
+    spherical,
+    ninapro,
+    fsd50k,
+    darcy,
+    psicov,
+    cosmic,
+    ecg,
+    satellite,
+    deepsea,
+)
 
 for _entry in (
     *pdebench.entries(),

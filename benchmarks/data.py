@@ -14,7 +14,9 @@ from pathlib import Path
 
 from benchmarks import catalog, prepare
 from benchmarks.candidates import form_of, generatable_form
+from benchmarks.download import Say
 from benchmarks.entry import Entry, Generation
+from benchmarks.fetching import check_pins
 from benchmarks.files import Progress, default_data_root
 from benchmarks.locating import (
     DELETE,
@@ -158,19 +160,31 @@ def load(
     )
 
 
-def fetch(task: str | Entry, *, data_root: Path | None = None) -> list[Path]:
+def fetch(
+    task: str | Entry,
+    *,
+    data_root: Path | None = None,
+    progress: Progress | None = None,
+    say: Say | None = None,
+) -> list[Path]:
     """Download the official files of a task that are not there yet.
+
+    Args:
+        task: Name of a task or variant, or an entry.
+        data_root: Where files are looked for and kept; None: the usual place.
+        progress: Called with bytes done and bytes in all.
+        say: Called with what is fetched from where, how large it is, and what goes wrong.
 
     Raises:
         RequestError: unknown name.
         DataError: they cannot be had, or a file of that name has other content.
     """
     entry = catalog.get(task) if isinstance(task, str) else task
-    return entry.fetch(data_root or default_data_root())
+    return entry.fetch(data_root or default_data_root(), progress, say)
 
 
 def verify(task: str | Entry, *, data_root: Path | None = None) -> list[str]:
-    """Check all files of a task in full: layout, values, checksum where one is published.
+    """Check all files of a task in full: layout, values, checksum where one is known.
 
     Returns:
         What was found, in lines for people.
@@ -202,6 +216,8 @@ def verify(task: str | Entry, *, data_root: Path | None = None) -> list[str]:
         with mending(how), readable(path):
             check(path)
             lines += entry.verify(path)
+    with mending(mend):
+        lines += check_pins(entry, paths, data_root)
     return [*lines, *(f"  {line}" for line in others)]
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks import files
-from benchmarks.download import Download
+from benchmarks import fetching, files
+from benchmarks.download import Download, Say
 from benchmarks.files import Progress
 from benchmarks.prepare import Reading
-from xmft.errors import DataError, RequestError
+from xmft.errors import RequestError
 from xmft.task import Origin, Protocol, Recipe, Split, Task
 
 Frames = Literal["ends", "all"]
@@ -149,23 +149,23 @@ class Entry(ABC):
         origin, size = self.inspect(path), files.size_text(path.stat().st_size)
         return [f"{path}: {origin}, {size}; no checksum is published"]
 
-    def fetch(self, data_root: Path) -> list[Path]:
+    def fetch(
+        self, data_root: Path, progress: Progress | None = None, say: Say | None = None
+    ) -> list[Path]:
         """Download the official files that are not there yet.
+
+        Args:
+            data_root: Where they are looked for; they go to `<suite>/<task>` below it.
+            progress: Called with bytes done and bytes in all.
+            say: Called with what is fetched, and what goes wrong on the way.
+
+        Returns:
+            The files.
 
         Raises:
             DataError: the files cannot be had, or are damaged.
         """
-        found = files.find(data_root, self.files)
-        many = [files.find_all(data_root, pattern) for pattern in self.patterns]
-        if len(found) == len(self.files) and all(many):
-            return [
-                *(found[name] for name in self.files),
-                *(path for all_ in many for path in all_),
-            ]
-        raise DataError(
-            f"The files of {self.task.name} cannot be fetched automatically. Put "
-            f"{', '.join((*self.files, *self.patterns))} anywhere under {data_root}."
-        )
+        return fetching.fetch(self, data_root, progress=progress, say=say)
 
     def cut(self, protocol: Protocol) -> Mapping[str, Any]:
         """Return what decides, beside the recipe, which numbers are taken from the files."""

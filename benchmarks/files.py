@@ -6,22 +6,36 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xmft.cache import cache_root, digest, folder_of_user, walk, whole
 from xmft.errors import RequestError
 from xmft.task import Origin
 from xmft.unreadable import check, readable
 
+T = TypeVar("T")
+
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is to do, in samples or bytes."""
 
 # What this package itself writes under a data root or the cache: never the user's own files.
 OWN_FOLDERS = frozenset({"generated", "miniatures", "prepared", "source"})
+
+_seen: ContextVar[dict[Hashable, list[Any]] | None] = ContextVar("seen", default=None)
 
 # Raised when the checks that a file has passed become stricter.
 _CACHE_VERSION = 4
@@ -123,11 +137,41 @@ def find_copies(data_root: Path, pattern: str) -> list[list[Path]]:
     return sorted(sorted(copies) for copies in found.values())
 
 
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Look but once into each folder, for all questions that are asked inside.
+
+    A data set may be of a hundred thousand files, and each task asks several times what is there.
+    Nothing must be added or removed inside.
+    """
+    token = _seen.set({})
+    try:
+        yield
+    finally:
+        _seen.reset(token)
+
+
+def looked(question: Hashable, answer: Callable[[], list[T]]) -> Iterable[T]:
+    """Return the answer of the first time that something is asked inside of `one_look`."""
+    seen = _seen.get()
+    if seen is None:
+        return answer()
+    if question not in seen:
+        seen[question] = answer()
+    return seen[question]
+
+
 def folders(data_root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield folders and the files in them, without this package's own folders."""
     top = data_root.absolute()
     own_parents = {top, cache_root().absolute()}
-    return walk(top, skip=lambda path: path.parent in own_parents and path.name in OWN_FOLDERS)
+
+    def found() -> list[tuple[Path, list[str]]]:
+        return list(
+            walk(top, skip=lambda path: path.parent in own_parents and path.name in OWN_FOLDERS)
+        )
+
+    return iter(looked((top, *sorted(own_parents)), found))
 
 
 def is_writable(folder: Path) -> bool:
@@ -153,6 +197,12 @@ def remembered(path: Path) -> Identity | None:
     """Return a file's identity where it is known without opening the file."""
     with readable(path):
         return _known(path.absolute(), _read_cache(cache_root() / "fingerprints.json"))[0]
+
+
+def unseen(paths: Sequence[Path], *, record: str = "fingerprints") -> list[Path]:
+    """Return the files that `identify_all` would have to open."""
+    known = _read_cache(cache_root() / f"{record}.json")
+    return [path for path in paths if _known(path.absolute(), known)[0] is None]
 
 
 def identify_all(

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks import catalog, files
 from benchmarks.candidates import Judge, choose, choose_members, form_of, generatable_form
 from benchmarks.entry import Entry, Generation
+from benchmarks.fetching import download_text
 from benchmarks.files import default_data_root
 from benchmarks.near_names import near_misses
 from xmft.cache import cache_root, key
@@ -95,7 +96,7 @@ def locate(
     mend = mend_text(entry, data_root, bad=True)
 
     def identify(paths: Sequence[Path]) -> list[files.Identity]:
-        return files.identify_all(paths, entry.inspect, record=_record(entry))
+        return files.identify_all(paths, entry.inspect, record=record_of(entry))
 
     with mending(mend):
         identities = files.identify_all(named, entry.inspect, entry.facts)
@@ -270,7 +271,8 @@ def _identity(paths: Sequence[Path], known: Sequence[files.Identity]) -> str:
     return f"set:{key(files=contents)}"
 
 
-def _record(entry: Entry) -> str:
+def record_of(entry: Entry) -> str:
+    """Return under which name the cache remembers the many files of a task."""
     return "fingerprints-" + entry.task.name.replace("/", "-").replace(":", "-")
 
 
@@ -289,7 +291,9 @@ def mend_text(entry: Entry, data_root: Path, *, bad: bool = False) -> str:
     start = "Move the file away, then get" if bad else "Get"
     makes = generatable_form(entry).generatable
     other = f", or make your own with {generate}" if makes else ""
-    return f"{start} the official data with {get}{other}."
+    much = download_text(entry, None if bad else data_root)
+    size = f" ({much})" if much else ""
+    return f"{start} the official data{size} with {get}{other}."
 
 
 def _list(items: Iterable[object]) -> str:

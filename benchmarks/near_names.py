@@ -10,10 +10,11 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
-from benchmarks.files import folders
+from benchmarks.files import folders, looked
 
 _UNFINISHED = (
     *(".part", ".partial", ".filepart", ".download", ".crdownload", ".opdownload", ".aria2"),
@@ -52,27 +53,29 @@ def near_misses(data_root: Path, wanted: Mapping[str, re.Pattern[str]]) -> list[
     lines = []
     for folder, _ in folders(data_root):
         try:
-            with os.scandir(folder) as entries:
-                there = sorted(entries, key=lambda entry: entry.name)
+            there = looked(("names", folder), partial(_listed, folder))
         except FileNotFoundError:
             continue
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             lines.append(f"{folder} cannot be looked into ({reason}); what lies there is not used.")
             continue
-        for entry in there:
-            squashed = _squashed(entry.name)
+        for other, squashed in there:
             for name, (pattern, prefix) in patterns.items():
                 if prefix in squashed:
-                    lines += _told(folder, entry, name, pattern)
+                    lines += _told(folder, other, name, pattern)
     return lines
 
 
-def _told(
-    folder: Path, entry: os.DirEntry[str], name: str, pattern: re.Pattern[str]
-) -> Iterator[str]:
-    path = folder / entry.name
-    for form, how in _forms(entry.name).items():
+def _listed(folder: Path) -> list[tuple[str, str]]:
+    """Return the names of all that lies in a folder, sorted, each as it is and squashed."""
+    with os.scandir(folder) as entries:
+        return sorted((entry.name, _squashed(entry.name)) for entry in entries)
+
+
+def _told(folder: Path, other: str, name: str, pattern: re.Pattern[str]) -> Iterator[str]:
+    path = folder / other
+    for form, how in _forms(other).items():
         if pattern.fullmatch(form):
             target = name if form.lower() == name.lower() else form
             yield _sentence(path, folder / target, how)

@@ -146,3 +146,39 @@ def generating(name: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
         bar = bars.add_task(name, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+@contextmanager
+def fetching(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how much of a file of a task has arrived, in a terminal with the rate and time left.
+
+    Yields:
+        What to call with the bytes done and the bytes in all.
+    """
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("fetching {task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    hidden = not console.is_interactive
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
+        bar = bars.add_task(name, total=None)
+
+        def update(done: int, total: int) -> None:
+            known = bars.tasks[0]
+            if known.total != total or done < known.completed:
+                bars.reset(bar, total=total)  # another file, whose rate is its own
+            bars.update(bar, completed=done)
+
+        yield update

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import catalog, data
+from benchmarks.files import one_look
 from benchmarks.miniature import make_miniatures
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings
@@ -88,9 +89,10 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     skipped = {method: _skipped(method, grid) for method in grid.methods}
     states = ledger.states()
     usual = usual_seconds(results(ledger.read()))
+    with one_look():
+        where = {name: _locate(name, data_root, recipes[name], grid.protocol) for name in entries}
     for name, entry in entries.items():
-        task = entry.task_under(grid.protocol)
-        found = _locate(name, data_root, recipes[name], grid.protocol)
+        task, found = entry.task_under(grid.protocol), where[name]
         source = found if isinstance(found, data.Located) else None
         problem = None if isinstance(found, data.Located) else str(found)
         for method in grid.methods:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from xmft.arrays import Indices
+from xmft.errors import DataError
 from xmft.metrics import Metric, Unit
 from xmft.pooling import Group
 from xmft.recipe import Precision
 from xmft.samples import Decoded, Samples
 from xmft.session import Session
-from xmft.task import Pool
+from xmft.task import Pool, TaskData
 
 # Most rows scored at once, and most bytes of them; every layer holds some times as much.
 _BATCH = 256
@@ -30,6 +31,20 @@ def forward_pass(device: torch.device, precision: Precision) -> torch.autocast:
     softmax, losses).
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def scored_by(scores: Mapping[str, float], metric: Metric, data: TaskData) -> float:
+    """Return what a metric gave to the validation samples.
+
+    Raises:
+        DataError: there was nothing for it to score.
+    """
+    if metric.name not in scores:
+        raise DataError(
+            f"{data.task.name}: the validation samples hold nothing that the metric "
+            f"'{metric.name}' can score. Use more samples, or check {data.source}."
+        )
+    return scores[metric.name]
 
 
 def evaluate(

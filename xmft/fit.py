@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from xmft.curves import CurvePoint
-from xmft.evaluation import evaluate, forward_pass
+from xmft.evaluation import evaluate, forward_pass, scored_by
 from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
 from xmft.gradients import Gradient, StageObjective
 from xmft.metrics import METRICS
@@ -209,7 +209,8 @@ class _Run:
         values = self._evaluate("val", self.data.task.metrics[:_CURVE_METRICS])
         for name, value in values.items():
             self._point("val", name, value)
-        self.best.offer(self.main, values[self.main.name], self.last_epoch, self.model)
+        value = scored_by(values, self.main, self.data)
+        self.best.offer(self.main, value, self.last_epoch, self.model)
         self.history.book("eval", start)
 
     def _evaluate(self, split: str, names: Sequence[str]) -> dict[str, float]:

@@ -69,17 +69,34 @@ def load_object(path: Path) -> Any:
         FileError: the file is no such array, is damaged, or wants anything but numpy's
             constructors.
     """
+    return _object_array(path, (), "the .npy file of one pickled dictionary of arrays").item()
+
+
+def load_objects(path: Path, count: int) -> list[Any]:
+    """Return the objects in an object array of one axis, as `numpy.save` writes a tuple.
+
+    Args:
+        path: An `.npy` file.
+        count: Number of objects.
+
+    Raises:
+        FileError: as from `load_object`.
+    """
+    expected = f"the .npy file of {count} pickled values or arrays"
+    return list(_object_array(path, (count,), expected))
+
+
+def _object_array(path: Path, shape: tuple[int, ...], expected: str) -> np.ndarray[Any, Any]:
     check(path)
     with readable(path):
         stream = path.open("rb")
-    expected = "the .npy file of one pickled dictionary of arrays"
     with stream, _explained(path, path.stat().st_size, expected):
-        _check_header(stream)
+        _check_header(stream, shape)
         # Arrays that Python 2 pickled are latin1.
         array = NumpyUnpickler(stream, encoding="latin1").load()
-        if not isinstance(array, np.ndarray) or array.shape != ():
+        if not isinstance(array, np.ndarray) or array.shape != shape:
             raise ValueError(f"its pickle holds a {type(array).__name__}")
-        return array.item()
+        return array
 
 
 def load_pickle(stream: BinaryIO, *, name: str, size: int) -> Any:
@@ -118,7 +135,7 @@ def _damaged(name: str | Path, error: Exception, size: int, expected: str) -> Fi
     return FileError(name, f"cannot be read ({error}); found {size} bytes", expected, between=" ")
 
 
-def _check_header(stream: BinaryIO) -> None:
+def _check_header(stream: BinaryIO, wanted: tuple[int, ...]) -> None:
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
@@ -126,5 +143,5 @@ def _check_header(stream: BinaryIO) -> None:
         shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
     else:
         raise ValueError(f"its .npy version is {version[0]}.{version[1]}")
-    if shape != () or not dtype.hasobject:
+    if shape != wanted or not dtype.hasobject:
         raise ValueError(f"it is an array of type {dtype} and shape {shape}")

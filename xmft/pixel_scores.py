@@ -1,127 +1,91 @@
-"""Scores of predicted masks `[n, 1, *grid]`, from logits, over all pixels of a split together.
+"""Scores of a yes or no at every pixel, pooled over the pixels of all samples, from logits.
 
-Pixels of weight 0 are those whose truth nobody knows. Where a split has no pixel of the mask, or
-none outside of it, there is nothing to score.
+What a weight of 0 marks is not scored, unless a score says otherwise.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from functools import partial
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Ignored = Literal["left out", "counted", "negative"]
-"""Pixels of weight 0 are not scored; scored as all others; or right, and not of the mask."""
+# NAS-Bench-360 and DASH call a pixel positive where its logit, not its probability, is above 0.5.
+BENCHMARK_LOGIT = 0.5
 
 
-def ranked_pairs(
+def pixel_auroc(
     logits: Tensor, targets: Tensor, weights: Tensor | None = None
-) -> Float[Tensor, " 2"]:
-    """Count the pairs of a pixel of the mask and one outside that the logits rank rightly.
-
-    The area under the ROC curve is their share (Mann and Whitney 1947), exactly: the counts are
-    whole numbers, and a tie counts one half.
+) -> Float[Tensor, " n"]:
+    """Area under the ROC curve over all pixels together, by scikit-learn: how logits rank them.
 
     Args:
-        logits: `[n, 1, *grid]`, of all samples.
-        targets: The same shape, of 0 and 1.
-        weights: Of that shape, or one that broadcasts to it; pixels of weight 0 are left out.
+        logits: `[n, 1, height, width]`, of all samples.
+        targets: Likewise, 0 or 1.
+        weights: Likewise; pixels of weight 0 are left out.
 
     Returns:
-        The pairs that are ranked rightly, and all pairs.
+        One value; none where all pixels are alike, which have no curve.
     """
-    known = _known(targets, weights)
-    inside = logits[known & (targets > 0)]
-    outside = logits[known & (targets <= 0)].sort().values
-    pairs = float(len(inside)) * len(outside)
-    if not (torch.isfinite(inside).all() and torch.isfinite(outside).all()):
-        return torch.tensor([torch.nan, pairs], dtype=torch.float64)
-    below = torch.searchsorted(outside, inside).sum()
-    not_above = torch.searchsorted(outside, inside, right=True).sum()
-    return torch.stack([(below + not_above).double() / 2, below.new_tensor(pairs).double()])
+    from sklearn.metrics import roc_auc_score
+
+    if not torch.isfinite(logits).all():
+        return torch.full((1,), torch.nan)
+    truth = targets > 0
+    if weights is not None:
+        known = torch.broadcast_to(weights > 0, truth.shape)
+        truth, logits = truth[known], logits[known]
+    if truth.all() or not truth.any():
+        return torch.empty(0, dtype=torch.float64)
+    area = roc_auc_score(truth.flatten().numpy(), logits.flatten().numpy())
+    return torch.tensor([area], dtype=torch.float64)
 
 
-def outcomes(
-    logits: Tensor,
-    targets: Tensor,
-    weights: Tensor | None = None,
-    *,
-    threshold: float,
-    ignored: Ignored = "left out",
+def missed(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Float[Tensor, "n 2"]:
+    """Positive pixels of each sample with a logit of at most 0.5, and all positive ones."""
+    truth = targets > 0
+    if weights is not None:
+        truth = truth & (weights > 0)
+    wrong = truth & ~(logits > BENCHMARK_LOGIT)
+    return torch.stack([part.flatten(1).double().sum(dim=1) for part in (wrong, truth)], dim=1)
+
+
+def missed_of_all(
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Float[Tensor, "n 2"]:
+    """As `missed`, with the pixels of weight 0 counted: what NAS-Bench-360 computes."""
+    return missed(logits, targets)
+
+
+def hard_counts(
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None
 ) -> Float[Tensor, "n 4"]:
-    """Count the pixels of each sample that are found, missed, falsely found and rightly left.
+    """Missed and all positive pixels, false alarms and all negative pixels of each sample.
 
-    Args:
-        logits: `[n, 1, *grid]`.
-        targets: The same shape, of 0 and 1.
-        weights: Of that shape, or one that broadcasts to it.
-        threshold: A pixel is found where its logit is above.
-        ignored: What happens with pixels of weight 0.
+    A pixel is called positive where its logit is above 0. As ORCA's code has it, those of weight 0
+    are neither positive nor called so: they count as true negatives.
     """
-    known, found, there = _known(targets, weights), logits > threshold, targets > 0
-    if ignored == "negative":
-        found, there = found & known, there & known
-    scored = known if ignored == "left out" else torch.ones_like(known)
-    counts = torch.stack(
-        [
-            (one & scored).flatten(1).sum(dim=1)
-            for one in (found & there, ~found & there, found & ~there, ~found & ~there)
-        ],
-        dim=1,
-    ).double()
-    # A comparison with NaN is no prediction.
-    broken = ~torch.isfinite(logits).flatten(1).all(dim=1, keepdim=True)
-    return counts.masked_fill(broken, torch.nan)
+    truth, called = targets > 0, logits > 0
+    if weights is not None:
+        truth, called = truth & (weights > 0), called & (weights > 0)
+    parts = (truth & ~called, truth, called & ~truth, ~truth)
+    return torch.stack([part.flatten(1).double().sum(dim=1) for part in parts], dim=1)
 
 
-def _known(targets: Tensor, weights: Tensor | None) -> Tensor:
-    if weights is None:
-        return torch.ones_like(targets, dtype=torch.bool)
-    return torch.broadcast_to(weights > 0, targets.shape)
+def one_minus_known(statistics: Tensor) -> Tensor | None:
+    """Return 1 minus the one value; None where there is none."""
+    return 1 - statistics[0] if len(statistics) else None
 
 
-def one_minus_share(statistics: Tensor) -> Tensor | None:
-    """Return 1 - the share of pairs that are ranked rightly; None where there are no pairs."""
-    right, pairs = statistics
-    return 1 - right / pairs if pairs != 0 else None
+def percentage(counts: Tensor) -> Tensor | None:
+    """Return the first count in percent of the second; None where that is 0."""
+    return 100 * counts[0] / counts[1] if counts[1] > 0 else None
 
 
-def missed_pct(counts: Tensor) -> Tensor | None:
-    """Return the share of the mask's pixels that are missed, in percent; None if it has none."""
-    found, missed, _, _ = counts
-    return 100 * missed / (found + missed) if found + missed != 0 else None
+def half_of_both_rates(counts: Tensor) -> Tensor | None:
+    """Return the mean of false negative and false positive rate of `hard_counts`.
 
-
-def balanced_error(counts: Tensor) -> Tensor | None:
-    """Return the mean of the shares of missed and of falsely found pixels.
-
-    That is 1 - the area under the ROC curve of predictions which are 0 or 1.
+    It is 1 minus the area under the ROC curve of a hard decision.
     """
-    found, missed, false, left = counts
-    if found + missed == 0 or false + left == 0:
+    if not (counts[1] > 0 and counts[3] > 0):
         return None
-    return (missed / (found + missed) + false / (false + left)) / 2
-
-
-PIXEL_SCORES: tuple[
-    tuple[str, Callable[..., Tensor], Literal["mean", "all"], Callable[[Tensor], Tensor | None]],
-    ...,
-] = (
-    ("one_minus_auroc_pixels", ranked_pairs, "all", one_minus_share),
-    # At NAS-Bench-360's threshold of the logit, a probability of 0.62.
-    ("fnr_pct", partial(outcomes, threshold=0.5), "mean", missed_pct),
-    # As it scores them itself, ignored pixels too.
-    ("fnr_pct_all", partial(outcomes, threshold=0.5, ignored="counted"), "mean", missed_pct),
-    # ORCA's, which it calls AUROC.
-    (
-        "one_minus_auroc_hard",
-        partial(outcomes, threshold=0.0, ignored="negative"),
-        "mean",
-        balanced_error,
-    ),
-)
-"""Name, statistics, how they are reduced, and what makes the score of them."""
+    return (counts[0] / counts[1] + counts[2] / counts[3]) / 2

@@ -146,7 +146,11 @@ def disguise(path: Path) -> FileError | None:
         OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
+        return disguise_of(path, stream.read(_HEAD_BYTES))
+
+
+def disguise_of(path: Path, head: bytes) -> FileError | None:
+    """Return what `disguise` returns, of the first bytes of what is to lie at a path."""
     suffix = path.suffix.lower()
     if not head and suffix in _BINARY:
         return FileError(
@@ -159,6 +163,11 @@ def disguise(path: Path) -> FileError | None:
     return _placeholder(path, head) or (
         _foreign(path, head, suffix) if suffix in _PLAIN and not _is_hdf5(head) else None
     )
+
+
+def web_page(head: bytes) -> bool:
+    """Tell whether these first bytes are those of a page or an error of a web server."""
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:9].lower().startswith(_WEB)
 
 
 def _placeholder(path: Path, head: bytes) -> FileError | None:
@@ -179,8 +188,7 @@ def _placeholder(path: Path, head: bytes) -> FileError | None:
 
 
 def _foreign(path: Path, head: bytes, suffix: str) -> FileError | None:
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text[:9].lower().startswith(_WEB):
+    if web_page(head):
         return FileError(
             path,
             "is an answer of a web server (HTML or XML), as a download without permission or with "
@@ -188,7 +196,7 @@ def _foreign(path: Path, head: bytes, suffix: str) -> FileError | None:
             "the data",
             between=" ",
         )
-    if suffix in _BINARY and text[:1] == b"{":
+    if suffix in _BINARY and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
         return FileError(
             path,
             "is JSON text, as a server sends to say that it has no such file",

@@ -1,145 +1,127 @@
-"""Cosmic: which pixels of an image of the sky a cosmic ray has hit, 128 x 128.
+"""Cosmic: which pixels of a Hubble exposure a cosmic ray has hit, 128 x 128.
 
-Exposures of the Hubble Space Telescope's ACS/WFC camera with masks (Zhang and Bloom 2020, deepCR),
-one array each, `npy_train|npy_test/<filter>/<proposal>/<visit>/<exposure>_<part>.npy`: image, mask
-of cosmic rays and, in most, mask of pixels to ignore, `[3, 256, 256]`; and `sky.npy` in each visit,
-the level of the sky in each exposure. As in NAS-Bench-360 (Tu et al. 2022) the filter is f435w, the
-visits are the 27 whose field is flagged GAL in its public code (released: 4,830 and 420 images),
-and of each image the middle is used, rows and columns 64 to 191.
+Training data of deepCR (Zhang and Bloom, 2020; zenodo 4295902), unpacked: `npy_train` and
+`npy_test`, in there `<filter>/<proposal>/<visit>/<k>_<n>.npy`, each float `[3, 256, 256]` (image in
+electrons, cosmic rays, pixels to be ignored; files without the last plane ignore nothing), and
+beside them `sky.npy`, whose entry k - 1 is the background level of exposure k. NAS-Bench-360 takes
+filter f435w, the 27 visits to nearby galaxies, and pixels 64 to 191 of both axes, in a list whose
+order the file system decides; here it is sorted.
 
-Exposures of a visit see the same sky. So validation takes whole visits, about a tenth of the
-images, chosen by their names alone. Public code takes the last tenth of whatever order its file
-system lists them in, which divides visits.
+Training adds the background level times a random number from -0.9 to 3 to an exposure, anew in
+every epoch; public code does so in the test as well, here nothing is added there. Validation takes
+whole visits, some tenth of the exposures: exposures of one visit show the same field.
 
-In training each image has between -0.9 and 3 times the level of its sky added, drawn anew in each
-epoch. Public code does that to the test images too; here they are scored as they are.
+Ranked by 1 - AUROC of the logits over all pixels that are not ignored. Beside it the share of
+missed pixels at the benchmark's threshold; under `released` the same with ignored pixels counted,
+and 1 - AUROC of a hard decision, which is the mean of both error rates.
 
-Ignored pixels count neither in the loss nor in the scores. Public code sets them to logit and truth
-0, which changes its mean by a factor alone. The main score is 1 - the area under the ROC curve
-over all other pixels of the test; beside it is the benchmark's false negative rate at the logit
-0.5. Under `released` there are also that rate with ignored pixels, as the benchmark computes it,
-and what later papers call AUROC: that of the predictions at the logit 0, with ignored pixels
-as true negatives.
+Licence: the data are public, without a stated licence.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from benchmarks import files
 from benchmarks.download import Download
 from benchmarks.entry import Entry
-from benchmarks.nasbench360.cosmic_files import (
-    FILTER,
-    GALAXIES,
-    SIDE,
-    SKY,
-    TEST,
-    TRAIN,
-    Exposure,
-    check_planes,
-    check_visit,
-    exposures,
-    level_of,
-    read_crop,
-    read_sky,
-    visit_of,
-)
+from benchmarks.nasbench360.labelled import measured, plain_array
 from benchmarks.nasbench360.miniatures import cosmic as miniature
 from benchmarks.origin import origin_of
 from benchmarks.prepare import Block, Reading
-from benchmarks.splits import VAL_SHARE, capped
+from benchmarks.splits import TEST_SHARE, VAL_SHARE
 from xmft.errors import DataError, FileError
 from xmft.task import Origin, Protocol, Recipe, Task
 
-AUGMENTED = (-0.9, 3.0)
-"""Least and most of its sky that is added to an image in training."""
+FILTER = "f435w"
+SIDE, CROP = 256, 64
+POINTS = SIDE - 2 * CROP
+SKY = "sky.npy"
+LOWEST, HIGHEST = -0.9, 3.0
 
-_IMAGES = "*_*.npy"
+# Visits to resolved galaxies, `<proposal>/<visit>`, by the table of the benchmark.
+GALAXIES = frozenset(
+    (
+        *("10760/2", "10760/4", "13737/2", "13737/3", "9490/a3", "9490/a2", "12513/2", "12513/3"),
+        *("10182/pb", "10182/pd", "10584/13", "10342/3", "14343/1", "13057/1", "10260/7"),
+        *("10260/5", "10407/3", "13364/95", "10190/28", "10190/13", "13691/11", "12058/12"),
+        *("12058/16", "12058/1", "12058/6", "14704/1", "13804/6"),
+    )
+)
 _BLOCK = 64
-_RELEASED = ("fnr_pct_all", "one_minus_auroc_hard")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CosmicEntry(Entry):
-    """The task and its files."""
+    """The task and its many files."""
 
     @property
     def decode(self) -> Callable[..., Any]:
-        """From lines and bytes to images and masks `[n, 1, 128, 128]`."""
-        from xmft.decoding.exposures import images_and_masks
+        """From pixels and a level to images, masks and weights."""
+        from xmft.decoding.sky import exposures
 
-        return partial(images_and_masks, side=SIDE)
+        return partial(exposures, side=POINTS)
 
     @property
     def augment(self) -> Callable[..., Any]:
-        """More or less sky."""
-        from xmft.decoding.exposures import with_more_or_less_sky
+        """Another background."""
+        from xmft.decoding.sky import with_other_sky
 
-        low, high = AUGMENTED
-        return partial(with_more_or_less_sky, low=low, high=high)
+        return partial(with_other_sky, low=LOWEST, high=HIGHEST)
 
     def task_under(self, protocol: Protocol) -> Task:
-        """Under `released` also the scores of public code."""
+        """Under `released` also what public code computes."""
         if protocol == "clean":
             return self.task
-        return replace(self.task, metrics=(*self.task.metrics, *_RELEASED))
+        public = ("fnr_pct_unmasked", "one_minus_auroc_hard")
+        return replace(self.task, metrics=(*self.task.metrics, *public))
 
     def members(self, data_root: Path) -> dict[str, list[list[Path]]]:
-        """Return the files of the visits that are used; all, to be refused, if there are none."""
-        found = super().members(data_root)
+        """See `Entry.members`; visits that are none to galaxies are left out."""
         return {
-            pattern: [one for one in copies if visit_of(one[0]) in GALAXIES] or copies
-            for pattern, copies in found.items()
+            pattern: [copies for copies in every if visit_of(copies[0]) in GALAXIES]
+            for pattern, every in super().members(data_root).items()
         }
 
     def inspect(self, path: Path) -> Origin:
         """See `Entry.inspect`."""
-        check_visit(path)
-        if path.name == SKY:
-            read_sky(path)
-        else:
-            check_planes(path)
-            sky_path = path.with_name(SKY)
-            level_of(path, sky_path, read_sky(sky_path))
+        _opened(path)
         return origin_of(path)
 
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
-        """Cut by visit; the files for the test are the test."""
-        train, test = (exposures(paths, half) for half in (TRAIN, TEST))
-        held = held_visits([one.visit for one in train])
-        val = [one for one in train if one.visit in held]
-        fitted = [one for one in train if one.visit not in held]
-        trained, tested = capped(len(train), len(test), recipe.samples)
-        validated = max(1, round(trained * len(val) / len(train)))
-        parts = {
-            "test": _spread(test, tested),
-            "val": _spread(val, validated),
-            "train": _spread(fitted, trained - validated),
-        }
-        counts = {name: len(chosen) for name, chosen in parts.items()}
-        return Reading(counts=counts, blocks=_blocks(parts))
+        """Cut by visit; the files of `npy_test` are the test."""
+        exposures = [path for path in paths if path.name != SKY]
+        test = [path for path in exposures if path.parts[-5] == "npy_test"]
+        fitted, validated = by_visit([path for path in exposures if path.parts[-5] == "npy_train"])
+        if recipe.samples is not None:
+            tenth = max(1, recipe.samples // TEST_SHARE)
+            test, validated = _spread(test, tenth), _spread(validated, tenth)
+            fitted = _spread(fitted, recipe.samples - len(test) - len(validated))
+        parts = {"test": test, "val": validated, "train": fitted}
+        return Reading(
+            counts={split: len(part) for split, part in parts.items()},
+            blocks=_blocks([path for part in parts.values() for path in part]),
+        )
 
     def verify(self, path: Path) -> list[str]:
-        """See `Entry.verify`; of thousands of images only what is wrong is told."""
-        origin = self.inspect(path)
-        if path.name != SKY:
-            read_crop(path)
-            return []
-        levels = read_sky(path)
-        beside = sorted(path.parent.glob(_IMAGES))
-        for one in beside:
-            level_of(one, path, levels)
-        return [
-            f"{path}: {origin}, visit {visit_of(path)}, sky of {len(levels)} exposures from "
-            f"{levels.min():g} to {levels.max():g}, {len(beside)} images; no checksum is published"
-        ]
+        """See `Entry.verify`."""
+        values = _opened(path)
+        size = files.size_text(path.stat().st_size)
+        if path.name == SKY:
+            measured(path, "the array", values[:, None])
+            return [f"{path}: {origin_of(path)}, levels of {len(values)} exposures, {size}"]
+        _, masks, weights = read_exposure(path)
+        lines = [f"{path}: {origin_of(path)}, {int(masks.sum())} pixels hit, {size}"]
+        if not weights.any():
+            lines.append("  all of its pixels are to be ignored")
+        return lines
 
     def miniature(self, folder: Path) -> None:
         """See `Entry.miniature`."""
@@ -151,113 +133,126 @@ def entries() -> list[CosmicEntry]:
     task = Task(
         name="nasbench360/cosmic",
         version=1,
-        title="Pixels hit by cosmic rays in images of the Hubble Space Telescope",
+        title="Pixels of a Hubble exposure hit by cosmic rays",
         kind="dense",
         loss="binary_cross_entropy",
         metrics=("one_minus_auroc_pixels", "fnr_pct"),
     )
-    patterns = tuple(
-        f"{half}/{FILTER}/*/*/{name}" for half in (TRAIN, TEST) for name in (_IMAGES, SKY)
-    )
-    downloads = tuple(
-        Download(
-            path=PurePosixPath(name),
-            urls=(
-                f"https://zenodo.org/records/4295902/files/{name}?download=1",
-                f"https://pde-xd.s3.amazonaws.com/cosmic/{name}",
-            ),
-            size=size,
-            unpack=True,
-            note=f"The authors' Google Drive has it as {number}.",
-        )
-        for name, size, number in (
-            ("deepCR.ACS-WFC.train.tar", 6_500_000_000, "1lHsNhPM-73YFdi7V1mkEaa_WyYuz9Waf"),
-            ("deepCR.ACS-WFC.test.tar", 2_000_000_000, "1Pc6p1r6TdGCFZMOYScINMj65sF0BnSod"),
-        )
-    )
+    address = "https://zenodo.org/records/4295902/files/"
+    old = "https://pde-xd.s3.amazonaws.com/cosmic/"
+    names = {"deepCR.ACS-WFC.train.tar": 6_500_000_000, "deepCR.ACS-WFC.test.tar": 2_000_000_000}
     return [
         CosmicEntry(
             task=task,
-            points=SIDE,
+            points=POINTS,
             axes=2,
-            patterns=patterns,
+            patterns=tuple(f"npy_{split}/{FILTER}/*/*/*.npy" for split in ("train", "test")),
             protocols=("clean", "released"),
             released_samples=4347,
-            downloads=downloads,
             miniature_version=1,
+            downloads=tuple(
+                Download(
+                    path=PurePosixPath(name),
+                    urls=(f"{address}{name}?download=1", old + name),
+                    size=size,
+                    unpack=True,
+                )
+                for name, size in names.items()
+            ),
         )
     ]
 
 
-def held_visits(visits: Sequence[str]) -> frozenset[str]:
-    """Choose whole visits to validate on, together a tenth of the images or little less.
+def visit_of(path: Path) -> str:
+    """Return `<proposal>/<visit>` of a file."""
+    return "/".join(path.parts[-3:-1])
 
-    Args:
-        visits: That of each image, sorted.
 
-    Returns:
-        Those that are held out: as many as fit, in an order that is always the same; if each is
-        too large, the smallest.
+def by_visit(exposures: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Split exposures into those to train on and, in whole visits, some tenth to validate on.
 
     Raises:
-        DataError: there are fewer than two.
+        DataError: all are of one visit.
     """
-    names, counts = np.unique(np.array(visits, dtype=str), return_counts=True)
-    if len(names) < 2:
+    visits = sorted({visit_of(path) for path in exposures})
+    if len(visits) < 2:
         raise DataError(
-            f"The images for training are of {len(names)} visits, expected at least 2: one is held "
-            "out to validate on."
+            f"Found {len(exposures)} exposures of {len(visits)} visits to train and validate on, "
+            "expected at least 2 visits: one of them validates. Unpack all of npy_train."
         )
-    room, held = len(visits) // VAL_SHARE, set[str]()
     # `RandomState` is the one generator of numpy whose stream is promised never to change.
-    for number in np.random.RandomState(360).permutation(len(names)):
-        if counts[number] <= room:
-            held.add(str(names[number]))
-            room -= int(counts[number])
-    return frozenset(held or {str(names[np.argmin(counts)])})
+    order = [visits[number] for number in np.random.RandomState(360).permutation(len(visits))]
+    held: set[str] = set()
+    while sum(visit_of(path) in held for path in exposures) * VAL_SHARE < len(exposures):
+        held.add(order[len(held)])
+    if len(held) == len(visits):
+        held.discard(order[-1])
+    fitted = [path for path in exposures if visit_of(path) not in held]
+    return fitted, [path for path in exposures if visit_of(path) in held]
 
 
-def _spread(images: list[Exposure], count: int) -> list[Exposure]:
-    """Return at most `count` images, evenly spread over all, so that every visit has some."""
-    taken = min(count, len(images))
-    return [images[number * len(images) // taken] for number in range(taken)]
+def read_exposure(
+    path: Path,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return image, cosmic rays and known pixels of one file, each `[128, 128]`.
+
+    Raises:
+        FileError: it holds something else, or values that cannot be.
+    """
+    middle = slice(CROP, SIDE - CROP)
+    planes = np.asarray(_opened(path)[:, middle, middle], dtype=np.float32)
+    measured(path, "the image", planes[:1])
+    for number, what in ((1, "cosmic rays"), (2, "pixels to be ignored")):
+        if len(planes) > number and not np.isin(planes[number], (0, 1)).all():
+            wrong = planes[number][~np.isin(planes[number], (0, 1))][0]
+            raise FileError(path, f"the mask of {what} holds {wrong:g}", "0 and 1 only")
+    rays = planes[1].astype(np.uint8)
+    ignored = planes[2] if len(planes) > 2 else np.zeros_like(planes[0])
+    return planes[0], rays, (ignored == 0).astype(np.uint8)
 
 
-def _blocks(parts: Mapping[str, list[Exposure]]) -> Iterator[Block]:
-    start, seen = 0, dict[bytes, tuple[str, Path]]()
-    for split, images in parts.items():
-        hit = known = 0
-        for first in range(0, len(images), _BLOCK):
-            chosen = images[first : first + _BLOCK]
-            crops = np.stack([read_crop(one.path) for one in chosen])
-            for one, crop in zip(chosen, crops, strict=True):
-                _check_new(seen, split, one.path, crop[0])
-            pixels = crops[:, 0].reshape(len(chosen), -1)
-            levels = np.array([[one.sky] for one in chosen], dtype=np.float32)
-            rays, used = crops[:, 1:2].astype(np.uint8), (1 - crops[:, 2:3]).astype(np.uint8)
-            yield Block(
-                np.arange(start, start + len(chosen)), np.hstack([pixels, levels]), rays, used
-            )
-            hit, known = hit + int((rays & used).sum()), known + int(used.sum())
-            start += len(chosen)
-        if hit in (0, known):
-            raise DataError(
-                f"Of the {known} pixels of the {split} images that are not to be ignored {hit} are "
-                "hit by cosmic rays, expected some and not all: otherwise nothing can be scored. "
-                f"Use more images than these {len(images)}."
-            )
+def _spread(paths: list[Path], most: int) -> list[Path]:
+    """Return at most so many, evenly spread."""
+    count = min(len(paths), most)
+    return [paths[number] for number in np.linspace(0, len(paths) - 1, count).astype(int)]
 
 
-def _check_new(seen: dict[bytes, tuple[str, Path]], split: str, path: Path, image: Any) -> None:
-    """Make sure that an image is in no other split; one that is the same everywhere may be."""
-    if image.min() == image.max():
-        return
-    digest = hashlib.sha256(image.tobytes()).digest()
-    other, place = seen.setdefault(digest, (split, path))
-    if other != split:
+def _blocks(paths: list[Path]) -> Iterator[Block]:
+    levels: dict[Path, npt.NDArray[Any]] = {}
+    for start in range(0, len(paths), _BLOCK):
+        chosen = paths[start : start + _BLOCK]
+        read = [read_exposure(path) for path in chosen]
+        sky = [_level(path, levels) for path in chosen]
+        images = np.stack([image.ravel() for image, _, _ in read])
+        rays, weights = (np.stack([one[part] for one in read])[:, None] for part in (1, 2))
+        inputs = np.column_stack([images, np.array(sky, dtype=np.float32)])
+        yield Block(np.arange(start, start + len(chosen)), inputs, rays, weights)
+
+
+def _level(path: Path, levels: dict[Path, npt.NDArray[Any]]) -> float:
+    """Return the background level of an exposure; `levels` keeps those of the visits."""
+    place = path.with_name(SKY)
+    if place not in levels:
+        if not place.is_file():
+            raise FileError(place, "is missing", f"the background levels of {path.parent}")
+        levels[place] = np.asarray(_opened(place))
+        measured(place, "the array", levels[place][:, None])
+    number = path.stem.partition("_")[0]
+    if not number.isdigit() or not 1 <= int(number) <= len(levels[place]):
         raise FileError(
             path,
-            f"is for the {split} split and holds the same image as {place} of the {other} split",
-            "every image in one alone",
-            between=" ",
+            f"is exposure {number!r}, and {place} has the levels of {len(levels[place])}",
+            f"a name from 1_<n>.npy to {len(levels[place])}_<n>.npy",
         )
+    return float(levels[place][int(number) - 1])
+
+
+def _opened(path: Path) -> npt.NDArray[Any]:
+    """Open a file and check its shape."""
+    if path.name == SKY:
+        return plain_array(path, "levels of the shape (exposures,)", ndim=1, kinds="fiu")
+    what = f"an array of the shape (3, {SIDE}, {SIDE}), or (2, {SIDE}, {SIDE})"
+    found = plain_array(path, what, ndim=3, kinds="fiub")
+    if found.shape[0] not in (2, 3) or found.shape[1:] != (SIDE, SIDE):
+        raise FileError(path, f"found the shape {found.shape}", what)
+    return found

@@ -25,7 +25,7 @@ from benchmarks.nasbench360.miniatures import satellite as miniature
 from benchmarks.origin import stated_origin
 from benchmarks.prepare import Block, Reading
 from benchmarks.splits import capped, held_out
-from xmft.errors import DataError, FileError
+from xmft.errors import FileError
 from xmft.missing import marked
 from xmft.pickles import load_object
 from xmft.task import Origin, Protocol, Recipe, Task
@@ -36,11 +36,6 @@ TRAIN_FILE, TEST_FILE = "satellite_train.npy", "satellite_test.npy"
 
 _LEAST_TRAIN = 3
 _BLOCK = 65_536
-_ADDRESSES = (
-    "https://pde-xd.s3.amazonaws.com/satellite/ (the address in the benchmark's README, reported "
-    "to refuse access since 2022) and the authors' Google Drive folder "
-    "1OOp6UrCiP79mTIkCrUdjjHWDo8K0bJUw"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,22 +102,6 @@ class SatelliteEntry(Entry):
         """See `Entry.miniature`."""
         miniature.write(folder / TRAIN_FILE, folder / TEST_FILE)
 
-    def fetch(self, data_root: Path) -> list[Path]:
-        """Say where the files are to be had: without a published checksum none is downloaded.
-
-        Raises:
-            DataError: the files are not both there already.
-        """
-        found = files.find(data_root, self.files)
-        if len(found) == len(self.files):
-            return [found[name] for name in self.files]
-        raise DataError(
-            f"{TRAIN_FILE} (322 MB) and {TEST_FILE} (35 MB) cannot be fetched automatically: no "
-            f"checksum is published for them. Known places are {_ADDRESSES}. Download both and "
-            f"put them anywhere under {data_root}, for instance in "
-            f"{data_root / 'nasbench360' / 'satellite'}."
-        )
-
 
 def entries() -> list[SatelliteEntry]:
     """Return the one entry."""
@@ -135,6 +114,7 @@ def entries() -> list[SatelliteEntry]:
         metrics=("error_pct",),
         classes=CLASSES,
     )
+    # The benchmark's own address, reported to refuse access since 2022; no checksum is published.
     downloads = tuple(
         Download(
             path=PurePosixPath(name),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import files
+from benchmarks.download import Say
 from benchmarks.entry import Entry, Frames, Generation
 from benchmarks.files import Progress
 from benchmarks.pdebench import download, frames
@@ -155,9 +156,11 @@ class PdeEntry(Entry):
             lines.append(f"  {self._check_sum(path, found.samples)}")
         return lines
 
-    def fetch(self, data_root: Path) -> list[Path]:
+    def fetch(
+        self, data_root: Path, progress: Progress | None = None, say: Say | None = None
+    ) -> list[Path]:
         """See `Entry.fetch`."""
-        return [download.fetch(self.files[0], data_root)]
+        return [download.fetch(self.files[0], data_root, progress=progress, say=say)]
 
     def generations(self, recipe: Recipe, protocol: Protocol) -> tuple[Generation, ...]:
         """See `Entry.generations`."""
@@ -259,11 +262,8 @@ class PdeEntry(Entry):
             )
         found = cache.digest(path, "md5")
         if found != release.md5:
-            raise FileError(
-                path,
-                f"the md5 is {found}",
-                f"{release.md5} as published; the file was damaged or changed",
-            )
+            wanted = f"{release.md5} as published; the file was damaged or changed"
+            raise FileError(path, f"the md5 is {found}", wanted)
         return f"md5 {found} as published"
 
 

@@ -16,12 +16,15 @@ from runner.cli.options import (
     import_plugins,
     plain_table,
 )
-from runner.console import complain, console, generating, say
+from runner.console import complain, console, fetching, generating, say
 from xmft.errors import DataError
 
 app = typer.Typer(
     help="Look at, fetch, generate and check the data of tasks.", no_args_is_help=True
 )
+
+# Of the files of a task, which may be thousands.
+_MOST_NAMED = 10
 
 Tasks = Annotated[list[str], typer.Argument(metavar="TASKS...", help="names; * and ? match")]
 
@@ -49,32 +52,44 @@ def data_status(
     data: Data = None,
     plugin: Plugins = [],
 ) -> None:
-    """Say for each task where its data are, or what is missing."""
-    from benchmarks.data import MissingError, locate
+    """Say for each task where its data are, or what is missing and how large the download is."""
+    from benchmarks.files import one_look
+    from benchmarks.status import status
 
     root = data_root(data)
     table = plain_table("task", "origin", "")
-    for name in _named_tasks(plugin, tasks or ["*"]):
-        try:
-            source = locate(name, data_root=root)
-            table.add_row(name, source.origin, Text(source.note))
-            for line in source.warnings:
+    with one_look():
+        for name in _named_tasks(plugin, tasks or ["*"]):
+            found = status(name, root)
+            table.add_row(name, found.word, Text(found.text))
+            for line in found.remarks:
                 table.add_row("", "", Text(line, style="yellow"))
-        except DataError as error:
-            absent = isinstance(error, MissingError)
-            table.add_row(name, "missing" if absent else "unusable", Text(str(error)))
     console.print(table)
 
 
 @app.command("fetch", epilog=example("xmft data fetch pdebench/advection --data ~/pdebench"))
 @guarded
-def data_fetch(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> None:
-    """Download the official files, checked against their published checksums."""
+def data_fetch(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> int:
+    """Download the official files, checked against checksums; what was cut off goes on.
+
+    A file without a published checksum is pinned to the SHA-256 of what comes first.
+    """
     from benchmarks.data import fetch
 
+    bad = 0
     for name in _named_tasks(plugin, tasks):
-        for path in fetch(name, data_root=data_root(data)):
+        try:
+            with fetching(name) as progress:
+                paths = fetch(name, data_root=data_root(data), progress=progress, say=say)
+        except DataError as error:
+            bad += 1
+            complain(f"{name}: {error}")
+            continue
+        for path in paths[:_MOST_NAMED]:
             say(f"{name}: {path}")
+        if len(paths) > _MOST_NAMED:
+            say(f"{name}: and {len(paths) - _MOST_NAMED} more")
+    return 1 if bad else 0
 
 
 @app.command("generate", epilog=example("xmft data generate pdebench/darcy:beta1.0 --samples 640"))
@@ -115,7 +130,7 @@ def data_generate(
 @app.command("verify", epilog=example("xmft data verify 'pdebench/*' --data ~/pdebench"))
 @guarded
 def data_verify(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> int:
-    """Check files in full: layout, values, checksum where one is published."""
+    """Check files in full: layout, values, checksum where one is known."""
     from benchmarks.data import verify
 
     bad = 0

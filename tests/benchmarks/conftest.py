@@ -10,7 +10,9 @@ import pytest
 import torch
 import yaml
 
+from benchmarks import transfer
 from tests.benchmarks.refusals import NAME
+from tests.mirror import Mirror, mirror
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +38,14 @@ def data_root(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """A web server that does what tests want of it, asked again without a pause."""
+    monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.0)
+    with mirror() as running:
+        yield running
 
 
 WriteHdf5 = Callable[..., Path]

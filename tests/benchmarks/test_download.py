@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from benchmarks import data as task_data
+from benchmarks import transfer
 from benchmarks.pdebench import download
 from xmft.errors import DataError
 
@@ -59,6 +60,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
         md5=hashlib.md5(CONTENT).hexdigest(),
         samples=10,
     )
+    monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(download, "ADDRESS", f"http://127.0.0.1:{server.server_port}/")
     groups = replace(release, path=PurePosixPath("2D/shallow-water") / GROUPS)
     monkeypatch.setattr(download, "releases", lambda: {NAME: release, GROUPS: groups})
@@ -104,10 +106,12 @@ def test_a_download_that_was_cut_off_goes_on(
     assert "Run the command again to go on where it stopped" in str(caught.value)
     assert not list(data_root.rglob(name))
     assert [path.name for path in data_root.rglob("*.part")] == [f"{name}.part"]
+    # Where it stopped it was asked again, and no more came.
+    assert server.asked == [None, *["bytes=3000-"] * 2]
     server.cut, server.ranges = None, ranges
     assert download.fetch(name, data_root).read_bytes() == CONTENT
     assert not list(data_root.rglob("*.part"))
-    assert server.asked == [None, "bytes=3000-"]
+    assert server.asked[3:] == ["bytes=3000-"]
 
 
 def test_a_part_that_is_already_whole(server: _Server, data_root: Path) -> None:
@@ -118,14 +122,26 @@ def test_a_part_that_is_already_whole(server: _Server, data_root: Path) -> None:
     assert not part.exists()
 
 
-def test_a_wrong_checksum_leaves_no_file(server: _Server, data_root: Path) -> None:
+def test_a_wrong_checksum_leaves_no_file(
+    server: _Server, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = download.releases()
+    wrong = {NAME: replace(right[NAME], md5=hashlib.md5(b"else").hexdigest())}
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "releases", lambda: wrong)
+        with pytest.raises(DataError, match="does not match the known hash"):
+            download.fetch(NAME, data_root)
+    assert not list(data_root.rglob("*.*"))
+    assert download.fetch(NAME, data_root).read_bytes() == CONTENT
+
+
+def test_a_part_of_something_else_is_thrown_away(server: _Server, data_root: Path) -> None:
     part = data_root / "pdebench" / "2D" / "DarcyFlow" / f"{NAME}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"something else")
-    with pytest.raises(DataError, match="does not match the known hash"):
-        download.fetch(NAME, data_root)
-    assert not list(data_root.rglob("*.*"))
-    assert download.fetch(NAME, data_root).read_bytes() == CONTENT
+    path = download.fetch(NAME, data_root)
+    assert path.read_bytes() == CONTENT and server.asked == ["bytes=14-", None]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_another_file_of_that_name_is_not_overwritten(server: _Server, data_root: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from benchmarks import catalog
 from benchmarks import data as task_data
 from benchmarks.nasbench360.satellite import standardise
+from tests.mirror import Mirror, Served
 from xmft.errors import DataError, RequestError
 from xmft.task import Recipe, TaskData
 
@@ -154,12 +156,46 @@ def test_the_length_is_fixed(data_root: Path) -> None:
         _load(data_root, resolution=64)
 
 
-def test_fetch_says_where_the_files_are_to_be_had(data_root: Path) -> None:
-    with pytest.raises(DataError, match="cannot be fetched automatically") as caught:
-        task_data.fetch(NAME, data_root=data_root)
-    assert "https://pde-xd.s3.amazonaws.com/satellite/" in str(caught.value)
+def test_fetch_gets_both_files_and_pins_them(web: Mirror, data_root: Path, tmp_path: Path) -> None:
+    entry = catalog.get(NAME)
+    assert [download.size for download in entry.downloads] == [338_400_000, 37_600_000]
+    addresses = [url for download in entry.downloads for url in download.urls]
+    assert addresses == [
+        f"https://pde-xd.s3.amazonaws.com/satellite/satellite_{split}.npy"
+        for split in ("train", "test")
+    ]
+    released = [_write(tmp_path, "train", 50), _write(tmp_path, "test", 30)]
+    downloads = tuple(
+        replace(download, urls=(web.put(path.name, Served(path.read_bytes())),), size=None)
+        for download, path in zip(entry.downloads, released, strict=True)
+    )
+    entry = replace(entry, downloads=downloads)
+    paths = task_data.fetch(entry, data_root=data_root)
+    folder = data_root / "nasbench360" / "satellite"
+    assert paths == [folder / path.name for path in released]
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in released]
+    assert len(_load(data_root).test) == 30
+    assert task_data.fetch(entry, data_root=data_root) == paths and len(web.asked) == 2
+    lines = task_data.verify(entry, data_root=data_root)
+    assert sum("as pinned when it was first fetched" in line for line in lines) == 2
+
+
+def test_where_the_address_refuses_fetch_says_where_else_the_files_are(
+    web: Mirror, data_root: Path
+) -> None:
+    entry = catalog.get(NAME)
+    downloads = tuple(
+        replace(download, urls=(web.put(download.path.name, Served(status=403)),))
+        for download in entry.downloads
+    )
+    with pytest.raises(DataError) as caught:
+        task_data.fetch(replace(entry, downloads=downloads), data_root=data_root)
+    message = str(caught.value)
+    assert "satellite_train.npy (HTTP Error 403" in message
+    assert "Google Drive folder is 1OOp6UrCiP79mTIkCrUdjjHWDo8K0bJUw" in message
+    assert str(data_root / "nasbench360" / "satellite" / "satellite_train.npy") in message
     paths = [_write(data_root, "train", 50), _write(data_root, "test", 30)]
-    assert task_data.fetch(NAME, data_root=data_root) == paths
+    assert task_data.fetch(entry, data_root=data_root) == paths
 
 
 def test_verify(data_root: Path) -> None:

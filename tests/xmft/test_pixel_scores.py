@@ -1,175 +1,65 @@
-"""Scores of pixels against scikit-learn and loops, with ignored pixels and without truth."""
+"""Scores of pixels are those of scikit-learn and of plain loops."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import confusion_matrix, roc_auc_score
-from torch import Tensor, nn
 
-from xmft.evaluation import evaluate
-from xmft.label_scores import binary_cross_entropy
 from xmft.metrics import METRICS
-from xmft.pixel_scores import PIXEL_SCORES
-from xmft.samples import Samples
-from xmft.session import Session
-from xmft.split import Split
 
-NAMES = [score[0] for score in PIXEL_SCORES]
-
-
-def drawn(count: int = 7, side: int = 24, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits that know something of a mask, in steps so that many tie, and what is known."""
-    rng = torch.Generator().manual_seed(seed)
-    shape = (count, 1, side, side)
-    targets = (torch.rand(shape, generator=rng) < 0.1).float()
-    logits = (torch.randn(shape, generator=rng) + 1.5 * targets - 0.7).mul(8).round() / 8
-    weights = (torch.rand(shape, generator=rng) < 0.8).float()
-    # One sample of which nothing is known.
-    weights[2] = 0
-    return logits, targets, weights
+RNG = np.random.default_rng(8)
+SHAPE = (7, 1, 12, 9)
+LOGITS = torch.from_numpy(RNG.normal(0, 2, SHAPE).round(1).astype(np.float32))  # with ties
+TARGETS = torch.from_numpy((RNG.uniform(size=SHAPE) < 0.2).astype(np.float32))
+WEIGHTS = torch.from_numpy((RNG.uniform(size=SHAPE) < 0.8).astype(np.float32))
+KNOWN = WEIGHTS.numpy().ravel() > 0
 
 
-def flat(*tensors: Tensor) -> list[np.ndarray[Any, Any]]:
-    return [tensor.numpy().ravel().astype(np.float64) for tensor in tensors]
+def score(name: str, weights: torch.Tensor | None = WEIGHTS) -> float | None:
+    return METRICS[name].score(LOGITS, TARGETS, weights)
 
 
-def by_scikit_learn(logits: Tensor, targets: Tensor, weights: Tensor) -> dict[str, float]:
-    z, y, w = flat(logits, targets, weights)
-    known = w > 0
-    scores = {"one_minus_auroc_pixels": 1 - roc_auc_score(y[known], z[known])}
-    for name, chosen in (("fnr_pct", known), ("fnr_pct_all", np.ones_like(known))):
-        _, _, missed, found = confusion_matrix(y[chosen], z[chosen] > 0.5).ravel()
-        scores[name] = 100 * missed / (missed + found)
-    # As the public code has it: logits and truth are zero where nothing is known.
-    scores["one_minus_auroc_hard"] = 1 - roc_auc_score(y * w, z * w > 0)
-    return scores
+def test_ranks_of_known_pixels() -> None:
+    truth, given = TARGETS.numpy().ravel(), LOGITS.numpy().ravel()
+    expected = 1 - roc_auc_score(truth[KNOWN], given[KNOWN])
+    assert score("one_minus_auroc_pixels") == pytest.approx(expected, rel=1e-12)
+    everything = 1 - roc_auc_score(truth, given)
+    assert score("one_minus_auroc_pixels", None) == pytest.approx(everything, rel=1e-12)
+    # Pair by pair: how often a hit pixel is ranked below another, half where they tie.
+    hit, clear = (given[KNOWN & (truth == value)].astype(float) for value in (1, 0))
+    pairs = np.sign(clear[None] - hit[:, None]).mean() / 2 + 0.5
+    assert score("one_minus_auroc_pixels") == pytest.approx(pairs, rel=1e-9)
 
 
-def by_loop(logits: Tensor, targets: Tensor, weights: Tensor) -> dict[str, float]:
-    z, y, w = flat(logits, targets, weights)
-    counts = {name: [0, 0, 0, 0] for name in NAMES}
-    for logit, truth, weight in zip(z, y, w, strict=True):
-        for name, above, kept in (
-            ("fnr_pct", 0.5, weight > 0),
-            ("fnr_pct_all", 0.5, True),
-            ("one_minus_auroc_hard", 0.0, True),
-        ):
-            known = weight > 0 or name == "fnr_pct_all"
-            found, there = bool(logit > above and known), bool(truth and known)
-            counts[name][2 * (not there) + (not found)] += kept
-    scores = {}
-    for name in ("fnr_pct", "fnr_pct_all"):
-        found, missed, _, _ = counts[name]
-        scores[name] = 100 * missed / (found + missed)
-    found, missed, false, left = counts["one_minus_auroc_hard"]
-    scores["one_minus_auroc_hard"] = (missed / (found + missed) + false / (false + left)) / 2
-    known = w > 0
-    inside, outside = z[known & (y > 0)], z[known & (y == 0)]
-    right = sum(np.sum(outside < one) + np.sum(outside == one) / 2 for one in inside)
-    scores["one_minus_auroc_pixels"] = 1 - right / (len(inside) * len(outside))
-    return scores
+def test_missed_pixels_at_the_threshold_of_the_benchmark() -> None:
+    for name, counted in (("fnr_pct", KNOWN), ("fnr_pct_unmasked", np.ones_like(KNOWN))):
+        wrong = hits = 0
+        pixels = zip(LOGITS.flatten().tolist(), TARGETS.flatten().tolist(), counted, strict=True)
+        for logit, truth, known in pixels:
+            hits += known and truth == 1
+            wrong += known and truth == 1 and not logit > 0.5
+        assert score(name) == pytest.approx(100 * wrong / hits, rel=1e-12)
+    assert score("fnr_pct") != score("fnr_pct_unmasked")
 
 
-@pytest.mark.parametrize("reference", [by_scikit_learn, by_loop])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_scores_are_those_of(reference: Callable[..., dict[str, float]], seed: int) -> None:
-    parts = drawn(seed=seed)
-    expected = reference(*parts)
-    found = {name: METRICS[name].score(*parts) for name in NAMES}
+def test_a_hard_decision_has_the_mean_of_both_error_rates() -> None:
+    truth = (TARGETS * WEIGHTS).numpy().ravel() > 0
+    called = ((LOGITS > 0) & (WEIGHTS > 0)).numpy().ravel()
+    expected = 1 - roc_auc_score(truth, called)
+    found = score("one_minus_auroc_hard")
     assert found == pytest.approx(expected, rel=1e-12)
-    # They differ in what they say, so that none stands in for another.
-    assert len({round(value / (100 if "pct" in name else 1), 3) for name, value in expected.items()
-                }) == 4  # fmt: skip
+    clear, alarms, missed, hits = confusion_matrix(truth, called).ravel()
+    rates = (missed / (missed + hits) + alarms / (alarms + clear)) / 2
+    assert found == pytest.approx(rates, rel=1e-12)
+    assert found != pytest.approx(score("one_minus_auroc_pixels"), rel=0.05)
 
 
-def test_without_weights_all_pixels_are_known() -> None:
-    logits, targets, _ = drawn()
-    ones = torch.ones_like(targets)
-    for name in NAMES:
-        metric = METRICS[name]
-        assert metric.score(logits, targets) == metric.score(logits, targets, ones)
-        # A weight for each sample is one for each of its pixels.
-        some = (torch.arange(7) % 2).float().view(-1, 1, 1, 1)
-        assert metric.score(logits, targets, some) == metric.score(logits, targets, some * ones)
-
-
-def test_hard_scores_are_the_mean_of_two_rates() -> None:
-    logits, targets, weights = drawn(seed=3)
-    z, y, _ = flat(logits, targets, weights)
-    missed, false = np.mean(z[y > 0] <= 0), np.mean(z[y == 0] > 0)
-    ones = torch.ones_like(targets)
-    found = METRICS["one_minus_auroc_hard"].score(logits, targets, ones)
-    assert found == pytest.approx((missed + false) / 2, rel=1e-12)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_without_a_truth_there_is_no_score(name: str) -> None:
-    logits, targets, weights = drawn()
-    metric = METRICS[name]
-    assert metric.score(logits, torch.zeros_like(targets), weights) is None
-    nothing = metric.score(logits, targets, torch.zeros_like(weights))
-    everywhere = metric.score(logits, torch.ones_like(targets), torch.ones_like(weights))
-    if name == "fnr_pct_all":
-        assert nothing == metric.score(logits, targets)
-    else:
-        assert nothing is None
-    assert (everywhere is None) == ("auroc" in name)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
-def test_broken_predictions_have_no_number(name: str, broken: float) -> None:
-    logits, targets, weights = drawn()
-    logits[0, 0, 0, 0], weights[0, 0, 0, 0] = broken, 1
-    score = METRICS[name].score(logits, targets, weights)
-    assert score is not None and np.isnan(score)
-
-
-def test_scores_over_batches_and_workers_are_those_of_the_whole() -> None:
-    logits, targets, weights = drawn(count=9, side=16)
-    split = Split(inputs=logits.numpy(), targets=targets.numpy(), weights=weights.numpy())
-    samples = Samples(split, torch.device("cpu"))
-    metrics = [METRICS[name] for name in NAMES]
-    found = evaluate(nn.Identity(), samples, metrics, Session())
-    assert found == pytest.approx(
-        {name: METRICS[name].score(logits, targets, weights) for name in NAMES}, rel=1e-12
-    )
-
-
-def test_a_million_pixels_are_ranked_exactly() -> None:
-    """A seventh of the official test."""
-    rng = torch.Generator().manual_seed(0)
-    shape = (60, 1, 128, 128)
-    targets = (torch.rand(shape, generator=rng) < 0.03).float()
-    logits = torch.randn(shape, generator=rng) + targets
-    found = METRICS["one_minus_auroc_pixels"].score(logits, targets, torch.ones(shape))
-    assert found is not None
-    z, y = flat(logits, targets)
-    assert found == pytest.approx(1 - roc_auc_score(y, z), rel=1e-11)
-
-
-def test_ignored_pixels_do_not_teach() -> None:
-    logits, targets, weights = drawn()
-    logits.requires_grad_()
-    loss = binary_cross_entropy(logits, targets, weights)
-    loss.sum().backward()
-    assert logits.grad is not None
-    assert (logits.grad[weights == 0] == 0).all() and (logits.grad[weights > 0] != 0).all()
-    assert loss[2] == 0
-    # The public code multiplies logits and truth, and takes the mean over all pixels: the same
-    # but for the share of known pixels, and log 2 for each of the others.
-    bce, loss, logits = (
-        nn.functional.binary_cross_entropy_with_logits,
-        loss.detach(),
-        logits.detach(),
-    )
-    for sample in (0, 1, 3):
-        share = weights[sample].mean()
-        public = bce(logits[sample] * weights[sample], targets[sample] * weights[sample])
-        expected = share * loss[sample] + (1 - share) * np.log(2)
-        assert public.item() == pytest.approx(expected.item(), rel=1e-5)
+def test_what_cannot_be_scored_is_left_out() -> None:
+    nothing = torch.zeros(SHAPE)
+    for name in ("one_minus_auroc_pixels", "fnr_pct", "one_minus_auroc_hard"):
+        assert METRICS[name].score(LOGITS, nothing, WEIGHTS) is None
+        assert METRICS[name].score(LOGITS, TARGETS, nothing) is None
+    nan = torch.full(SHAPE, torch.nan)
+    assert np.isnan(METRICS["one_minus_auroc_pixels"].score(nan, TARGETS, WEIGHTS) or 0)

@@ -1,0 +1,48 @@
+"""Chunks of one second out of clips of sound, every half second, as FSD50K is cut in the benchmark.
+
+A clip that is shorter than a second is repeated until it fills one. Of any other a chunk starts
+every half second from 0 on, as long as that is before the end; what a chunk lacks at the end is
+filled by repeating what it has. So one or two chunks of a clip have such an end, and each repeats
+something else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Sound = npt.NDArray[np.int16]
+
+RATE = SIZE = 22_050
+"""Samples a second, and in a chunk."""
+STEP = SIZE // 2
+"""Samples from the start of a chunk to that of the next."""
+
+
+def cut(sound: Sound) -> Sound:
+    """Return the chunks `[n, SIZE]` of a clip of at least one sample."""
+    starts = range(0, len(sound), STEP) if len(sound) >= SIZE else (0,)
+    return np.stack([filled(sound[start : start + SIZE]) for start in starts])
+
+
+def filled(sound: Sound) -> Sound:
+    """Return sound of at most a second, repeated until it fills one."""
+    return sound if len(sound) == SIZE else np.resize(sound, SIZE)
+
+
+def as_one(chunks: Sound) -> Sound:
+    """Return one sound that starts as the clip does and ends as its last chunk does.
+
+    Every second of the clip is in it, and what it has at the end is the repeated end of the clip.
+    """
+    return np.concatenate([*(chunk[:STEP] for chunk in chunks[:-1]), chunks[-1]])
+
+
+def count(samples: int) -> int:
+    """Return the number of chunks of a clip of so many samples."""
+    return -(-samples // STEP) if samples >= SIZE else 1
+
+
+def length_as_one(chunks: int) -> int:
+    """Return the samples of what `as_one` makes of so many chunks."""
+    return (chunks - 1) * STEP + SIZE

@@ -16,7 +16,7 @@ from benchmarks import catalog, prepare
 from benchmarks.candidates import form_of, generatable_form
 from benchmarks.download import Say
 from benchmarks.entry import Entry, Generation
-from benchmarks.fetching import check_pins
+from benchmarks.fetching import check_sums
 from benchmarks.files import Progress, default_data_root
 from benchmarks.locating import (
     DELETE,
@@ -217,7 +217,7 @@ def verify(task: str | Entry, *, data_root: Path | None = None) -> list[str]:
             check(path)
             lines += entry.verify(path)
     with mending(mend):
-        lines += check_pins(entry, paths, data_root)
+        lines += check_sums(entry, paths, data_root)
     return [*lines, *(f"  {line}" for line in others)]
 
 

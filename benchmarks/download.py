@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
-import os
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from benchmarks import files, pins
-from benchmarks.room import NoRoomError
-from xmft.errors import DataError
-from xmft.unreadable import no_room
-
-if TYPE_CHECKING:
-    from benchmarks.transfer import Transfer
+from benchmarks.room import check_writable
+from xmft.cache import cache_root, key
+from xmft.errors import DataError, FileError
 
 Say = Callable[[str], None]
 """Called with one sentence for people."""
-
-# How far a rounded size may be off: units of 1000 and 1024 are mixed up, and one digit is given.
-_ROUNDED = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +50,7 @@ def retrieve(
     *,
     progress: files.Progress | None = None,
     say: Say | None = None,
+    accept: Callable[[Path], object] | None = None,
 ) -> Path:
     """Download a file, unless it is anywhere under the data root; one that is there is checked.
 
@@ -69,29 +65,52 @@ def retrieve(
         data_root: Where it may be already.
         progress: Called with bytes done and bytes in all.
         say: Called with what is fetched from where and how large it is, and what goes wrong.
+        accept: Called with a file that came and is no archive; raises a `FileError` where it is
+            not what its name says, and the next address is tried.
 
     Returns:
         The file, or the folder into which it was unpacked.
 
     Raises:
-        DataError: no address gives it, the disk is full, a file of that name has other content, or
-            an archive is damaged or unsafe.
+        NoRoomError: the disk is full, or the folder cannot be written.
+        DataError: no address gives it, another process is at it, a file of that name has other
+            content, or an archive is damaged or unsafe.
     """
-    from benchmarks import unpacking
+    from benchmarks import mirrors, unpacking
 
     progress, say = progress or _ignore, say or _ignore
     target = folder.absolute() / download.path
-    if download.unpack and (done := unpacking.folder_of(target)).is_dir():
+    unpacked = download.unpack or unpacking.is_part(target)
+    if unpacked and (done := unpacking.folder_of(target)).is_dir():
         return done
+
+    def settle(path: Path) -> object:
+        if download.unpack:
+            return unpacking.unpack(path, progress=progress, say=say)
+        return accept(path) if accept is not None else None
+
     path = present(download, data_root)
     if path is None:
-        _fetch(download, target, data_root, progress, say)
+        check_writable(target.parent, target.name)
+        with _alone(target):
+            mirrors.fetch(download, target, data_root, progress, say, settle)
         path = target
-    if path == target and download.checksum is None and pins.pinned(target) is None:
+    elif download.unpack:
+        settle(path)
+    _pin_first(download, path, target, settle)
+    return unpacking.folder_of(path) if download.unpack else path
+
+
+def _pin_first(
+    download: Download, path: Path, target: Path, settle: Callable[[Path], object]
+) -> None:
+    """Pin a file that was fetched, where nothing else says what it has to be."""
+    pinned = download.checksum is not None or pins.pinned(path) is not None
+    if path != target or pinned or not files.is_writable(target.parent):
+        return
+    with contextlib.suppress(FileError):  # what is bad is not to stay so
+        settle(target)
         pins.pin(target)
-    if not download.unpack:
-        return path
-    return unpacking.unpack(path, progress=progress, say=say)
 
 
 def present(download: Download, data_root: Path) -> Path | None:
@@ -115,140 +134,28 @@ def present(download: Download, data_root: Path) -> Path | None:
             "then fetch again, or, where the change is meant, delete the pin."
         )
     raise DataError(
-        f"{there[0]} has the official name but not the published {_digits(download.checksum)}. "
-        f"Move it out of {data_root} first, then fetch again."
+        f"{there[0]} has the official name but not the published "
+        f"{pins.spelled(download.checksum)}. Move it out of {data_root} first, then fetch again."
     )
 
 
-def _fetch(
-    download: Download, target: Path, data_root: Path, progress: files.Progress, say: Say
-) -> None:
-    """Get a file from the first address that gives it."""
-    from benchmarks.transfer import Transfer
-
-    name = target.name
-    pin = None if download.checksum else pins.pinned(target)
-    checksum = download.checksum or pin
-
-    def check_size(size: int) -> None:
-        _check_size(download, size, trusted=checksum is not None)
-
-    transfer = Transfer(
-        target=target,
-        stated=size_text(download),
-        trusted=checksum is not None,
-        check_size=check_size,
-        progress=progress,
-        say=say,
-    )
-    failed: list[str] = []
-    for url in download.urls:
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other processes from writing the same file at once."""
+    lock = FileLock(cache_root() / "fetching" / f"{key(target=str(target))[:16]}.lock")
+    with contextlib.suppress(OSError):  # a cache that cannot be written keeps nobody off
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         try:
-            _from(url, checksum, transfer)
-            return
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            full = no_room(error)
-            if full is not None:
-                raise NoRoomError(
-                    f"{name} could not be written to {target.parent}: {full}. Make "
-                    "room there and run the command again, which goes on where it stopped, or "
-                    "give --data another folder."
-                ) from error
-            failed.append(f"from {url} ({error})")
-            if url != download.urls[-1]:
-                say(f"{name} could not be fetched {failed[-1]}; the next address is tried.")
-            last: Exception | None = error
-    if not failed:
-        why, last = " automatically", None
-    else:
-        why = " " + ", nor ".join(failed)
-    again = "" if not failed else "Run the command again later, or "
-    if transfer.arrived:
-        again = "Run the command again to go on where it stopped, or "
-    of = f" ({_digits(checksum)})" if checksum else ""
-    changed = (
-        f" It was pinned when it was first fetched: if a new release is meant, delete "
-        f"{pins.place_of(target)}."
-        if pin
-        else ""
-    )
-    download_it = "download the file elsewhere" if again else "Download the file"
-    note = f" {download.note}" if download.note else ""
-    raise DataError(
-        f"{name} could not be fetched{why}. {again}{download_it}{of} and put it anywhere under "
-        f"{data_root}, for instance at {target}.{note}{changed}"
-    ) from last
-
-
-def _from(url: str, checksum: str | None, transfer: Transfer) -> None:
-    """Get a file from one address, from the start where what was glued together is wrong."""
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(
+                f"{target} is being fetched by another process. Wait for it, or stop it, and run "
+                "the command again."
+            ) from None
     try:
-        _retrieve(url, checksum, transfer)
-    except ValueError:
-        # It has not the checksum.
-        transfer.discard()
-        if not transfer.glued:
-            raise
-        transfer.say(
-            f"{transfer.target.name} starts again: with what was there before it has not the "
-            "expected checksum"
-        )
-        try:
-            _retrieve(url, checksum, transfer)
-        except ValueError:
-            transfer.discard()
-            raise
-    transfer.discard()
-
-
-def _retrieve(url: str, checksum: str | None, transfer: Transfer) -> None:
-    import pooch
-
-    def run(address: str, output_file: str, _: Any) -> None:
-        transfer.run(address)
-        try:
-            transfer.check_size(transfer.arrived)
-        except OSError:  # the end of the connection was taken for that of the file
-            transfer.discard()
-            raise
-        # A second name for it, so that whoever stops the program while it is hashed loses nothing.
-        place = Path(output_file)
-        place.unlink(missing_ok=True)
-        try:
-            os.link(transfer.part, place)
-        except OSError:  # not on this file system
-            transfer.part.replace(place)
-
-    target = transfer.target
-    # Its messages go to the terminal, which belongs to the command line.
-    pooch.get_logger().setLevel("WARNING")
-    pooch.retrieve(url, known_hash=checksum, fname=target.name, path=target.parent, downloader=run)
-
-
-def _check_size(download: Download, size: int, *, trusted: bool) -> None:
-    from benchmarks.transfer import RefusedError
-
-    stated = download.size
-    # Where a checksum tells, a wrong statement does no harm.
-    if stated is None or trusted:
-        return
-    slack = _ROUNDED if download.about else 1.0
-    if not stated / slack <= size <= stated * slack:
-        raise RefusedError(f"it has {size} bytes, {size_text(download)} are expected")
-
-
-def size_text(download: Download) -> str:
-    """Return the stated size for people, empty where none is stated."""
-    if download.size is None:
-        return ""
-    if download.about:
-        return f"about {files.size_text(download.size)}"
-    return f"{download.size} bytes"
-
-
-def _digits(checksum: str) -> str:
-    algorithm, _, digits = checksum.partition(":")
-    return f"{algorithm} {digits}"
+        yield
+    finally:
+        lock.release()
 
 
 def _ignore(*_: object) -> None:

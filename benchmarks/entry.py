@@ -147,7 +147,8 @@ class Entry(ABC):
             FileError: something is wrong with the file.
         """
         origin, size = self.inspect(path), files.size_text(path.stat().st_size)
-        return [f"{path}: {origin}, {size}; no checksum is published"]
+        published = any(d.checksum for d in self.downloads if d.path.name == path.name)
+        return [f"{path}: {origin}, {size}" + ("" if published else "; no checksum is published")]
 
     def fetch(
         self, data_root: Path, progress: Progress | None = None, say: Say | None = None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import files, pins
-from benchmarks.download import Say, present, retrieve
-from benchmarks.room import NoRoomError
+from benchmarks.download import Download, Say, present, retrieve
+from benchmarks.room import NoRoomError, check_room
 from xmft.errors import DataError, mending
+from xmft.unreadable import check
 
 if TYPE_CHECKING:
     from benchmarks.entry import Entry
@@ -54,11 +56,21 @@ def fetch(
         if not form.downloads:
             continue
         if say is not None:
-            say(f"{entry.task.name}: {download_text(form)}")
+            say(f"{entry.task.name}: {download_text(form, data_root)}")
+        check_room(
+            folder, _needed(form, folder, data_root), f"Of {entry.task.name}, what is missing"
+        )
         try:
             with mending(_PIN_MEND):
                 for download in form.downloads:
-                    retrieve(download, folder, data_root, progress=progress, say=say)
+                    retrieve(
+                        download,
+                        folder,
+                        data_root,
+                        progress=progress,
+                        say=say,
+                        accept=partial(_accept, form),
+                    )
         except NoRoomError:
             raise
         except DataError as error:
@@ -110,12 +122,11 @@ def download_text(entry: Entry, data_root: Path | None = None) -> str:
         data_root: What is there is left out; None: all counts.
     """
     forms = (entry, *entry.alternatives)
-    wanted = next((form.downloads for form in forms if form.downloads), ())
-    if data_root is not None:
-        there = files.find_every(data_root, [download.path.name for download in wanted])
-        wanted = tuple(download for download in wanted if download.path.name not in there)
-    if data_root is not None and not wanted and any(form.downloads for form in forms):
-        return "nothing to download, only to unpack"
+    wanted: Sequence[Download] = next((form.downloads for form in forms if form.downloads), ())
+    if wanted and data_root is not None:
+        wanted = _absent(wanted, data_root)
+        if not wanted:
+            return "nothing to download, only to unpack"
     sizes = [download.size for download in wanted if download.size is not None]
     count = len(wanted)
     many = f"{count} file{'s' if count != 1 else ''}"
@@ -126,8 +137,8 @@ def download_text(entry: Entry, data_root: Path | None = None) -> str:
     return f"{many}, {about}{files.size_text(sum(sizes))}{more}"
 
 
-def check_pins(entry: Entry, paths: Iterable[Path], data_root: Path) -> list[str]:
-    """Check files, and archives that a task was unpacked from, against what they were pinned to.
+def check_sums(entry: Entry, paths: Iterable[Path], data_root: Path) -> list[str]:
+    """Check files of a task, and archives they were unpacked from, against what sums are known.
 
     Args:
         entry: The task.
@@ -135,19 +146,45 @@ def check_pins(entry: Entry, paths: Iterable[Path], data_root: Path) -> list[str
         data_root: Where the archives are looked for.
 
     Returns:
-        A line for each that is pinned.
+        A line for each that has a published sum, or was pinned to one when it was first fetched.
 
     Raises:
-        FileError: one has changed since.
+        FileError: one has another.
     """
-    names = [download.path.name for download in entry.downloads if download.unpack]
-    archives = [path for many in files.find_every(data_root, names).values() for path in many]
+    published = {download.path.name: download.checksum for download in entry.downloads}
+    paths = tuple(paths)
+    others = files.find_every(data_root, published.keys() - {path.name for path in paths})
     lines = []
-    for path in (*paths, *archives):
-        line = pins.check_pin(path)
-        if line is not None:
+    for path in (*paths, *(path for many in others.values() for path in many)):
+        checksum = published.get(path.name)
+        # A sum says nothing of a miniature.
+        if checksum is not None and (path not in paths or entry.inspect(path) == "official"):
+            lines.append(f"{path}: {pins.check_published(path, checksum)}")
+        elif (line := pins.check_pin(path)) is not None:
             lines.append(f"{path}: {line}")
     return lines
+
+
+def _accept(form: Entry, path: Path) -> None:
+    """Check that what came is what its name says, before it is pinned to be that."""
+    if path.name in form.files:
+        check(path)
+        form.inspect(path)
+
+
+def _needed(form: Entry, folder: Path, data_root: Path) -> int:
+    """Return how many bytes are stated to be missing, apart from what has arrived of them."""
+    total = 0
+    for download in _absent(form.downloads, data_root):
+        part = folder / f"{download.path}.part"
+        arrived = part.stat().st_size if part.exists() else 0
+        total += max(0, (download.size or 0) - arrived)
+    return total
+
+
+def _absent(downloads: Sequence[Download], data_root: Path) -> list[Download]:
+    there = files.find_every(data_root, [download.path.name for download in downloads])
+    return [download for download in downloads if download.path.name not in there]
 
 
 def _names(names: Iterable[str]) -> str:

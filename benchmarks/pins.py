@@ -59,6 +59,11 @@ def matches(path: Path, checksum: str) -> bool:
         return digest(path, algorithm) == wanted.lower()
 
 
+def spelled(checksum: str) -> str:
+    """Return a checksum for people, such as `md5 d595bbfd...`."""
+    return checksum.replace(":", " ", 1)
+
+
 def check_pin(path: Path) -> str | None:
     """Check a file against its pin.
 
@@ -81,3 +86,20 @@ def check_pin(path: Path) -> str | None:
             "the pin.",
         )
     return f"SHA-256 {checksum.partition(':')[2]} as pinned when it was first fetched"
+
+
+def check_published(path: Path, checksum: str) -> str:
+    """Check a file against its published sum and return a line for people.
+
+    Raises:
+        FileError: it has another.
+    """
+    algorithm, _, digits = checksum.partition(":")
+    if not matches(path, checksum):
+        raise FileError(
+            path,
+            f"has not the published {algorithm} {digits}: it was damaged or changed, or is an "
+            "excerpt",
+            between=" ",
+        )
+    return f"{algorithm} {digits} as published"

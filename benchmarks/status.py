@@ -50,7 +50,10 @@ def status(task: str | Entry, data_root: Path) -> Status:
         return Status(word="missing", text=str(error))
     except DataError as error:
         return Status(word="unusable", text=str(error))
-    return Status(word=source.origin, text=source.note, remarks=source.warnings)
+    note = source.note
+    if source.generation is not None and (text := download_text(entry, data_root)):
+        note += f" (to fetch instead: {text})"
+    return Status(word=source.origin, text=note, remarks=source.warnings)
 
 
 def _unchecked(entry: Entry, data_root: Path) -> str | None:

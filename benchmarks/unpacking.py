@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import posixpath
+import re
 import stat
 import tarfile
 import zipfile
@@ -11,12 +12,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any
 
+from benchmarks import split_zips
 from benchmarks.download import Say
 from benchmarks.files import Progress, size_text
-from benchmarks.room import NoRoomError, free
+from benchmarks.room import NoRoomError, check_writable, free
 from xmft.cache import whole
 from xmft.errors import FileError
 from xmft.unreadable import check, no_room, readable
@@ -32,12 +34,21 @@ _TRUNCATED = (
 def folder_of(archive: Path) -> Path:
     """Return the folder into which an archive is unpacked: beside it, called as it is."""
     name = archive.name
+    if is_part(archive):
+        return archive.with_suffix("")
     ending = next((end for end in _ENDINGS if name.lower().endswith(end)), None)
     return archive.with_name(name[: -len(ending)] if ending else f"{name}.unpacked")
 
 
+def is_part(path: PurePath) -> bool:
+    """Tell whether a file is one of several of a zip archive and not the last."""
+    return re.fullmatch(r"\.z\d\d+", path.suffix.lower()) is not None
+
+
 def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:
     """Unpack a tar (also packed by gzip, bzip2 or xz) or zip archive, unless that is done already.
+
+    The other files of a zip archive in several files lie beside its last one.
 
     The folder appears under its name only when all is in it. Where the archive holds one folder of
     that name and nothing else, it is that folder.
@@ -51,7 +62,7 @@ def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:
         The folder, see `folder_of`.
 
     Raises:
-        NoRoomError: there is no room on the disk.
+        NoRoomError: there is no room on the disk, or its folder cannot be written.
         FileError: the archive is damaged, cut off or encrypted, or holds what must not be written:
             members outside of its folder, links that lead out of it, devices.
     """
@@ -66,11 +77,14 @@ def unpack(archive: Path, *, progress: Progress, say: Say) -> Path:
             mend="Move it away.",
         )
     check(archive)
+    check_writable(folder.parent, f"What is in {archive}")
     say(f"{archive.name}: unpacked into {folder}")
     with _told(archive), whole(folder) as temporary, _opened(archive) as stream:
         temporary.mkdir()
         room = _Room(archive, folder, free(folder))
-        kind = _unzip if stream.read(2) == b"PK" else _untar
+        # The last of several files of a zip archive begins anyhow.
+        zipped = stream.read(2) == b"PK" or archive.suffix.lower() == ".zip"
+        kind = _unzip if zipped else _untar
         stream.seek(0)
         kind(archive, stream, temporary, room, progress)
         _lift(temporary, folder.name)
@@ -127,8 +141,8 @@ def _told(archive: Path) -> Iterator[None]:
 
 
 def _unzip(archive: Path, stream: IO[bytes], folder: Path, room: _Room, progress: Progress) -> None:
-    size, done = archive.stat().st_size, 0
-    with zipfile.ZipFile(stream) as packed:
+    done = 0
+    with split_zips.opened(archive, stream) as packed:
         members = packed.infolist()
         for member in members:
             _check_name(archive, member.filename)
@@ -136,10 +150,11 @@ def _unzip(archive: Path, stream: IO[bytes], folder: Path, room: _Room, progress
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _unsafe(archive, member.filename, "is a link or a device")
             room.take(member.file_size)
+        size = sum(member.compress_size for member in members)
         for member in members:
             packed.extract(member, folder)  # which checks its length and CRC
             done += member.compress_size
-            progress(min(done, size), size)
+            progress(done, size)
 
 
 def _untar(archive: Path, stream: IO[bytes], folder: Path, room: _Room, progress: Progress) -> None:
@@ -235,7 +250,7 @@ def _unsafe(archive: Path, member: str, why: str) -> FileError:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
 
 
 def _lift(temporary: Path, name: str) -> None:

@@ -178,7 +178,8 @@ def fetching(name: str) -> Iterator[Callable[[int, int], None]]:
         def update(done: int, total: int) -> None:
             known = bars.tasks[0]
             if known.total != total or done < known.completed:
-                bars.reset(bar, total=total)  # another file, whose rate is its own
+                # Another file, or what was there before, neither of which is part of the rate.
+                bars.reset(bar, total=total, completed=done)
             bars.update(bar, completed=done)
 
         yield update

@@ -28,6 +28,7 @@ class Served:
         cuts: Of each answer in turn, after how many bytes of content the connection ends; the last
             one holds for all that follow.
         length: The Content-Length it states, whatever it sends; 0: it states none.
+        chunked: It sends pieces, each with its length, and an end (RFC 9112, 7.1).
         status: It answers with this instead.
         kind: Its Content-Type.
         to: It redirects to this address.
@@ -43,6 +44,7 @@ class Served:
     shift: int = 0
     cuts: list[int | None] = field(default_factory=lambda: [None])
     length: int | None = None
+    chunked: bool = False
     status: int = 200
     kind: str = "application/octet-stream"
     to: str | None = None
@@ -103,14 +105,20 @@ class _Handler(BaseHTTPRequestHandler):
             start += served.shift
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         length = len(content) - start if served.length is None else served.length
-        if length:
+        if served.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif length:
             self.send_header("Content-Length", str(length))
         if tag:
             self.send_header("ETag", tag)
         self.send_header("Content-Type", served.kind)
         self.end_headers()
         cut = served.cuts[min(earlier, len(served.cuts) - 1)]
-        sent = content[start:][:cut]
+        sent = content[start:]
+        if served.chunked:
+            pieces = [sent[first : first + 1000] for first in range(0, len(sent), 1000)]
+            sent = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+        sent = sent[:cut]
         with suppress(ConnectionError):  # who asks may have heard enough
             for first in range(0, len(sent), _BLOCK):
                 self.wfile.write(sent[first : first + _BLOCK])

@@ -24,6 +24,7 @@ def list_tasks(plugin: Plugins = []) -> None:
     """List the tasks and their variants."""
     import_plugins(plugin)
     from benchmarks import catalog
+    from benchmarks.candidates import generatable_form
 
     table = plain_table("task", "kind", "metric", "generated if missing", "variants")
     for name in catalog.names():
@@ -33,7 +34,7 @@ def list_tasks(plugin: Plugins = []) -> None:
             name,
             entry.task.kind,
             entry.task.metrics[0],
-            "yes" if entry.generatable else "no",
+            "yes" if generatable_form(entry).generatable else "no",
             variants,
         )
     console.print(table)

@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
+import re
 import shutil
-import tarfile
-import time
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import catalog, pins
 from benchmarks import data as task_data
-from benchmarks import files
-from benchmarks.download import Download
-from benchmarks.entry import Entry
 from benchmarks.fetching import download_text
-from benchmarks.prepare import Reading
 from benchmarks.status import status
+from tests.benchmarks.toy_numbers import TASK, VALUES, Numbers, archive, npy, one
 from tests.mirror import LOGIN, Mirror, Served
-from xmft.errors import DataError
-from xmft.task import Protocol, Recipe, Split, Task
-
-TASK = Task(
-    name="toy/numbers",
-    version=1,
-    title="Numbers",
-    kind="classification",
-    loss="cross_entropy",
-    metrics=("error_pct",),
-    classes=2,
-)
-VALUES = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Numbers(Entry):
-    """Reads whatever files it has, one after the other."""
-
-    def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
-        values = np.concatenate([np.load(path) for path in paths])[:, None]
-        part = Split(inputs=values, targets=np.arange(len(values)) % 2)
-        return Reading(splits={"train": part, "val": part, "test": part})
-
-
-def npy(values: Any = VALUES) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, values)
-    return stream.getvalue()
-
-
-def archive(*names: str) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
-        for name in names:
-            info = tarfile.TarInfo(name)
-            info.size = len(npy())
-            tar.addfile(info, io.BytesIO(npy()))
-    return stream.getvalue()
-
-
-def one(*urls: str, name: str = "all.npy", **options: Any) -> Download:
-    return Download(path=PurePosixPath(name), urls=urls, **options)
+from xmft.errors import DataError, FileError
+from xmft.task import Origin
 
 
 def test_an_archive_is_fetched_unpacked_and_read(web: Mirror, data_root: Path) -> None:
@@ -110,14 +65,55 @@ def test_an_archive_without_what_is_needed(web: Mirror, data_root: Path) -> None
     assert len(web.asked) == 1
 
 
-def test_an_archive_that_is_cut_off_is_told_with_what_to_do(web: Mirror, data_root: Path) -> None:
-    url = web.put("parts.tar.gz", Served(archive("a.npy")[:-20]))
-    download = one(url, name="parts.tar.gz", unpack=True)
+def test_an_archive_that_does_not_do_is_had_elsewhere(web: Mirror, data_root: Path) -> None:
+    whole = archive("a.npy")
+    urls = [
+        web.put("one", Served(whole[:-20])),
+        web.put("two", Served(archive("../a.npy"))),
+        web.put("three", Served(whole)),
+    ]
+    download = one(*urls[:2], name="parts.tar.gz", unpack=True)
     entry = Numbers(task=TASK, files=("a.npy",), downloads=(download,))
     with pytest.raises(DataError) as caught:
         task_data.fetch(entry, data_root=data_root)
-    assert "expected a whole archive" in str(caught.value)
-    assert str(caught.value).endswith("Delete it, with its pin if it has one, and fetch it again.")
+    assert f"from {urls[0]} (what it sends cannot be unpacked" in str(caught.value)
+    assert f"from {urls[1]} (what it sends is not unpacked, for its member" in str(caught.value)
+    folder = data_root / "toy" / "numbers"
+    assert list(folder.iterdir()) == []
+    download = one(*urls, name="parts.tar.gz", unpack=True)
+    entry = Numbers(task=TASK, files=("a.npy",), downloads=(download,))
+    assert task_data.fetch(entry, data_root=data_root) == [folder / "parts" / "a.npy"]
+    assert (folder / "parts.tar.gz").read_bytes() == whole
+    assert pins.check_pin(folder / "parts.tar.gz") is not None
+
+
+def test_what_is_not_what_its_name_says_is_neither_kept_nor_pinned(
+    web: Mirror, data_root: Path
+) -> None:
+    """A file that is cut off where no length is stated, and one with another content."""
+    first = web.put("one", Served(npy()[:-100], length=0))
+    second = web.put("two", Served(npy()))
+    download = one(first, second, name="a.npy")
+
+    class Careful(Numbers):
+        def inspect(self, path: Path) -> Origin:
+            if path.stat().st_size != len(npy()):
+                raise FileError(path, "found too few numbers", "60")
+            return "official"
+
+    entry = Careful(task=TASK, files=("a.npy",), downloads=(download,))
+    said: list[str] = []
+    (path,) = task_data.fetch(entry, data_root=data_root, say=said.append)
+    assert path.read_bytes() == npy() and pins.check_pin(path) is not None
+    assert any(
+        "(what it sends does not do: found too few numbers, expected 60); the next" in line
+        for line in said
+    )
+    path.unlink()
+    pins.place_of(path).unlink()
+    with pytest.raises(DataError, match="what it sends does not do: found too few"):
+        task_data.fetch(replace(entry, downloads=(one(first, name="a.npy"),)), data_root=data_root)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_only_what_is_missing_is_fetched(web: Mirror, data_root: Path) -> None:
@@ -180,6 +176,43 @@ def test_without_room_no_other_form_is_tried(
     assert len(web.asked) == 1
 
 
+def test_room_for_all_files_is_looked_for_before_the_first(
+    web: Mirror, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads = tuple(
+        one(web.put(f"{name}.npy", Served(npy())), name=f"{name}.npy", size=len(npy()))
+        for name in "ab"
+    )
+    entry = Numbers(task=TASK, files=("a.npy", "b.npy"), downloads=downloads)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=700))
+    wanted = (
+        "Of toy/numbers, what is missing needs 736 bytes, and the disk of .* has 700 bytes left"
+    )
+    with pytest.raises(DataError, match=wanted):
+        task_data.fetch(entry, data_root=data_root)
+    assert web.asked == [] and not (data_root / "toy").exists()
+    folder = data_root / "toy" / "numbers"
+    folder.mkdir(parents=True)
+    (folder / "a.npy.part").write_bytes(npy()[:100])  # what has arrived needs no room
+    assert len(task_data.fetch(entry, data_root=data_root)) == 2
+
+
+def test_published_sums_are_checked_in_full_but_not_of_miniatures(data_root: Path) -> None:
+    np.save(data_root / "all.npy", VALUES)
+    right = f"md5:{hashlib.md5(npy()).hexdigest()}"
+    entry = Numbers(task=TASK, files=("all.npy",), downloads=(one(checksum=right),))
+    (first, second) = task_data.verify(entry, data_root=data_root)
+    assert "no checksum is published" not in first
+    assert second == f"{data_root / 'all.npy'}: {right.replace(':', ' ')} as published"
+    assert task_data.fetch(entry, data_root=data_root) == [data_root / "all.npy"]
+    np.save(data_root / "all.npy", VALUES + 1)
+    with pytest.raises(DataError, match=r"has not the published md5 .* Move the file away, then"):
+        task_data.verify(entry, data_root=data_root)
+    with pytest.raises(DataError, match="has the official name but not the published md5"):
+        task_data.fetch(entry, data_root=data_root)
+    assert len(task_data.verify(replace(entry, origin="miniature"), data_root=data_root)) == 1
+
+
 def test_without_downloads_fetch_says_what_goes_where(data_root: Path) -> None:
     entry = Numbers(task=TASK, files=("all.npy",), alternatives=(
         Numbers(task=TASK, patterns=("raw/*.npy",)),))  # fmt: skip
@@ -191,48 +224,22 @@ def test_without_downloads_fetch_says_what_goes_where(data_root: Path) -> None:
     )
 
 
-def test_status_opens_no_large_file(data_root: Path) -> None:
-    entry = Numbers(
-        task=TASK, files=("all.npy", "b.npy"), downloads=(one(), one(name="b.npy", size=10**9))
-    )
-    place = data_root / "all.npy"
-    with place.open("wb") as stream:
-        stream.truncate(2**36)  # a sparse file, which would take a minute to hash
-    start = time.monotonic()
-    shown = status(entry, data_root)
-    assert time.monotonic() - start < 2
-    assert shown.word == "unchecked"
-    assert shown.text == (
-        f"{place} (68.7 GB) never looked at, which the next plan or run does; b.npy is missing "
-        "(to fetch: 1 file, about 1.0 GB)"
-    )
-
-
-def test_status_of_what_is_there_bad_or_missing(data_root: Path) -> None:
-    entry = Numbers(task=TASK, files=("all.npy",), downloads=(one(size=10**7),))
-    assert status(entry, data_root).word == "missing"
-    np.save(data_root / "all.npy", VALUES)
-    shown = status(entry, data_root)
-    assert (shown.word, shown.text) == ("official", f"official: {data_root / 'all.npy'}")
-    (data_root / "all.npy").write_bytes(LOGIN)
-    shown = status(entry, data_root)
-    assert shown.word == "unusable" and "is an answer of a web server" in shown.text
-    assert "(1 file, about 10.0 MB)" in shown.text
-
-
-def test_folders_are_looked_into_once(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Path] = []
-    walk = files.walk
-
-    def counted(root: Path, **options: Any) -> Any:
-        looks.append(root)
-        return walk(root, **options)
-
-    monkeypatch.setattr(files, "walk", counted)
-    np.save(data_root / "all.npy", VALUES)
-    entry = Numbers(task=TASK, files=("all.npy",), patterns=("x/*.npy",))
-    with files.one_look():
-        before = [status(entry, data_root).text for _ in range(3)]
-    assert looks == [data_root] and len(set(before)) == 1
-    (data_root / "all.npy").unlink()  # seen at once by whoever asks outside
-    assert status(entry, data_root).text != before[0] and len(looks) > 2
+@pytest.mark.parametrize("name", catalog.names())
+def test_what_the_catalogue_names_can_be_asked_for(name: str) -> None:
+    entry = catalog.get(name)
+    for form in (entry, *entry.alternatives):
+        names = [download.path for download in form.downloads]
+        assert len(set(names)) == len(names)
+        for download in form.downloads:
+            assert not download.path.is_absolute() and ".." not in download.path.parts
+            assert download.urls or download.note
+            assert all(re.fullmatch(r"https?://[^/\s]+/\S+", url) for url in download.urls)
+            assert download.checksum is None or re.fullmatch(
+                r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", download.checksum
+            )
+            known = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+            assert not download.unpack or download.path.name.endswith(known)
+            # Otherwise nobody could tell that it is there already.
+            assert download.unpack or download.path.suffix[:3] == ".z0" or form.files
+    if name.startswith("nasbench360/"):
+        assert any(form.downloads for form in (entry, *entry.alternatives))

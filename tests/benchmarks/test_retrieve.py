@@ -126,6 +126,15 @@ def test_sizes_in_other_units_are_no_fault(web: Mirror, fetch: Fetch) -> None:
     assert fetch(url, size=int(SIZE / 1.024**3)).read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("cut", [None, 150_000])
+def test_a_server_that_sends_pieces(web: Mirror, fetch: Fetch, cut: int | None) -> None:
+    """Where the connection ends is told by the missing end, without a length of the whole."""
+    url = web.put("all.bin", Served(CONTENT, chunked=True, cuts=[cut, None]))
+    assert fetch(url).read_bytes() == CONTENT
+    assert len(web.asked) == (1 if cut is None else 2)
+    assert fetch.said[0].startswith("all.bin: a file of unknown size from")
+
+
 def test_a_server_without_lengths(web: Mirror, fetch: Fetch) -> None:
     url = web.put("all.bin", Served(CONTENT, length=0))
     assert fetch(url, size=SIZE).read_bytes() == CONTENT

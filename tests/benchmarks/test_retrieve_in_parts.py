@@ -166,3 +166,36 @@ def test_whoever_stops_it_while_it_is_hashed_keeps_all(
     assert fetch.names == {"all.bin.part", "all.bin.part.json"}
     assert fetch(url, checksum=f"md5:{MD5}").read_bytes() == CONTENT
     assert web.ranges() == [None, f"bytes={SIZE}-"]
+
+
+def test_two_processes_do_not_write_the_same_file(web: Mirror, fetch: Fetch) -> None:
+    url = web.put("all.bin", Served(CONTENT))
+    refused = []
+
+    def second(*_: int) -> None:
+        if not refused:
+            refused.append(Fetch(fetch.data_root).refused(url))
+
+    download = Download(path=PurePosixPath("all.bin"), urls=(url,))
+    path = retrieve(download, fetch.folder, fetch.data_root, progress=second)
+    assert path.read_bytes() == CONTENT and len(web.asked) == 1
+    assert "all.bin is being fetched by another process. Wait for it" in refused[0]
+    path.unlink()
+    assert fetch(url) == path  # the first is done
+
+
+def test_a_folder_that_cannot_be_written(web: Mirror, fetch: Fetch) -> None:
+    url = web.put("all.bin", Served(CONTENT))
+    fetch.folder.mkdir(parents=True)
+    fetch.folder.chmod(0o555)
+    message = fetch.refused(url)
+    assert message == (
+        f"all.bin goes to {fetch.folder}, which cannot be written. Give --data a folder that can."
+    )
+    assert web.asked == []
+    fetch.folder.chmod(0o755)
+    (fetch.folder / "all.bin").write_bytes(CONTENT)
+    fetch.folder.chmod(0o555)
+    assert fetch(url).read_bytes() == CONTENT  # somebody else's, which is not pinned
+    assert fetch.names == {"all.bin"}
+    fetch.folder.chmod(0o755)

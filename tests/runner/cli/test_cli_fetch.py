@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import signal
 import subprocess
 import sys
@@ -10,10 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+from rich.console import Console
 
 from benchmarks import transfer
+from runner.console import fetching
 from tests.mirror import LOGIN, Mirror, Served, mirror
 from tests.runner.commands import output_of, xmft
 
@@ -108,6 +112,19 @@ def test_a_pinned_file_that_was_changed_is_told(web: Mirror, plugin: Path, data_
     for verb in ("fetch", "verify"):
         result = xmft("data", verb, *options)
         assert result.exit_code == 1 and "when it was first fetched" in result.stderr
+
+
+def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    terminal = Console(file=stream, force_terminal=True, width=120)
+    monkeypatch.setattr("runner.console.console", terminal)
+    with fetching("toy/one") as progress:
+        for done, total in ((4_000_000, 10_000_000), (5_000_000, 10_000_000), (0, 3_000_000)):
+            progress(done, total)
+            time.sleep(0.15)
+    text = click.unstyle(stream.getvalue())
+    assert "fetching toy/one" in text
+    assert all(part in text for part in ("4.0/10.0 MB", "5.0/10.0 MB", "0.0/3.0 MB"))
 
 
 def test_ctrl_c_keeps_what_has_arrived(web: Mirror, plugin: Path, data_root: Path) -> None:

@@ -78,7 +78,7 @@ class Fsd50kEntry(Entry):
     def decode(self) -> Callable[..., Any]:
         """From seconds of sound to spectrograms `[n, 1, 96, 101]`."""
         from xmft.decoding.audio import spectrograms
-        from xmft.log_mel import MelSettings
+        from xmft.decoding.log_mel import MelSettings
 
         return partial(spectrograms, settings=MelSettings(**_SETTINGS))
 

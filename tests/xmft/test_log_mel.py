@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from xmft.decoding.audio import masked
-from xmft.log_mel import MelSettings, log_mel, mel_filters
+from xmft.decoding.log_mel import MelSettings, log_mel, mel_filters
 from xmft.samples import Decoded, Draw, Draws, Pieces
 
 SETTINGS = MelSettings(rate=22_050, transform=1920, window=661, hop=220, bands=96)

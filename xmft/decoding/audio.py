@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xmft.log_mel import MelSettings, log_mel
+from xmft.decoding.log_mel import MelSettings, log_mel
 from xmft.samples import Decoded, Draws, Pieces
 
 

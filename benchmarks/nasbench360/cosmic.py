@@ -158,7 +158,7 @@ def entries() -> list[CosmicEntry]:
             patterns=tuple(f"npy_{split}/{FILTER}/*/*/*.npy" for split in ("train", "test")),
             protocols=("clean", "released"),
             released_samples=4347,
-            miniature_version=1,
+            miniature_version=2,
             downloads=tuple(
                 Download(
                     path=PurePosixPath(name),

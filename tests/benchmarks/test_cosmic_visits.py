@@ -14,9 +14,11 @@ from benchmarks import data as task_data
 from benchmarks.nasbench360.cosmic import GALAXIES, HIGHEST, LOWEST, by_visit, visit_of
 from benchmarks.nasbench360.miniatures import cosmic as miniature
 from xmft.errors import DataError
+from xmft.recipe import Recipe
 from xmft.samples import Draw, samples_of
 from xmft.split import Split
 from xmft.task import TaskData
+from xmft.training import train
 
 NAME = "nasbench360/cosmic"
 VISIT = "npy_train/f435w/9490/a3"
@@ -89,7 +91,7 @@ def test_numbers_are_sorted_by_size(root: Path) -> None:
         np.save(root / VISIT / f"{number}_0.npy", planes + np.array([number, 0, 0])[:, None, None])
     found = load(root)
     levels = [np.asarray(split.inputs)[:, -1].tolist() for split in (found.train, found.val)]
-    assert [one for part in levels for one in part if one < 13] == [1, 2, 3, 10, 12]
+    assert [one for part in levels for one in part if one < 13] == [1, 1, 2, 2, 2, 3, 10, 12]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -183,5 +185,18 @@ def test_the_check_says_one_line_a_visit_and_what_is_odd(root: Path) -> None:
     lines = task_data.verify(NAME, data_root=root)
     assert f"{root / IMAGE}: all of its pixels are to be ignored" in lines
     (visit,) = (line for line in lines if f"{VISIT}/sky.npy" in line)
-    assert "official, levels of 2 exposures from " in visit and "2 files of them" in visit
+    assert "official, levels of 2 exposures from " in visit and "5 files of them" in visit
     assert len(lines) == 5
+
+
+def test_the_miniature_can_be_learned_and_is_the_same_each_time(
+    written: Path, tmp_path: Path
+) -> None:
+    miniature.write(tmp_path)
+    paths = sorted(path.relative_to(written) for path in written.rglob("*.npy"))
+    assert all((written / one).read_bytes() == (tmp_path / one).read_bytes() for one in paths)
+    data = load(written)
+    recipe = Recipe(epochs=6, batch_size=5, learning_rate=1e-2)
+    trained = train(data, "unet", recipe=recipe, options={"features": 4, "levels": 2})
+    assert trained.scores["one_minus_auroc_pixels"] < 0.2
+    assert trained.scored("test", "last")["one_minus_auroc_pixels"] < 0.2

@@ -49,6 +49,8 @@ bench: .venv/installed
 loading: .venv/installed
 	$(BIN)/python -m performance.loading nasbench360/deepsea
 	$(BIN)/python -m performance.loading nasbench360/ecg
+	$(BIN)/python -m performance.loading nasbench360/psicov
+	$(BIN)/python -m performance.loading nasbench360/fsd50k
 
 # Exit code 1: some cells failed, those without data among them; the document is made of the others.
 study: .venv/installed

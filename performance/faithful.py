@@ -8,6 +8,7 @@ never all of them in memory), and add it to `FILES`.
 from __future__ import annotations
 
 import pickle
+import wave
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -74,8 +75,58 @@ def cosmic(folder: Path) -> None:
             np.save(path / f"{place % 8 + 1}_{place // 8}.npy", planes)
 
 
+def psicov(folder: Path) -> None:
+    """3,456 and 150 proteins of 50 to 512 residues, half of them longer than 148; 2.6 GB."""
+    rng = np.random.default_rng(0)
+    for part, count in (("deepcov", 3_456), ("psicov", 150)):
+        lengths = np.clip(148 * np.exp(0.6 * rng.standard_normal(count)), 50, 512).astype(int)
+        for kind in ("features", "distance"):
+            (folder / "protein" / part / kind).mkdir(parents=True)
+        names = [f"{part[0]}{number:04d}A" for number in range(count)]
+        lines = (f"{name} {length}" for name, length in zip(names, lengths, strict=True))
+        (folder / "protein" / f"{part}.lst").write_text("\n".join(lines), encoding="utf-8")
+        for name, length in zip(names, lengths.tolist(), strict=True):
+            sequence = "A" * length
+            shapes = {"ss": (3, length), "pssm": (length, 22), "sa": (length,)}
+            shapes |= {"entropy": (length,)}
+            shapes |= dict.fromkeys(("ccmpred", "freecon", "potential"), (length, length))
+            features = {key: rng.random(shape, np.float32) for key, shape in shapes.items()}
+            place = folder / "protein" / part
+            packed = pickle.dumps({"seq": sequence, **features}, protocol=4)
+            (place / "features" / f"{name}.pkl").write_bytes(packed)
+            content = np.empty(3, dtype=object)
+            content[:] = [length, sequence, 4 + 40 * rng.random((length, length), np.float32)]
+            np.save(place / "distance" / f"{name}-cb.npy", content, allow_pickle=True)
+
+
+def fsd50k(folder: Path) -> None:
+    """An eighth of the clips of the release, 5,120 and 1,279 of some 7.6 seconds; 2.1 GB.
+
+    They lie at 22,050 Hz, the rate at which they are stored, and are read some at a time.
+    """
+    rng = np.random.default_rng(0)
+    truth = folder / "FSD50K.ground_truth"
+    truth.mkdir()
+    names = [f"Sound_{number:03d}" for number in range(200)]
+    lines = [f"{number},{name},/m/{number}" for number, name in enumerate(names)]
+    (truth / "vocabulary.csv").write_text("\n".join(lines), encoding="utf-8")
+    for part, count in (("dev", 5_120), ("eval", 1_279)):
+        (folder / f"FSD50K.{part}_audio").mkdir()
+        rows = ["fname,labels,mids,split"]
+        for number in range(count):
+            samples = int(22_050 * np.clip(rng.exponential(7.6), 0.3, 30))
+            with wave.open(str(folder / f"FSD50K.{part}_audio" / f"{number}.wav"), "wb") as file:
+                file.setparams((1, 2, 22_050, samples, "NONE", ""))
+                file.writeframes(rng.integers(-2_000, 2_000, samples).astype("<i2").tobytes())
+            labels = ",".join(names[label] for label in rng.choice(200, 3, replace=False))
+            rows.append(f'{number},"{labels}",/m/1,{"val" if number % 10 == 0 else "train"}')
+        (truth / f"{part}.csv").write_text("\n".join(rows), encoding="utf-8")
+
+
 FILES: dict[str, Callable[[Path], None]] = {
     "nasbench360/cosmic": cosmic,
     "nasbench360/deepsea": deepsea,
     "nasbench360/ecg": ecg,
+    "nasbench360/psicov": psicov,
+    "nasbench360/fsd50k": fsd50k,
 }

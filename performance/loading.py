@@ -31,6 +31,7 @@ import torch
 
 from benchmarks import data as task_data
 from performance.faithful import FILES
+from xmft.evaluation import rows_at_once
 from xmft.metrics import LOSSES
 from xmft.samples import Draw, samples_of
 from xmft.task import Recipe
@@ -38,7 +39,6 @@ from xmft.training import assemble
 
 GIB_TARGET, RATIO_TARGET = 4.0, 1.2
 _BACKBONE = "minilm"
-_SCORED_ROWS = 256
 
 
 def measure(task: str, folder: Path, steps: int, recipe: Recipe) -> None:
@@ -73,8 +73,9 @@ def measure(task: str, folder: Path, steps: int, recipe: Recipe) -> None:
     )
 
     count, begin = len(data.test), time.perf_counter()
-    for first in range(0, count, _SCORED_ROWS):
-        samples["test"].take(np.arange(first, min(first + _SCORED_ROWS, count)))
+    size = rows_at_once(samples["test"])
+    for first in range(0, count, size):
+        samples["test"].take(np.arange(first, min(first + size, count)))
     seconds = time.perf_counter() - begin
     print(f"test split decoded once: {count} rows in {seconds:.0f} s, {count / seconds:.0f} rows/s")
     peak = peak_gib()

@@ -11,18 +11,22 @@ from xmft.task import Recipe
 _SECONDS_PER_UNIT = 1.1e-4
 _USUAL_SAMPLES = 1000
 _USUAL_LAYERS = 6
+_MINIATURE_SAMPLES = 150
 # The same without a backbone: for one sample of a neural operator, on the grids of the quick
 # tasks; and to score what needs no training.
 _SECONDS_PER_FIELD = 1e-2
 _SECONDS_TO_SCORE = 1.0
 
 
-def guess_seconds(method: type[Method], recipe: Recipe, entry: Entry) -> float:
+def guess_seconds(
+    method: type[Method], recipe: Recipe, entry: Entry, *, miniature: bool = False
+) -> float:
     """Return seconds on one core that training may take."""
     if "epochs" in method.ignores:
         return _SECONDS_TO_SCORE
     # What the released files hold, unless the recipe takes less.
-    known = [n for n in (recipe.samples, entry.released_samples) if n is not None]
+    there = _MINIATURE_SAMPLES if miniature else entry.released_samples
+    known = [n for n in (recipe.samples, there) if n is not None]
     fields = min(known, default=_USUAL_SAMPLES) * recipe.epochs
     if not method.uses_backbone:
         return _SECONDS_PER_FIELD * fields

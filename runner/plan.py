@@ -124,7 +124,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             )
             left_out = _left_out(method, unfit[method], skipped[method])
             place = _found(kind, settings[name], left_out)
-            guess = guess_seconds(kind, recipe, entry)
+            guess = guess_seconds(kind, recipe, entry, miniature=grid.miniature)
             for seed in grid.seeds:
                 cell = replace(common, seed=seed)
                 known = states.get(cell.id)

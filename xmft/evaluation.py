@@ -33,6 +33,11 @@ def forward_pass(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def rows_at_once(samples: Samples) -> int:
+    """Return how many rows are scored in one batch."""
+    return min(_BATCH, max(1, _BATCH_BYTES // max(1, samples.row_bytes())))
+
+
 def scored_by(scores: Mapping[str, float], metric: Metric, data: TaskData) -> float:
     """Return what a metric gave to the validation samples.
 
@@ -110,7 +115,7 @@ class _Scoring:
         self, bounds: Indices, mine: Indices, pool: Pool | None
     ) -> Iterator[tuple[Unit, Indices, Tensor, Decoded]]:
         """Yield what is scored with predictions and targets: rows and, if pooled, their groups."""
-        size = min(_BATCH, max(1, _BATCH_BYTES // max(1, self.samples.row_bytes())))
+        size = rows_at_once(self.samples)
         if pool is None:
             for start in range(0, len(mine), size):
                 rows = mine[start : start + size]

@@ -55,7 +55,8 @@ def pair_channels(pieces: Pieces, *, tracks: int, maps: int, size: int) -> Decod
     distances, starts = pieces.targets
     targets = distances[starts[:-1, None, None] + pair].float()
     known = inside[:, None]
-    return Decoded(inputs * known, targets[:, None] * known, known.float())
+    # In place: a batch is as large as the model's own activations.
+    return Decoded(inputs.mul_(known), targets[:, None] * known, known.float())
 
 
 def residues(counts: Int[Tensor, " n"], tracks: int, maps: int) -> Int[Tensor, " n"]:

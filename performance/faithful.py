@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.nasbench360.cosmic import FILTER, GALAXIES
+from benchmarks.nasbench360.cosmic_files import SKY
+
 _ROWS = 4096
 
 
@@ -53,6 +56,23 @@ def ecg(folder: Path) -> None:
     data[:] = [rng.integers(-2_000, 2_000, length).astype(np.int16) for length in lengths]
     with (folder / "challenge2017.pkl").open("wb") as stream:
         pickle.dump({"data": data, "label": rng.permutation(labels)}, stream, protocol=4)
+
+
+def cosmic(folder: Path) -> None:
+    """5,250 arrays of 3 x 256 x 256 values in 27 visits, 4.1 GB."""
+    rng = np.random.default_rng(0)
+    visits = sorted(GALAXIES)
+    for half, total, chosen in (("train", 4830, visits[4:]), ("test", 420, visits[:4])):
+        for number in range(total):
+            visit, place = number % len(chosen), number // len(chosen)
+            path = folder / f"npy_{half}" / FILTER / chosen[visit]
+            if not path.is_dir():
+                path.mkdir(parents=True)
+                np.save(path / SKY, rng.uniform(20, 60, 8))
+            image = rng.standard_normal((1, 256, 256), dtype=np.float32) * 5 + 40
+            masks = rng.random((2, 256, 256), dtype=np.float32) < 0.02
+            planes = np.concatenate([image, masks.astype(np.float32)])
+            np.save(path / f"{place % 8 + 1}_{place // 8}.npy", planes)
 
 
 def psicov(folder: Path) -> None:
@@ -113,6 +133,7 @@ def fsd50k(folder: Path) -> None:
 
 
 FILES: dict[str, Callable[[Path], None]] = {
+    "nasbench360/cosmic": cosmic,
     "nasbench360/deepsea": deepsea,
     "nasbench360/ecg": ecg,
     "nasbench360/psicov": psicov,

@@ -4,8 +4,8 @@ Windows of 52 measurements (260 ms at 200 Hz; Pizzolato et al., 2017), cut and s
 NAS-Bench-360 into six arrays: `ninapro_{train,val,test}.npy`, float `[n, 52, 16]`, and
 `label_{train,val,test}.npy`, integers 0 to 17. Which windows were chosen is not published, so the
 arrays cannot be made of the raw recordings. A window is an image of 16 electrodes by 52
-measurements, in the units of the file. Windows of one recording may overlap across the three
-files; that is how the benchmark is made.
+measurements, in the units of the file; both protocols are the same. Windows of one recording may
+overlap across the three files; that is how the benchmark is made.
 
 Licence: CC BY-ND 4.0.
 """
@@ -23,12 +23,13 @@ import numpy.typing as npt
 from benchmarks import files
 from benchmarks.download import Download
 from benchmarks.entry import Entry
-from benchmarks.nasbench360.labelled import blocks, copies, measured, plain_array, whole_labels
+from benchmarks.nasbench360.labelled import blocks, measured, plain_array, told_copies
 from benchmarks.nasbench360.miniatures import images as miniatures
 from benchmarks.origin import origin_of
 from benchmarks.prepare import Reading
 from benchmarks.splits import TEST_SHARE, Indices
 from xmft.errors import FileError
+from xmft.labels import whole_labels
 from xmft.task import Origin, Protocol, Recipe, Task
 
 CLASSES = 18
@@ -43,6 +44,11 @@ _MD5 = {
     "label_val.npy": "f0464819f7ed56cb1cbbfafd312bd604",
     "ninapro_test.npy": "8a2b2cf87d5a5cf3986db2d67ebcfa18",
     "label_test.npy": "807b502000dba69ae0111063970ac5d2",
+}
+# What the windows of a file must not be among.
+_BEFORE = {
+    "ninapro_val.npy": ("ninapro_train.npy",),
+    "ninapro_test.npy": ("ninapro_train.npy", "ninapro_val.npy"),
 }
 _ADDRESS = "https://pde-xd.s3.amazonaws.com/ninapro/"
 
@@ -76,6 +82,9 @@ class NinaproEntry(Entry):
                     f"found {len(labels)} labels",
                     f"{len(signals)}, one for each window of {paths[2 * number].name}",
                 )
+            for earlier in range(number):
+                other = paths[2 * earlier]
+                told_copies(paths[2 * number], signals, other, _array(other), what="window")
             count = _used(split, len(signals), recipe)
             parts[split] = (_reader(signals), labels, np.arange(count))
         order = {split: parts[split] for split in ("test", "val", "train")}
@@ -88,14 +97,10 @@ class NinaproEntry(Entry):
         size = files.size_text(path.stat().st_size)
         what = "labels" if path.name.startswith("label") else "windows"
         lines = [f"{path}: {origin_of(path)}, {len(found)} {what}, {size}"]
-        train = path.with_name("ninapro_train.npy")
-        if path.name == "ninapro_test.npy" and train.is_file():
-            shared = copies(found, _array(train))
-            if shared:
-                lines.append(
-                    f"  {len(shared)} windows are also in {train}, the first is {shared[0]}: what "
-                    "a method scores on them it may know by heart"
-                )
+        for earlier in _BEFORE.get(path.name, ()):
+            other = path.with_name(earlier)
+            if other.is_file():
+                lines += told_copies(path, found, other, _array(other), what="window")
         return lines
 
     def miniature(self, folder: Path) -> None:

@@ -2,8 +2,9 @@
 
 One gzip pickle, a dictionary `train` and `test` of `images`, uint8 `[n, 3, 60, 60]` (polar angle by
 azimuth), and `labels`, integers 0 to 99. As in NAS-Bench-360 the last fifth of the images for
-training validates, no image is changed in training, and no test image is ever trained on (public
-code since 2025 trains on a quarter of them).
+training validates and no image is changed in training, under both protocols. No test image is ever
+trained on (public code since 2025 trains on a quarter of them): a file with test images among those
+for training is refused.
 
 Where the file is not to be had the images are made of CIFAR-100 (`benchmarks.nasbench360.sphere`)
 by the rule of the benchmark (Cohen et al., 2018). Its random rotations are not published, so these
@@ -27,13 +28,14 @@ from benchmarks import files
 from benchmarks.download import Download
 from benchmarks.entry import Entry
 from benchmarks.nasbench360 import cifar100
-from benchmarks.nasbench360.cifar100 import LEAST_TRAIN, Images, reading, told_copies
-from benchmarks.nasbench360.labelled import whole_labels
+from benchmarks.nasbench360.cifar100 import LEAST_TRAIN, Images, reading
+from benchmarks.nasbench360.labelled import told_copies
 from benchmarks.nasbench360.miniatures import images as miniatures
 from benchmarks.nasbench360.sphere import Projected
 from benchmarks.origin import stated_origin
 from benchmarks.prepare import Reading
 from xmft.errors import FileError
+from xmft.labels import whole_labels
 from xmft.pickles import load_pickle
 from xmft.task import Origin, Protocol, Recipe, Task
 from xmft.unreadable import check, readable, refusal
@@ -78,6 +80,7 @@ class SphericalEntry(Entry):
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
         """Cut the images for training; those for the test stay what they are."""
         found = _load(paths[0])
+        _told_copies(paths[0], found)
         return reading(paths, found["train"], found["test"], recipe)
 
     def verify(self, path: Path) -> list[str]:
@@ -88,7 +91,7 @@ class SphericalEntry(Entry):
         return [
             f"{path}: {test.origin}, {len(train.images)} images to train on and "
             f"{len(test.images)} for the test, {size}; no checksum is published",
-            *told_copies(test.images, train.images, path),
+            *_told_copies(path, found),
         ]
 
     def miniature(self, folder: Path) -> None:
@@ -113,13 +116,17 @@ class ProjectedEntry(SphericalEntry):
         """Throw the images onto the sphere; each keeps its rotation, however the files are cut."""
         train, test = (
             replace(found, images=Projected(found.images, seed))
-            for found, seed in zip(map(cifar100.load, paths), _SEEDS, strict=True)
+            for found, seed in zip(cifar100.apart(paths), _SEEDS, strict=True)
         )
         return reading(paths, train, test, recipe)
 
     def verify(self, path: Path) -> list[str]:
         """See `Entry.verify`."""
-        return cifar100.entries()[0].verify(path)
+        first, *others = cifar100.entries()[0].verify(path)
+        return [
+            f"{first}; the images on the sphere are made of them: {self.inspect(path)}",
+            *others,
+        ]
 
 
 def entries() -> list[SphericalEntry]:
@@ -152,6 +159,11 @@ def entries() -> list[SphericalEntry]:
     return [
         SphericalEntry(files=(FILE,), alternatives=(projected,), downloads=(download,), **shared)
     ]
+
+
+def _told_copies(path: Path, found: Mapping[str, Images]) -> list[str]:
+    train, test = found["train"].images, found["test"].images
+    return told_copies(path, test, path, train, what="test image")
 
 
 def _load(path: Path) -> dict[str, Images]:

@@ -169,10 +169,17 @@ def test_damaged_pickles_name_the_file(
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [
-        ({"labels": [*range(10), 10, 0]}, "a list of 12 with 10 in it"),
-        ({"labels": [*range(10), -1, 0]}, "with -1 in it"),
-        ({"labels": [0] * 11}, "a list of 11, expected 12 integers"),
-        ({"labels": None}, "a NoneType"),
+        (
+            {"labels": [*range(10), 10, 0]},
+            r"1 labels lie outside 0\.\.9, the first is 10 at sample 10",
+        ),
+        ({"labels": [*range(10), -1, 0]}, "the first is -1 at sample 10"),
+        (
+            {"labels": [0] * 11},
+            r"'labels' has the shape \(11,\) and the type int64, expected 12 integers",
+        ),
+        ({"labels": None}, r"the shape \(\) and the type object"),
+        ({"labels": [[0], [1, 2]] * 6}, "is no list of numbers"),
         ({"data": np.zeros((12, 3071), np.uint8)}, r"shape \(12, 3071\), expected uint8"),
         ({"data": np.zeros((12, 3072), np.float32)}, "type float32"),
         ({"data": None}, "a NoneType"),

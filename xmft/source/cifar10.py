@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from xmft.backbones import Backbone
+from xmft.cifar_pickles import read_cifar
 from xmft.errors import FileError, RequestError, mending
-from xmft.pickles import load_pickle
 from xmft.seeding import generator
 from xmft.source.official_files import VERSION_DIGITS, content_hash, folders
 from xmft.source.proxy import PROXIES, Proxy, SourceConfig, SourceSamples
@@ -30,7 +29,6 @@ from xmft.unreadable import check, readable, refusal
 FOLDER, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 CLASSES = 10
-_SIDE = 32
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 _MEND = f"Fetch {_URL} again."
 
@@ -116,10 +114,13 @@ def _member_hashes(archive: Path, size: int, changed: int) -> dict[str, str]:
 @mending(_MEND)
 def _samples(backbone: Backbone, config: SourceConfig, data_root: Path) -> SourceSamples:
     batches = {
-        batch: _read(name, content) for batch, name, content in _contents(_locate(data_root))
+        batch: read_cifar(
+            io.BytesIO(content), name=name, size=len(content), labels="labels", classes=CLASSES
+        )
+        for batch, name, content in _contents(_locate(data_root))
     }
-    images = np.concatenate([batches[batch][0] for batch in BATCHES])
-    labels = np.concatenate([batches[batch][1] for batch in BATCHES])
+    images = np.concatenate([batches[batch].images for batch in BATCHES])
+    labels = np.concatenate([batches[batch].labels for batch in BATCHES])
     chosen = generator("cifar10").permutation(len(images))[: config.samples]
     return SourceSamples(
         inputs=torch.from_numpy(images[chosen]),
@@ -127,52 +128,6 @@ def _samples(backbone: Backbone, config: SourceConfig, data_root: Path) -> Sourc
         classes=CLASSES,
         fingerprint=_identity(data_root),
     )
-
-
-def _read(name: str, content: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Return images `[n, 3, 32, 32]` and labels `[n]` of one file.
-
-    Raises:
-        FileError: it is no pickle of images and labels.
-    """
-    found = load_pickle(io.BytesIO(content), name=name, size=len(content))
-    if not isinstance(found, dict):
-        raise FileError(name, f"holds a {type(found).__name__}", "a dictionary", between=" ")
-    # Written again by Python 3, the keys are bytes.
-    entries = {key.decode() if isinstance(key, bytes) else key: found[key] for key in found}
-    images, labels = entries.get("data"), entries.get("labels")
-    pixels = 3 * _SIDE * _SIDE
-    if (
-        not isinstance(images, np.ndarray)
-        or images.dtype != np.uint8
-        or images.shape[1:] != (pixels,)
-    ):
-        shape = getattr(images, "shape", None)
-        raise FileError(
-            name,
-            f"'data' is a {type(images).__name__} of type {getattr(images, 'dtype', None)} and "
-            f"shape {shape}",
-            f"uint8 [n, {pixels}]",
-        )
-    if (
-        not isinstance(labels, list)
-        or len(labels) != len(images)
-        or not all(isinstance(label, int) and 0 <= label < CLASSES for label in labels)
-    ):
-        raise FileError(
-            name,
-            f"'labels' is {_described(labels)}",
-            f"{len(images)} integers from 0 to {CLASSES - 1}",
-        )
-    shaped = images.reshape(-1, 3, _SIDE, _SIDE)
-    return shaped, np.array(labels, dtype=np.int64)
-
-
-def _described(labels: object) -> str:
-    if not isinstance(labels, list):
-        return f"a {type(labels).__name__}"
-    wrong = [x for x in labels if not isinstance(x, int) or not 0 <= x < CLASSES]
-    return f"a list of {len(labels)}" + (f" with {wrong[0]!r} in it" if wrong else "")
 
 
 PROXIES.add(

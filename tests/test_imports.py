@@ -77,7 +77,9 @@ def test_benchmarks_know_only_the_types_of_xmft(path):
     assert [name for name in names if within(name, forbidden)] == []
     files_and_machine = (
         "xmft.cache",
+        "xmft.cifar_pickles",
         "xmft.cores",
+        "xmft.labels",
         "xmft.missing",
         "xmft.pickles",
         "xmft.text_files",

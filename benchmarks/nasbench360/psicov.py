@@ -9,9 +9,12 @@ Inputs are 57 channels of pairs: 27 tracks of both residues, and three maps. Tra
 square of 128 x 128 of each protein in an epoch, anywhere; what is scored are whole proteins, in
 squares that are put together, each with its own length. Distances are clipped at 16 in training,
 and at scoring not. The score is `mae8`: pairs at least 24 residues apart and at most 8 angstrom
-distant, mean over the pairs of a protein, mean over proteins. Public code predicts one canvas of
-512 x 512 and looks proteins' lengths up in the wrong order; `mae8_public`, under `released`, has
-its weights of the two triangles but the right lengths.
+distant, mean over the pairs of a protein, mean over proteins.
+
+Public code predicts one canvas of 512 x 512, which is not repeated. Under `released`, training
+counts what is beyond the end of a protein as far away, as it does, and two scores are added:
+`mae8_public` has its weights of the two triangles, and `mae8_first_length` these and the length of
+the first protein of the list for all, which is what it publishes.
 
 Licence: GPL-3.0.
 """
@@ -66,10 +69,11 @@ class PsicovEntry(Entry):
         return partial(pair_channels, tracks=len(TRACKS), maps=len(MAPS), size=SQUARE)
 
     def task_under(self, protocol: Protocol) -> Task:
-        """Under `released` also the score with the public weights of the triangles."""
+        """Under `released` the loss of the public code, and its scores beside."""
         if protocol == "clean":
             return self.task
-        return replace(self.task, metrics=(*self.task.metrics, "mae8_public"))
+        scores = (*self.task.metrics, "mae8_public", "mae8_first_length")
+        return replace(self.task, loss="mse_to_16_everywhere", metrics=scores)
 
     def inspect(self, path: Path) -> Origin:
         """See `Entry.inspect`; of the many files only whether they are there is known before."""
@@ -99,7 +103,8 @@ class PsicovEntry(Entry):
             for part in _PARTS
             for kind in ("features", "distance")
         }
-        train, test = read_ids(train_list), read_ids(test_list)
+        named = {train_list: read_ids(train_list), test_list: read_ids(test_list)}
+        train, test = (list(ids) for ids in named.values())
         if both := sorted(set(train) & set(test)):
             raise FileError(
                 train_list,
@@ -120,7 +125,9 @@ class PsicovEntry(Entry):
             for split, names in ids.items()
         }
         lengths = {
-            split: np.array([read_distances(distance)[0] for _, _, distance in several])
+            split: np.array(
+                [_length(where[split][1], named[where[split][1]], *one) for one in several]
+            )
             for split, several in found.items()
         }
         return Reading(
@@ -159,29 +166,32 @@ def entries() -> list[PsicovEntry]:
         metrics=("mae8",),
         pool="stitch",
     )
-    old = "https://pde-xd.s3.amazonaws.com/protein.zip"
-    return [
-        PsicovEntry(
-            task=task,
-            axes=2,
-            files=(TRAIN_LIST, TEST_LIST),
-            patterns=tuple(
-                f"{part}/{kind}" for part in _PARTS for kind in ("features/*.pkl", "distance/*.npy")
-            ),
-            protocols=("clean", "released"),
-            released_samples=3356,
-            miniature_version=1,
-            downloads=(
-                Download(
-                    path=PurePosixPath("protein.zip"),
-                    urls=(old,),
-                    size=1_100_000_000,
-                    unpack=True,
-                    note="Google Drive has it as 1nBs6qJJPK8qNzsmFo3waPsGzHFHplLMo.",
-                ),
-            ),
-        )
-    ]
+    benchmark = Download(
+        path=PurePosixPath("protein.zip"),
+        urls=("https://pde-xd.s3.amazonaws.com/protein.zip",),
+        size=1_100_000_000,
+        unpack=True,
+        note="Google Drive has it as 1nBs6qJJPK8qNzsmFo3waPsGzHFHplLMo.",
+    )
+    # The release that the benchmark took its files from: the same lists and folders in `data`.
+    pdnet = Download(
+        path=PurePosixPath("train-data.tar.gz"),
+        urls=("http://deep.cs.umsl.edu/pdnet/train-data.tar.gz",),
+        unpack=True,
+    )
+    entry = PsicovEntry(
+        task=task,
+        axes=2,
+        files=(TRAIN_LIST, TEST_LIST),
+        patterns=tuple(
+            f"{part}/{kind}" for part in _PARTS for kind in ("features/*.pkl", "distance/*-cb.npy")
+        ),
+        protocols=("clean", "released"),
+        released_samples=3356,
+        miniature_version=2,
+        downloads=(benchmark,),
+    )
+    return [replace(entry, alternatives=(replace(entry, downloads=(pdnet,)),))]
 
 
 def _found(
@@ -199,6 +209,20 @@ def _found(
     return name, features, distance
 
 
+def _length(
+    table: Path, named: Mapping[str, int | None], name: str, features: Path, distance: Path
+) -> int:
+    """Return the residues of a protein, of which its list may say the number."""
+    length = read_distances(distance)[0]
+    if named[name] not in (None, length):
+        raise FileError(
+            distance,
+            f"is of {length} residues, and {table} says {named[name]}",
+            "files of one release",
+        )
+    return length
+
+
 def _windows(split: str, lengths: np.ndarray[Any, Any]) -> Windows:
     """Lay squares over proteins: all of each, or one that moves from epoch to epoch."""
     extents = np.repeat(np.maximum(lengths, SQUARE)[:, None], 2, axis=1)
@@ -212,9 +236,27 @@ def _windows(split: str, lengths: np.ndarray[Any, Any]) -> Windows:
 
 
 def _blocks(proteins: list[tuple[str, Path, Path]]) -> Iterator[Block]:
+    # All are stored in the precision of the first.
+    first = read_protein(*proteins[0])
     for start in range(0, len(proteins), _BLOCK):
-        chosen: list[Protein] = [read_protein(*one) for one in proteins[start : start + _BLOCK]]
+        chosen = [_as_precise(first, *one) for one in proteins[start : start + _BLOCK]]
         inputs, targets = (
             Ragged.of([getattr(one, part) for one in chosen]) for part in ("inputs", "targets")
         )
         yield Block(np.arange(start, start + len(chosen)), inputs, targets)
+
+
+def _as_precise(first: Protein, name: str, features: Path, distance: Path) -> Protein:
+    """Read a protein in the precision of another."""
+    one = read_protein(name, features, distance)
+    parts = {}
+    for part, path in (("inputs", features), ("targets", distance)):
+        values, kind = getattr(one, part), getattr(first, part).dtype
+        parts[part] = values.astype(kind)
+        if not (parts[part] == values).all():
+            raise FileError(
+                path,
+                f"holds numbers of type {values.dtype}, and the first protein of the lists {kind}",
+                "files of one release",
+            )
+    return Protein(**parts)

@@ -122,7 +122,8 @@ class Entry(ABC):
         """Return what `fit` asks about a file that has passed `inspect`, as JSON has it.
 
         It is remembered as long as the file does not change. `samples` is what files of one name
-        are compared by.
+        are compared by. `content`, of a file that names others, is the identity of these, a part of
+        that of the task.
         """
         return {}
 

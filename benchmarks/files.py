@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xmft.cache import cache_root, digest, folder_of_user, walk, whole
+from xmft.cache import cache_root, digest, folder_of_user, key, walk, whole
 from xmft.errors import RequestError
 from xmft.task import Origin
 from xmft.unreadable import check, readable
@@ -54,6 +54,12 @@ class Identity:
     origin: Origin
     sha256: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """Identity of its content and, where it names other files, of theirs."""
+        named = self.facts.get("content")
+        return self.sha256 if named is None else f"named:{key(file=self.sha256, content=named)}"
 
 
 def _no_facts(path: Path) -> Mapping[str, Any]:

@@ -107,7 +107,7 @@ def locate(
         for pattern, copies in together.items():
             members[pattern], sets[pattern], passed = choose_members(copies, identify)
             warnings += passed
-    content = [known.sha256 for known in identities]
+    content = [known.content for known in identities]
     content += [_identity(members[pattern], sets[pattern]) for pattern in members]
     everything = [*identities, *(known for many in sets.values() for known in many)]
     origins: set[Origin] = {known.origin for known in everything}

@@ -55,7 +55,8 @@ class Reading:
     Attributes:
         counts: Samples in each split, in the order in which they are stored.
         blocks: The samples, each exactly once, never all of them in memory.
-        windows: Which rows are cut from the samples, by split; none: each sample is a row.
+        windows: Which rows are cut from the samples, by split; none: each sample is a row. Looked
+            at behind the blocks, which may add to it as they are read.
         groups: See `Split.groups`, by split.
         splits: All of it, memory-mapped or small: nothing is stored, and the files are read again
             the next time.

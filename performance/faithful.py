@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.nasbench360.cosmic import FILTER, GALAXIES
+from benchmarks.nasbench360.cosmic_files import SKY
+
 _ROWS = 4096
 
 
@@ -55,6 +58,23 @@ def ecg(folder: Path) -> None:
         pickle.dump({"data": data, "label": rng.permutation(labels)}, stream, protocol=4)
 
 
+def cosmic(folder: Path) -> None:
+    """5,250 arrays of 3 x 256 x 256 values in 27 visits, 4.1 GB."""
+    rng = np.random.default_rng(0)
+    visits = sorted(GALAXIES)
+    for half, total, chosen in (("train", 4830, visits[4:]), ("test", 420, visits[:4])):
+        for number in range(total):
+            visit, place = number % len(chosen), number // len(chosen)
+            path = folder / f"npy_{half}" / FILTER / chosen[visit]
+            if not path.is_dir():
+                path.mkdir(parents=True)
+                np.save(path / SKY, rng.uniform(20, 60, 8))
+            image = rng.standard_normal((1, 256, 256), dtype=np.float32) * 5 + 40
+            masks = rng.random((2, 256, 256), dtype=np.float32) < 0.02
+            planes = np.concatenate([image, masks.astype(np.float32)])
+            np.save(path / f"{place % 8 + 1}_{place // 8}.npy", planes)
+
+
 def psicov(folder: Path) -> None:
     """3,456 and 150 proteins of 50 to 512 residues, half of them longer than 148; 1.4 GB.
 
@@ -87,9 +107,9 @@ def _halves(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def fsd50k(folder: Path) -> None:
-    """An eighth of the clips of the release, 5,120 and 1,279 of some 7.6 seconds; 2.1 GB.
+    """The release in its own layout: 51,197 clips of 0.3 to 30 seconds, 108 hours.
 
-    They lie at 22,050 Hz, the rate at which they are stored, and are read some at a time.
+    At 22,050 Hz, so that nothing is resampled. Only 512 are drawn; the others are links to them.
     """
     rng = np.random.default_rng(0)
     truth = folder / "FSD50K.ground_truth"
@@ -97,20 +117,30 @@ def fsd50k(folder: Path) -> None:
     names = [f"Sound_{number:03d}" for number in range(200)]
     lines = [f"{number},{name},/m/{number}" for number, name in enumerate(names)]
     (truth / "vocabulary.csv").write_text("\n".join(lines), encoding="utf-8")
-    for part, count in (("dev", 5_120), ("eval", 1_279)):
-        (folder / f"FSD50K.{part}_audio").mkdir()
-        rows = ["fname,labels,mids,split"]
+    drawn: list[Path] = []
+    for part, count in (("dev", 40_966), ("eval", 10_231)):
+        sounds = folder / f"FSD50K.{part}_audio"
+        sounds.mkdir()
+        rows = ["fname,labels,mids,split" if part == "dev" else "fname,labels,mids"]
         for number in range(count):
-            samples = int(22_050 * np.clip(rng.exponential(7.6), 0.3, 30))
-            with wave.open(str(folder / f"FSD50K.{part}_audio" / f"{number}.wav"), "wb") as file:
-                file.setparams((1, 2, 22_050, samples, "NONE", ""))
-                file.writeframes(rng.integers(-2_000, 2_000, samples).astype("<i2").tobytes())
-            labels = ",".join(names[label] for label in rng.choice(200, 3, replace=False))
-            rows.append(f'{number},"{labels}",/m/1,{"val" if number % 10 == 0 else "train"}')
+            path = sounds / f"{len(rows)}{part == 'eval':d}.wav"
+            if len(drawn) < 512:
+                seconds = float(np.clip(rng.lognormal(1.45, 1.15), 0.3, 30))
+                with wave.open(str(path), "wb") as file:
+                    file.setparams((1, 2, 22_050, 0, "NONE", ""))
+                    noise = rng.normal(0, 3000, int(22_050 * seconds))
+                    file.writeframes(noise.astype("<i2").tobytes())
+                drawn.append(path)
+            else:
+                path.hardlink_to(drawn[rng.integers(len(drawn))])
+            labels = ",".join(names[label] for label in rng.integers(0, 200, 3))
+            split = f",{'val' if number < 4_170 else 'train'}" if part == "dev" else ""
+            rows.append(f'{path.stem},"{labels}",""{split}')
         (truth / f"{part}.csv").write_text("\n".join(rows), encoding="utf-8")
 
 
 FILES: dict[str, Callable[[Path], None]] = {
+    "nasbench360/cosmic": cosmic,
     "nasbench360/deepsea": deepsea,
     "nasbench360/ecg": ecg,
     "nasbench360/psicov": psicov,

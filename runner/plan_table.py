@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rich.console import RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from runner.expected import duration_text
 from runner.plan import PlannedCell, remarks_of
 
+_COLUMNS = ("cell", "task", "method", "seed", "state", "data", "expected")
+# Blanks between two columns.
+_GAP = 4
 _STYLE = {"done": "green", "failed": "red", "missing": ""}
 
 
 def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
     """Return one line per cell, what is wrong with the data, and the total."""
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("cell", "task", "method", "seed", "state", "data", "expected"):
-        table.add_column(column)
+    rows: list[list[Text]] = []
     problems: dict[str, str] = {}
     notes: dict[str, str] = {}
     warnings: dict[str, tuple[str, ...]] = {}
@@ -29,16 +32,16 @@ def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
         elif item.source:
             notes[item.cell.task] = item.source.note
             warnings[item.cell.task] = item.source.warnings
-        table.add_row(
-            item.cell.id,
-            item.cell.task,
-            item.cell.method,
-            str(item.cell.seed),
-            _state(item),
-            item.source.origin if item.source else Text(_lacking(item), style="red"),
-            ("" if item.measured else "~") + duration_text(item.expected_s),
+        lacking = Text(_lacking(item), style="red")
+        rows.append(
+            [
+                *map(Text, (item.cell.id, item.cell.task, item.cell.method, str(item.cell.seed))),
+                _state(item),
+                Text(item.source.origin) if item.source else lacking,
+                Text(("" if item.measured else "~") + duration_text(item.expected_s)),
+            ]
         )
-    parts: list[RenderableType] = [table]
+    parts: list[RenderableType] = [_Cells(rows)]
     parts += [Text(f"{task}: {note}") for task, note in notes.items()]
     parts += [
         Text(f"{task}: {line}", style="yellow")
@@ -48,6 +51,34 @@ def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
     parts += [Text(f"{task}: {problem}", style="red") for task, problem in problems.items()]
     parts += [Text(remark) for remark in remarks_of(planned)]
     return [*parts, Text(_total(planned), style="bold")]
+
+
+class _Cells:
+    """One line for each cell: plain lines where they fit, which is quick, or else a table."""
+
+    def __init__(self, rows: list[list[Text]]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        header = [Text(name, style="bold") for name in _COLUMNS]
+        lines = [header, *self._rows]
+        widths = [max(map(cell_len, map(str, column))) for column in zip(*lines, strict=True)]
+        if sum(widths) + _GAP * len(widths) <= options.max_width:
+            for line in lines:
+                for text, width in zip(line, widths, strict=True):
+                    style = console.get_style(text.style)
+                    filled = width + _GAP // 2 - cell_len(str(text))
+                    yield Segment(" " * (_GAP // 2))
+                    yield Segment(str(text), style)
+                    yield Segment(" " * filled)
+                yield Segment.line()
+            return
+        table = Table(box=None, padding=(0, _GAP // 2), header_style="bold")
+        for name in _COLUMNS:
+            table.add_column(name)
+        for row in self._rows:
+            table.add_row(*row)
+        yield table
 
 
 def _state(item: PlannedCell) -> Text:

@@ -16,7 +16,12 @@ BENCHMARK_LOGIT = 0.5
 def pixel_auroc(
     logits: Tensor, targets: Tensor, weights: Tensor | None = None
 ) -> Float[Tensor, " n"]:
-    """Area under the ROC curve over all pixels together, by scikit-learn: how logits rank them.
+    """Area under the ROC curve over all pixels together: how logits rank them.
+
+    That is the share of the pairs of a positive and a negative pixel which are ranked rightly, a
+    tie counting one half (Mann and Whitney, 1947). The pairs are counted, so that the area is exact
+    and half the memory and time of scikit-learn's curve are enough: the test of Cosmic has seven
+    million pixels.
 
     Args:
         logits: `[n, 1, height, width]`, of all samples.
@@ -26,18 +31,18 @@ def pixel_auroc(
     Returns:
         One value; none where all pixels are alike, which have no curve.
     """
-    from sklearn.metrics import roc_auc_score
-
     if not torch.isfinite(logits).all():
         return torch.full((1,), torch.nan)
     truth = targets > 0
+    known = torch.ones_like(truth)
     if weights is not None:
         known = torch.broadcast_to(weights > 0, truth.shape)
-        truth, logits = truth[known], logits[known]
-    if truth.all() or not truth.any():
+    positive, negative = logits[known & truth], logits[known & ~truth].sort().values
+    if not len(positive) or not len(negative):
         return torch.empty(0, dtype=torch.float64)
-    area = roc_auc_score(truth.flatten().numpy(), logits.flatten().numpy())
-    return torch.tensor([area], dtype=torch.float64)
+    below = torch.searchsorted(negative, positive).sum()
+    not_above = torch.searchsorted(negative, positive, right=True).sum()
+    return ((below + not_above).double() / (2.0 * len(positive) * len(negative)))[None]
 
 
 def missed(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Float[Tensor, "n 2"]:
@@ -46,7 +51,7 @@ def missed(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Fl
     if weights is not None:
         truth = truth & (weights > 0)
     wrong = truth & ~(logits > BENCHMARK_LOGIT)
-    return torch.stack([part.flatten(1).double().sum(dim=1) for part in (wrong, truth)], dim=1)
+    return _counted(logits, wrong, truth)
 
 
 def missed_of_all(
@@ -67,8 +72,14 @@ def hard_counts(
     truth, called = targets > 0, logits > 0
     if weights is not None:
         truth, called = truth & (weights > 0), called & (weights > 0)
-    parts = (truth & ~called, truth, called & ~truth, ~truth)
-    return torch.stack([part.flatten(1).double().sum(dim=1) for part in parts], dim=1)
+    return _counted(logits, truth & ~called, truth, called & ~truth, ~truth)
+
+
+def _counted(logits: Tensor, *parts: Tensor) -> Tensor:
+    """Count pixels of each sample, `[n, parts]`; a logit that is NaN is no decision."""
+    counts = torch.stack([part.flatten(1).double().sum(dim=1) for part in parts], dim=1)
+    broken = ~torch.isfinite(logits).flatten(1).all(dim=1, keepdim=True)
+    return counts.masked_fill(broken, torch.nan)
 
 
 def one_minus_known(statistics: Tensor) -> Tensor | None:
@@ -78,7 +89,7 @@ def one_minus_known(statistics: Tensor) -> Tensor | None:
 
 def percentage(counts: Tensor) -> Tensor | None:
     """Return the first count in percent of the second; None where that is 0."""
-    return 100 * counts[0] / counts[1] if counts[1] > 0 else None
+    return 100 * counts[0] / counts[1] if counts[1] != 0 else None
 
 
 def half_of_both_rates(counts: Tensor) -> Tensor | None:
@@ -86,6 +97,6 @@ def half_of_both_rates(counts: Tensor) -> Tensor | None:
 
     It is 1 minus the area under the ROC curve of a hard decision.
     """
-    if not (counts[1] > 0 and counts[3] > 0):
+    if counts[1] == 0 or counts[3] == 0:
         return None
     return (counts[0] / counts[1] + counts[2] / counts[3]) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from xmft.arrays import Array, Indices, Ragged
 
 # Samples copied at once.
 _BLOCK = 1024
+# Bytes read of a mapped file before its pages are given back.
+_PAGES_BYTES = 2**27
 
 
 class RaggedBatch(NamedTuple):
@@ -44,6 +47,30 @@ def _uploaded(array: Array, device: torch.device) -> Tensor:
     return whole
 
 
+class _Pages:
+    """The pages of a mapped file that were read, which count as memory of this process.
+
+    They are given back from time to time: otherwise a run holds as much of a file as the machine
+    has room for. The system still has them at hand, as long as it needs the room for nothing else.
+    """
+
+    def __init__(self, array: Array) -> None:
+        base: Any = array
+        while isinstance(base, np.ndarray):
+            base = base.base
+        able = isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED")
+        # What was written to a private mapping would be lost.
+        self._mapping = base if able and not array.flags.writeable else None
+        self._read = 0
+
+    def were_read(self, size: int) -> None:
+        """Take note of so many bytes."""
+        self._read += size
+        if self._mapping is not None and self._read > _PAGES_BYTES:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+            self._read = 0
+
+
 class Stored:
     """One array of a split, on the device or read by batch."""
 
@@ -52,6 +79,7 @@ class Stored:
         self._ragged = array if isinstance(array, Ragged) else None
         values = array.values if isinstance(array, Ragged) else array
         self._values: Array | Tensor = _uploaded(values, device) if resident else values
+        self._pages = _Pages(values)
 
     def rows(self, samples: Indices) -> Tensor | RaggedBatch:
         """Return whole samples."""
@@ -60,7 +88,7 @@ class Stored:
         if isinstance(self._values, Tensor):
             return self._values[to_device(samples, self._device)]
         # Indexing by numbers copies: nothing of a mapped file is shared.
-        return to_device(self._values[samples], self._device)
+        return self._copied(self._values[samples])
 
     def cut(self, samples: Indices, starts: Indices, size: tuple[int, ...]) -> Tensor:
         """Return the windows of `size` points from `starts` on."""
@@ -86,4 +114,8 @@ class Stored:
     ) -> Tensor:
         if isinstance(self._values, Tensor):
             return of_tensors(pieces)
-        return to_device(of_arrays(pieces), self._device)
+        return self._copied(of_arrays(pieces))
+
+    def _copied(self, array: Array) -> Tensor:
+        self._pages.were_read(array.nbytes)
+        return to_device(array, self._device)

@@ -4,12 +4,16 @@ Training data of deepCR (Zhang and Bloom, 2020; zenodo 4295902), unpacked: `npy_
 `npy_test`, in there `<filter>/<proposal>/<visit>/<k>_<n>.npy`, each float `[3, 256, 256]` (image in
 electrons, cosmic rays, pixels to be ignored; files without the last plane ignore nothing), and
 beside them `sky.npy`, whose entry k - 1 is the background level of exposure k. NAS-Bench-360 takes
-filter f435w, the 27 visits to nearby galaxies, and pixels 64 to 191 of both axes, in a list whose
-order the file system decides; here it is sorted.
+filter f435w, the 27 visits whose field its code flags GAL, and pixels 64 to 191 of both axes, in a
+list whose order the file system decides; here it is sorted by visit, exposure and part.
 
 Training adds the background level times a random number from -0.9 to 3 to an exposure, anew in
 every epoch; public code does so in the test as well, here nothing is added there. Validation takes
-whole visits, some tenth of the exposures: exposures of one visit show the same field.
+whole visits, some tenth of the exposures: exposures of one visit show the same field. An exposure
+that is there twice is in one split alone, or refused.
+
+Ignored pixels count in neither loss nor scores. The public loss sets them to logit and truth 0: it
+is the same but for a factor, the share of known pixels, and a constant.
 
 Ranked by 1 - AUROC of the logits over all pixels that are not ignored. Beside it the share of
 missed pixels at the benchmark's threshold; under `released` the same with ignored pixels counted,
@@ -20,7 +24,9 @@ Licence: the data are public, without a stated licence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -29,10 +35,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import files
 from benchmarks.download import Download
 from benchmarks.entry import Entry
-from benchmarks.nasbench360.labelled import measured, plain_array
+from benchmarks.nasbench360.cosmic_files import POINTS, SKY, level_of, opened, read_exposure
+from benchmarks.nasbench360.labelled import measured
 from benchmarks.nasbench360.miniatures import cosmic as miniature
 from benchmarks.origin import origin_of
 from benchmarks.prepare import Block, Reading
@@ -41,9 +47,6 @@ from xmft.errors import DataError, FileError
 from xmft.task import Origin, Protocol, Recipe, Task
 
 FILTER = "f435w"
-SIDE, CROP = 256, 64
-POINTS = SIDE - 2 * CROP
-SKY = "sky.npy"
 LOWEST, HIGHEST = -0.9, 3.0
 
 # Visits to resolved galaxies, `<proposal>/<visit>`, by the table of the benchmark.
@@ -92,12 +95,14 @@ class CosmicEntry(Entry):
 
     def inspect(self, path: Path) -> Origin:
         """See `Entry.inspect`."""
-        _opened(path)
+        opened(path)
+        if path.name != SKY:
+            level_of(path, {})
         return origin_of(path)
 
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
         """Cut by visit; the files of `npy_test` are the test."""
-        exposures = [path for path in paths if path.name != SKY]
+        exposures = sorted((path for path in paths if path.name != SKY), key=_order)
         test = [path for path in exposures if path.parts[-5] == "npy_test"]
         fitted, validated = by_visit([path for path in exposures if path.parts[-5] == "npy_train"])
         if recipe.samples is not None:
@@ -106,22 +111,23 @@ class CosmicEntry(Entry):
             fitted = _spread(fitted, recipe.samples - len(test) - len(validated))
         parts = {"test": test, "val": validated, "train": fitted}
         return Reading(
-            counts={split: len(part) for split, part in parts.items()},
-            blocks=_blocks([path for part in parts.values() for path in part]),
+            counts={split: len(part) for split, part in parts.items()}, blocks=_blocks(parts)
         )
 
     def verify(self, path: Path) -> list[str]:
-        """See `Entry.verify`."""
-        values = _opened(path)
-        size = files.size_text(path.stat().st_size)
+        """See `Entry.verify`; of thousands of exposures only what is odd is told."""
+        origin = self.inspect(path)
         if path.name == SKY:
+            values, beside = opened(path), sorted(path.parent.glob("*_*.npy"))
             measured(path, "the array", values[:, None])
-            return [f"{path}: {origin_of(path)}, levels of {len(values)} exposures, {size}"]
-        _, masks, weights = read_exposure(path)
-        lines = [f"{path}: {origin_of(path)}, {int(masks.sum())} pixels hit, {size}"]
-        if not weights.any():
-            lines.append("  all of its pixels are to be ignored")
-        return lines
+            return [
+                f"{path}: {origin}, levels of {len(values)} exposures from {values.min():g} to "
+                f"{values.max():g}, {len(beside)} files of them; no checksum is published"
+            ]
+        _, rays, known = read_exposure(path)
+        if not known.any():
+            return [f"{path}: all of its pixels are to be ignored"]
+        return [] if rays.any() else [f"{path}: none of its pixels is hit"]
 
     def miniature(self, folder: Path) -> None:
         """See `Entry.miniature`."""
@@ -140,7 +146,10 @@ def entries() -> list[CosmicEntry]:
     )
     address = "https://zenodo.org/records/4295902/files/"
     old = "https://pde-xd.s3.amazonaws.com/cosmic/"
-    names = {"deepCR.ACS-WFC.train.tar": 6_500_000_000, "deepCR.ACS-WFC.test.tar": 2_000_000_000}
+    names = {
+        "deepCR.ACS-WFC.train.tar": (6_500_000_000, "1lHsNhPM-73YFdi7V1mkEaa_WyYuz9Waf"),
+        "deepCR.ACS-WFC.test.tar": (2_000_000_000, "1Pc6p1r6TdGCFZMOYScINMj65sF0BnSod"),
+    }
     return [
         CosmicEntry(
             task=task,
@@ -149,15 +158,16 @@ def entries() -> list[CosmicEntry]:
             patterns=tuple(f"npy_{split}/{FILTER}/*/*/*.npy" for split in ("train", "test")),
             protocols=("clean", "released"),
             released_samples=4347,
-            miniature_version=1,
+            miniature_version=2,
             downloads=tuple(
                 Download(
                     path=PurePosixPath(name),
                     urls=(f"{address}{name}?download=1", old + name),
                     size=size,
                     unpack=True,
+                    note=f"The authors' Google Drive has it as {number}.",
                 )
-                for name, size in names.items()
+                for name, (size, number) in names.items()
             ),
         )
     ]
@@ -168,8 +178,11 @@ def visit_of(path: Path) -> str:
     return "/".join(path.parts[-3:-1])
 
 
-def by_visit(exposures: list[Path]) -> tuple[list[Path], list[Path]]:
+def by_visit(exposures: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Split exposures into those to train on and, in whole visits, some tenth to validate on.
+
+    Visits come in an order that is always the same until they are a tenth; one that would make them
+    more than a sixth is passed over. Where all are larger, the smallest is taken.
 
     Raises:
         DataError: all are of one visit.
@@ -182,33 +195,15 @@ def by_visit(exposures: list[Path]) -> tuple[list[Path], list[Path]]:
         )
     # `RandomState` is the one generator of numpy whose stream is promised never to change.
     order = [visits[number] for number in np.random.RandomState(360).permutation(len(visits))]
-    held: set[str] = set()
-    while sum(visit_of(path) in held for path in exposures) * VAL_SHARE < len(exposures):
-        held.add(order[len(held)])
-    if len(held) == len(visits):
-        held.discard(order[-1])
+    sizes = Counter(visit_of(path) for path in exposures)
+    held, taken = set[str](), 0
+    for visit in order:
+        if taken * VAL_SHARE < len(exposures) and (taken + sizes[visit]) * 6 <= len(exposures):
+            held.add(visit)
+            taken += sizes[visit]
+    held = held or {min(order, key=lambda visit: sizes[visit])}
     fitted = [path for path in exposures if visit_of(path) not in held]
     return fitted, [path for path in exposures if visit_of(path) in held]
-
-
-def read_exposure(
-    path: Path,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return image, cosmic rays and known pixels of one file, each `[128, 128]`.
-
-    Raises:
-        FileError: it holds something else, or values that cannot be.
-    """
-    middle = slice(CROP, SIDE - CROP)
-    planes = np.asarray(_opened(path)[:, middle, middle], dtype=np.float32)
-    measured(path, "the image", planes[:1])
-    for number, what in ((1, "cosmic rays"), (2, "pixels to be ignored")):
-        if len(planes) > number and not np.isin(planes[number], (0, 1)).all():
-            wrong = planes[number][~np.isin(planes[number], (0, 1))][0]
-            raise FileError(path, f"the mask of {what} holds {wrong:g}", "0 and 1 only")
-    rays = planes[1].astype(np.uint8)
-    ignored = planes[2] if len(planes) > 2 else np.zeros_like(planes[0])
-    return planes[0], rays, (ignored == 0).astype(np.uint8)
 
 
 def _spread(paths: list[Path], most: int) -> list[Path]:
@@ -217,42 +212,41 @@ def _spread(paths: list[Path], most: int) -> list[Path]:
     return [paths[number] for number in np.linspace(0, len(paths) - 1, count).astype(int)]
 
 
-def _blocks(paths: list[Path]) -> Iterator[Block]:
+def _order(path: Path) -> tuple[int | str, ...]:
+    """Sort by proposal, visit, exposure and part, numbers by size, wherever the files lie."""
+    proposal, visit = visit_of(path).split("/")
+    number, _, part = path.stem.partition("_")
+    return tuple(key for text in (proposal, visit, number, part) for key in (len(text), text))
+
+
+def _blocks(parts: Mapping[str, list[Path]]) -> Iterator[Block]:
     levels: dict[Path, npt.NDArray[Any]] = {}
-    for start in range(0, len(paths), _BLOCK):
-        chosen = paths[start : start + _BLOCK]
-        read = [read_exposure(path) for path in chosen]
-        sky = [_level(path, levels) for path in chosen]
-        images = np.stack([image.ravel() for image, _, _ in read])
-        rays, weights = (np.stack([one[part] for one in read])[:, None] for part in (1, 2))
-        inputs = np.column_stack([images, np.array(sky, dtype=np.float32)])
-        yield Block(np.arange(start, start + len(chosen)), inputs, rays, weights)
+    seen: dict[bytes, tuple[str, Path]] = {}
+    done = 0
+    for split, paths in parts.items():
+        for start in range(0, len(paths), _BLOCK):
+            chosen = paths[start : start + _BLOCK]
+            read = [read_exposure(path) for path in chosen]
+            for path, (image, _, _) in zip(chosen, read, strict=True):
+                _check_new(seen, split, path, image)
+            sky = [level_of(path, levels) for path in chosen]
+            images = np.stack([image.ravel() for image, _, _ in read])
+            rays, weights = (np.stack([one[part] for one in read])[:, None] for part in (1, 2))
+            inputs = np.column_stack([images, np.array(sky, dtype=np.float32)])
+            yield Block(np.arange(done, done + len(chosen)), inputs, rays, weights)
+            done += len(chosen)
 
 
-def _level(path: Path, levels: dict[Path, npt.NDArray[Any]]) -> float:
-    """Return the background level of an exposure; `levels` keeps those of the visits."""
-    place = path.with_name(SKY)
-    if place not in levels:
-        if not place.is_file():
-            raise FileError(place, "is missing", f"the background levels of {path.parent}")
-        levels[place] = np.asarray(_opened(place))
-        measured(place, "the array", levels[place][:, None])
-    number = path.stem.partition("_")[0]
-    if not number.isdigit() or not 1 <= int(number) <= len(levels[place]):
+def _check_new(
+    seen: dict[bytes, tuple[str, Path]], split: str, path: Path, image: npt.NDArray[Any]
+) -> None:
+    """Make sure that an image is in no other split; one that is the same everywhere may be."""
+    digest = hashlib.sha256(image.tobytes()).digest()
+    other, place = seen.setdefault(digest, (split, path))
+    if other != split and image.min() < image.max():
         raise FileError(
             path,
-            f"is exposure {number!r}, and {place} has the levels of {len(levels[place])}",
-            f"a name from 1_<n>.npy to {len(levels[place])}_<n>.npy",
+            f"is for the {split} split and holds the same image as {place} of the {other} split",
+            "each image in one of them",
+            between=" ",
         )
-    return float(levels[place][int(number) - 1])
-
-
-def _opened(path: Path) -> npt.NDArray[Any]:
-    """Open a file and check its shape."""
-    if path.name == SKY:
-        return plain_array(path, "levels of the shape (exposures,)", ndim=1, kinds="fiu")
-    what = f"an array of the shape (3, {SIDE}, {SIDE}), or (2, {SIDE}, {SIDE})"
-    found = plain_array(path, what, ndim=3, kinds="fiub")
-    if found.shape[0] not in (2, 3) or found.shape[1:] != (SIDE, SIDE):
-        raise FileError(path, f"found the shape {found.shape}", what)
-    return found

@@ -29,7 +29,7 @@ from benchmarks.download import Download
 from benchmarks.entry import Entry, Generation
 from benchmarks.files import Progress
 from benchmarks.nasbench360 import darcy_flow, mat_files
-from benchmarks.nasbench360.labelled import measured
+from benchmarks.nasbench360.labelled import copies, measured
 from benchmarks.nasbench360.mat_files import Fields
 from benchmarks.nasbench360.miniatures import darcy as miniature
 from benchmarks.prepare import Block, Reading
@@ -79,9 +79,12 @@ class DarcyEntry(Entry):
     def read(self, paths: tuple[Path, ...], recipe: Recipe, protocol: Protocol) -> Reading:
         """Cut the first file for training and validation; the second is the test."""
         train, test = ([strided(path, name) for name in NAMES] for path in paths)
-        if len(test[0]) and np.array_equal(train[0][: len(test[0])], test[0][: len(train[0])]):
+        if shared := copies(test[0][:_TEST], train[0]):
             raise FileError(
-                " and ".join(map(str, paths)), "found the same samples", "two different files"
+                " and ".join(map(str, paths)),
+                "found the same samples",
+                "two different files",
+                note=f"Of the test {len(shared)} are in the first, such as {shared[0]}.",
             )
         trained, tested = capped(
             min(len(train[0]), _TRAIN + _VAL), min(len(test[0]), _TEST), recipe.samples

@@ -8,6 +8,8 @@ something else.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -38,11 +40,16 @@ def as_one(chunks: Sound) -> Sound:
     return np.concatenate([*(chunk[:STEP] for chunk in chunks[:-1]), chunks[-1]])
 
 
-def count(samples: int) -> int:
-    """Return the number of chunks of a clip of so many samples."""
-    return -(-samples // STEP) if samples >= SIZE else 1
+def packed(chunks: Sound) -> tuple[Sound, list[int]]:
+    """Return one array in which every chunk is found as it is, and where each begins in it.
 
-
-def length_as_one(chunks: int) -> int:
-    """Return the samples of what `as_one` makes of so many chunks."""
-    return (chunks - 1) * STEP + SIZE
+    Of a chunk whose first half is the second half of the one before only the other half is added.
+    """
+    parts, starts, length = [chunks[0]], [0], SIZE
+    for before, chunk in pairwise(chunks):
+        joins = np.array_equal(before[STEP:], chunk[:STEP])
+        part = chunk[STEP:] if joins else chunk
+        parts.append(part)
+        length += len(part)
+        starts.append(length - SIZE)
+    return np.concatenate(parts), starts

@@ -60,23 +60,6 @@ def read_wav(path: Path) -> tuple[int, Sound]:
     return rate, np.frombuffer(content, dtype="<i2").astype(np.int16, copy=False)
 
 
-def samples_at(path: Path, wanted: int) -> int:
-    """Return how many samples `resampled` will make of a file, by its header alone.
-
-    Raises:
-        FileError: it is no wav file.
-    """
-    check(path)
-    try:
-        with readable(path), path.open("rb") as stream, wave.open(stream) as file:
-            rate, samples = file.getframerate(), file.getnframes()
-    except (wave.Error, EOFError, ZeroDivisionError):
-        # Reading it as a whole says what is wrong.
-        read_wav(path)
-        raise
-    return -(-samples * wanted // max(1, rate))
-
-
 def resampled(sound: Sound, rate: int, wanted: int) -> Sound:
     """Return sound at another rate, by scipy's polyphase filter, rounded to 16 bits.
 

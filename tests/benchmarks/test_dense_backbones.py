@@ -35,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     psicov.write(folder / "protein")
     line = np.linspace(0, np.pi, 421, dtype=np.float32)
     for seed, (name, count) in enumerate(zip(FILES, (11, 2), strict=True)):
-        waves = np.random.default_rng(seed).integers(1, 4, (2, count, 1)).astype(np.float32)
+        waves = np.random.default_rng(seed).uniform(1, 4, (2, count, 1)).astype(np.float32)
         bumps = [np.sin(wave * line) for wave in waves]
         fields = bumps[0][:, :, None] * bumps[1][:, None]
         savemat(folder / name, {"coeff": 2 + fields, "sol": fields})

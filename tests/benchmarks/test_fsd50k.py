@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from benchmarks.nasbench360 import sound_chunks
 from benchmarks.nasbench360.miniatures import fsd50k as miniature
 from benchmarks.nasbench360.sound_chunks import RATE
 from benchmarks.nasbench360.wav_files import read_wav, resampled
+from tests.benchmarks.sounds import NAME, raw_release, save
 from xmft.errors import DataError
 from xmft.recipe import Recipe
 from xmft.samples import Samples
 
-NAME = "nasbench360/fsd50k"
 CPU = torch.device("cpu")
+RNG = np.random.default_rng(5)
 
 
 @pytest.fixture
@@ -37,45 +37,16 @@ def said(root: Path) -> str:
     return str(caught.value)
 
 
-def save(path: Path, sound: Any, rate: int = RATE, channels: int = 1, width: int = 2) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        file.writeframes(np.asarray(sound, f"<i{width}").tobytes())
-
-
-def raw_release(folder: Path, rate: int) -> dict[str, np.ndarray[Any, Any]]:
-    """The same kind of clips as they were released, some of each split."""
-    truth = folder / "FSD50K.ground_truth"
-    truth.mkdir()
-    names = [f"Sound_{number:03d}" for number in range(200)]
-    lines = [f"{number},{name},/m/{number}" for number, name in enumerate(names)]
-    (truth / "vocabulary.csv").write_text("\n".join(lines))
-    rng, sounds = np.random.default_rng(0), {}
-    for part, count in (("dev", 9), ("eval", 4)):
-        (folder / f"FSD50K.{part}_audio").mkdir()
-        rows = ["fname,labels,mids,split" if part == "dev" else "fname,labels,mids"]
-        for number in range(count):
-            name = f"{part}{number}"
-            length = [0.3, 1.0, 1.2, 2.6][number % 4]
-            sounds[name] = rng.integers(-9000, 9000, int(length * rate)).astype(np.int16)
-            save(folder / f"FSD50K.{part}_audio" / f"{name}.wav", sounds[name], rate)
-            split = f",{'val' if number % 3 == 0 else 'train'}" if part == "dev" else ""
-            rows.append(f'{name},"Sound_00{number},Sound_199","/m/1,/m/2"{split}')
-        (truth / f"{part}.csv").write_text("\n".join(rows))
-    return sounds
-
-
 def test_chunks_of_the_benchmark_are_scored_as_they_are(root: Path) -> None:
     found = task_data.load(NAME, data_root=root.parents[1])
     assert [len(part.inputs) for part in (found.train, found.val, found.test)] == [36, 8, 14]
     windows, stored = found.test.windows, found.test.inputs
     assert windows is not None and len(windows) == 14 + 3  # one clip of 1.6 seconds has four
+    numbers = dict.fromkeys(range(14), 0)
     for sample, start in windows.table.tolist():
-        number = start // RATE
-        _, chunk = read_wav(root / f"3{sample:04d}_{number:04d}.wav")
+        _, chunk = read_wav(root / f"3{sample:04d}_{numbers[sample]:04d}.wav")
         np.testing.assert_array_equal(stored[sample][start : start + RATE], chunk)
+        numbers[sample] += 1
     labels = np.asarray(found.test.targets)
     assert labels.shape == (14, 200) and labels.dtype == np.uint8
     assert labels[5].nonzero()[0].tolist() == [0, 2] and labels[0].nonzero()[0].tolist() == [0]
@@ -125,11 +96,19 @@ def test_resampling_keeps_a_tone() -> None:
     assert len(half) == RATE and np.abs(half - exact)[100:-100].max() < 20
 
 
-def test_the_number_of_chunks_is_known_before() -> None:
-    for samples in (1, 9000, RATE - 1, RATE, RATE + 1, 30_000, 33_075, 33_076, 70_000):
-        chunks = sound_chunks.cut(np.zeros(samples, np.int16))
-        assert sound_chunks.count(samples) == len(chunks)
-        assert len(sound_chunks.as_one(chunks)) == sound_chunks.length_as_one(len(chunks))
+@pytest.mark.parametrize("samples", [1, 9000, RATE - 1, RATE, RATE + 1, 33_075, 33_076, 70_000])
+def test_packed_chunks_are_found_as_they_are(samples: int) -> None:
+    chunks = sound_chunks.cut(RNG.integers(-9, 9, samples).astype(np.int16))
+    stored, starts = sound_chunks.packed(chunks)
+    for chunk, start in zip(chunks, starts, strict=True):
+        np.testing.assert_array_equal(stored[start : start + RATE], chunk)
+    assert len(starts) == (-(-samples // (RATE // 2)) if samples >= RATE else 1)
+    # Half a second for each chunk, and at most a second and a half for the ends.
+    assert len(stored) <= (len(chunks) + 3) * RATE // 2
+    # Chunks of anything else are found again as well.
+    strange = RNG.integers(-9, 9, (4, RATE)).astype(np.int16)
+    stored, starts = sound_chunks.packed(strange)
+    assert starts == [0, RATE, 2 * RATE, 3 * RATE] and (stored == strange.ravel()).all()
 
 
 def test_scoring_averages_the_logits_of_chunks(root: Path) -> None:
@@ -150,18 +129,24 @@ def replace(path: Path, old: str, new: str) -> None:
 WRONG: list[tuple[Callable[[Path], Any], str]] = [
     (
         lambda r: replace(r / "tr.csv", "files,labels,ext", "files,labels,clip"),
-        "columns files, labels, clip",
+        "there is no column ext among files, labels, clip, expected the",
     ),
     (
         lambda r: replace(r / "tr.csv", "Sound_000", "Noise"),
-        "tr.csv, line 2: names the label 'Noise'",
+        "tr.csv, line 2: found the label 'Noise'",
     ),
     (
         lambda r: replace(r / "tr.csv", "data/chunks/1", "data/../../1"),
-        "a path that begins with data/",
+        "may lead out of the folder",
     ),
-    (lambda r: replace(r / "tr.csv", "data/chunks/1", "/etc/1"), "names '/etc/10000_0000.wav'"),
-    (lambda r: replace(r / "val.csv", ",20000", ",10000"), "names the clip 10000, which is for"),
+    (
+        lambda r: replace(r / "tr.csv", "data/chunks/1", "/etc/1"),
+        "the path '/etc/10000_0000.wav' may lead out",
+    ),
+    (
+        lambda r: replace(r / "val.csv", ",20000", ",10000"),
+        "clip 10000 is for val, and in tr.csv for train",
+    ),
     (lambda r: (r / "10000_0000.wav").unlink(), "10000_0000.wav"),
     (lambda r: save(r / "10000_0000.wav", [], RATE), "there is no sound in it"),
     (
@@ -176,10 +161,13 @@ WRONG: list[tuple[Callable[[Path], Any], str]] = [
     ),
     (
         lambda r: (r / "lbl_map.json").write_text(json.dumps({"a": 0})),
-        "holds 1 labels, expected 200",
+        "found 1 labels with 1 different numbers, expected 200 labels",
     ),
     (lambda r: (r / "lbl_map.json").write_text("{"), "is no JSON"),
-    (lambda r: (r / "val.csv").write_text("files,labels,ext\n"), "name no clip for val"),
+    (
+        lambda r: (r / "val.csv").write_text("files,labels,ext\n"),
+        "val.csv: found no clip, expected at least one",
+    ),
 ]
 
 

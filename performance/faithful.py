@@ -89,7 +89,7 @@ def psicov(folder: Path) -> None:
         lines = (f"{name} {length}" for name, length in zip(names, lengths, strict=True))
         (folder / "protein" / f"{part}.lst").write_text("\n".join(lines), encoding="utf-8")
         for name, length in zip(names, lengths.tolist(), strict=True):
-            sequence = "A" * length
+            sequence = "".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), length))
             shapes = {"ss": (3, length), "pssm": (length, 22), "sa": (length,)}
             shapes |= {"entropy": (length,)}
             shapes |= dict.fromkeys(("ccmpred", "freecon", "potential"), (length, length))

@@ -42,10 +42,12 @@ class Protein:
     """One protein, stored flat.
 
     Attributes:
+        sequence: L letters.
         inputs: Tracks `[27, L]` and then maps `[3, L, L]`.
         targets: Distances `[L, L]` in angstrom.
     """
 
+    sequence: str
     inputs: Floats
     targets: Floats
 
@@ -84,7 +86,8 @@ def read_protein(name: str, features: Path, distance: Path) -> Protein:
             f"{_start(sequence)}",
             f"both of {name}",
         )
-    return Protein(inputs=np.concatenate([tracks.ravel(), maps.ravel()]), targets=distances.ravel())
+    inputs = np.concatenate([tracks.ravel(), maps.ravel()])
+    return Protein(sequence=sequence, inputs=inputs, targets=distances.ravel())
 
 
 def read_features(path: Path) -> tuple[str, Floats, Floats]:

@@ -121,19 +121,21 @@ class PsicovEntry(Entry):
         where = {"test": ("psicov", test_list), "val": ("deepcov", train_list)}
         where["train"] = where["val"]
         found = {
-            split: [_found(places, *where[split], one) for one in names]
+            split: [
+                _found(places, *where[split], one, named[where[split][1]][one]) for one in names
+            ]
             for split, names in ids.items()
-        }
-        lengths = {
-            split: np.array(
-                [_length(where[split][1], named[where[split][1]], *one) for one in several]
-            )
-            for split, several in found.items()
         }
         return Reading(
             counts={split: len(several) for split, several in found.items()},
-            blocks=_blocks([one for several in found.values() for one in several]),
-            windows={split: _windows(split, each) for split, each in lengths.items()},
+            # The test comes first: nothing that follows may be in it.
+            blocks=_blocks(
+                [one for several in found.values() for one in several], len(ids["test"])
+            ),
+            windows={
+                split: _windows(split, np.array([one.length() for one in several]))
+                for split, several in found.items()
+            },
         )
 
     def verify(self, path: Path) -> list[str]:
@@ -194,9 +196,39 @@ def entries() -> list[PsicovEntry]:
     return [replace(entry, alternatives=(replace(entry, downloads=(pdnet,)),))]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """A protein, the list that names it, and its files."""
+
+    name: str
+    table: Path
+    residues: int | None
+    features: Path
+    distance: Path
+
+    def length(self) -> int:
+        """Return its residues, as far as they are listed without a look at its files."""
+        return self.residues or read_distances(self.distance)[0]
+
+    def read(self) -> Protein:
+        """Read it, and see whether it is what is listed."""
+        protein = read_protein(self.name, self.features, self.distance)
+        if self.residues not in (None, len(protein.sequence)):
+            raise FileError(
+                self.distance,
+                f"is of {len(protein.sequence)} residues, and {self.table} says {self.residues}",
+                "files of one release",
+            )
+        return protein
+
+
 def _found(
-    places: Mapping[tuple[str, str], Mapping[str, Path]], part: str, table: Path, name: str
-) -> tuple[str, Path, Path]:
+    places: Mapping[tuple[str, str], Mapping[str, Path]],
+    part: str,
+    table: Path,
+    name: str,
+    residues: int | None,
+) -> _Listed:
     """Return a protein with its two files."""
     features, distance = (places[part, kind].get(name) for kind in ("features", "distance"))
     if features is None or distance is None:
@@ -206,21 +238,7 @@ def _found(
             f"names {name}, of which there are no {what}",
             f"{part}/features/{name}.pkl and {part}/distance/{name}-cb.npy",
         )
-    return name, features, distance
-
-
-def _length(
-    table: Path, named: Mapping[str, int | None], name: str, features: Path, distance: Path
-) -> int:
-    """Return the residues of a protein, of which its list may say the number."""
-    length = read_distances(distance)[0]
-    if named[name] not in (None, length):
-        raise FileError(
-            distance,
-            f"is of {length} residues, and {table} says {named[name]}",
-            "files of one release",
-        )
-    return length
+    return _Listed(name=name, table=table, residues=residues, features=features, distance=distance)
 
 
 def _windows(split: str, lengths: np.ndarray[Any, Any]) -> Windows:
@@ -235,22 +253,34 @@ def _windows(split: str, lengths: np.ndarray[Any, Any]) -> Windows:
     return Windows(table=table, size=square, random=True, cut=False, extents=extents)
 
 
-def _blocks(proteins: list[tuple[str, Path, Path]]) -> Iterator[Block]:
+def _blocks(proteins: list[_Listed], tests: int) -> Iterator[Block]:
+    """Yield proteins in this order, the first `tests` of them those of the test."""
     # All are stored in the precision of the first.
-    first = read_protein(*proteins[0])
+    first, held = proteins[0].read(), dict[str, str]()
     for start in range(0, len(proteins), _BLOCK):
-        chosen = [_as_precise(first, *one) for one in proteins[start : start + _BLOCK]]
+        chosen = []
+        for number, listed in enumerate(proteins[start : start + _BLOCK], start=start):
+            protein = _as_precise(first, listed)
+            if number < tests:
+                held[protein.sequence] = listed.name
+            elif protein.sequence in held:
+                raise FileError(
+                    listed.features,
+                    f"has the sequence of {held[protein.sequence]}, a protein of the test",
+                    "another protein",
+                )
+            chosen.append(protein)
         inputs, targets = (
             Ragged.of([getattr(one, part) for one in chosen]) for part in ("inputs", "targets")
         )
         yield Block(np.arange(start, start + len(chosen)), inputs, targets)
 
 
-def _as_precise(first: Protein, name: str, features: Path, distance: Path) -> Protein:
+def _as_precise(first: Protein, listed: _Listed) -> Protein:
     """Read a protein in the precision of another."""
-    one = read_protein(name, features, distance)
+    one = listed.read()
     parts = {}
-    for part, path in (("inputs", features), ("targets", distance)):
+    for part, path in (("inputs", listed.features), ("targets", listed.distance)):
         values, kind = getattr(one, part), getattr(first, part).dtype
         parts[part] = values.astype(kind)
         if not (parts[part] == values).all():
@@ -259,4 +289,4 @@ def _as_precise(first: Protein, name: str, features: Path, distance: Path) -> Pr
                 f"holds numbers of type {values.dtype}, and the first protein of the lists {kind}",
                 "files of one release",
             )
-    return Protein(**parts)
+    return replace(one, **parts)

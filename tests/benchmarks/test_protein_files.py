@@ -121,6 +121,26 @@ def test_lists_say_lengths_of_one_release(root: Path) -> None:
     assert "1deeA-cb.npy: is of 140 residues" in message and "deepcov.lst says 141" in message
 
 
+def test_a_protein_of_the_test_under_another_name_is_told(root: Path) -> None:
+    _, held = (root / "psicov.lst").read_text().split()[:2]
+    # As a protein that would be trained on, then as one that validates.
+    for name in ((root / "deepcov.lst").read_text().split()[0::2][number] for number in (5, 0)):
+        content, listed = {}, (root / "deepcov.lst").read_text()
+        for kind, end in (("features", ".pkl"), ("distance", "-cb.npy")):
+            place = root / "deepcov" / kind / f"{name}{end}"
+            content[place] = place.read_bytes()
+            place.write_bytes((root / "psicov" / kind / f"{held}{end}").read_bytes())
+        lines = [
+            f"{name} 20" if line.startswith(f"{name} ") else line for line in listed.split("\n")
+        ]
+        (root / "deepcov.lst").write_text("\n".join(lines))
+        assert f"{name}.pkl: has the sequence of {held}, a protein of the test" in said(root)
+        for place, before in content.items():
+            place.write_bytes(before)
+        (root / "deepcov.lst").write_text(listed)
+    task_data.load(NAME, data_root=root.parent)
+
+
 def as_precise(root: Path, name: str, precision: type, *, change: float = 0.0) -> None:
     """Write a protein of the test with other types, and one number changed."""
     features, distances = features_of(root, "psicov", name)

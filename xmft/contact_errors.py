@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from xmft.errors import RequestError
+
 # Pairs far apart in the sequence and close in space.
 SEPARATION, CUTOFF = 24, 8.0
 # A distance is at least so much; the benchmark's own floor.
@@ -59,7 +61,7 @@ def close_pairs(
     Returns:
         The error and 1; two zeros where a protein has no such pair.
     """
-    return _over_pairs((prediction + prediction.mT) / 2, target, weights)
+    return _over_pairs((prediction + _other_triangle(prediction)) / 2, target, weights)
 
 
 def close_pairs_of_public_code(
@@ -113,8 +115,18 @@ def _twice_averaged(prediction: Tensor) -> Tensor:
     It averages the upper triangle with the lower one and then once more, which leaves a quarter of
     the upper and three quarters of the lower.
     """
-    once = ((prediction + prediction.mT) / 2).clamp_min(_LEAST)
-    return (once + prediction.mT.clamp_min(_LEAST)) / 2
+    other = _other_triangle(prediction)
+    once = ((prediction + other) / 2).clamp_min(_LEAST)
+    return (once + other.clamp_min(_LEAST)) / 2
+
+
+def _other_triangle(prediction: Tensor) -> Tensor:
+    if prediction.ndim != 4 or prediction.shape[2] != prediction.shape[3]:
+        raise RequestError(
+            "Distances between residues are scored on squares, but the predictions have the shape "
+            f"{tuple(prediction.shape)}. Choose another metric than 'mae8' for this task."
+        )
+    return prediction.mT
 
 
 def _over_pairs(prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks import data as task_data
 from benchmarks.nasbench360 import protein_files
 from benchmarks.nasbench360.miniatures import psicov as miniature
+from xmft.errors import RequestError
 from xmft.evaluation import evaluate
 from xmft.metrics import LOSSES, METRICS
 from xmft.recipe import Recipe
@@ -187,6 +188,13 @@ def test_pairs_at_the_bounds_count() -> None:
     weights[..., 28] = 0
     assert METRICS["mae8"].score(prediction, target, weights) == pytest.approx(7.99)
     assert METRICS["mae8"].score(prediction, torch.full_like(target, 9.0)) is None
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 30), (2, 1, 30, 40)])
+@pytest.mark.parametrize("name", ["mae8", "mae8_public", "mae8_first_length"])
+def test_distances_are_scored_on_squares(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(RequestError, match="scored on squares, but the predictions have the shape"):
+        METRICS[name].score(torch.zeros(shape), torch.zeros(shape))
 
 
 def test_training_clips_distances_at_sixteen() -> None:

@@ -13,7 +13,7 @@ from benchmarks.miniature import make_miniatures
 from benchmarks.published import published_scores
 from xmft.arrays import Ragged
 from xmft.metrics import METRICS
-from xmft.samples import Draw, samples_of
+from xmft.samples import Draw, samples_of, shapes_of
 from xmft.split import Split
 from xmft.task import Protocol, Recipe, TaskData
 from xmft.training import train
@@ -88,6 +88,12 @@ def test_splits_are_the_same_each_time(
                 np.testing.assert_array_equal(one.offsets, other.offsets)
                 one, other = one.values, other.values
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_axes_that_plans_know_are_those_of_the_data(name: str, root: Path) -> None:
+    inputs, _ = shapes_of(loaded(name, root))
+    assert len(inputs) - 1 == catalog.get(name).axes
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -33,8 +33,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from benchmarks import load_task
 from xmft.task import Split
 
-WINDOWS = (0.02, 0.05, 0.1, 0.2, 1.0)
-"""Widths of the band of dynamic time warping that are tried, as shares of the length."""
+WINDOWS = (0, 1, 2, 4, 9)
+"""Steps that dynamic time warping may shift by which are tried, beside any; 0 is Euclidean."""
 
 ROCKETS = {"ROCKET": "RocketClassifier", "MiniRocket": "MiniRocketClassifier"}
 NAMES = ("Euclidean", "DTW", *ROCKETS)
@@ -78,10 +78,18 @@ def euclidean_error(train: Pair, test: Pair) -> float:
     return error_pct(model.fit(*train).predict(test[0]), test[1])
 
 
-def warped_error(train: Pair, test: Pair, window: float) -> float:
-    """Return the error of the nearest neighbour under dynamic time warping, in per cent."""
+def warped_error(train: Pair, test: Pair, window: int) -> float:
+    """Return the error of the nearest neighbour under dynamic time warping, in per cent.
+
+    Args:
+        train: What is learned from.
+        test: What is scored.
+        window: Most steps by which two series may be shifted against each other.
+    """
     pairwise = aeon_module("distances").pairwise_distance
-    distances = pairwise(test[0][:, None], train[0][:, None], method="dtw", window=window)
+    # aeon takes a share of the length, and rounds down.
+    share = min(1.0, (window + 0.5) / test[0].shape[1])
+    distances = pairwise(test[0][:, None], train[0][:, None], method="dtw", window=share)
     return error_pct(train[1][np.argmin(distances, axis=1)], test[1])
 
 
@@ -97,30 +105,31 @@ def joined(first: Pair, second: Pair) -> Pair:
     return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
 
 
-def dtw_window(train: Pair, val: Pair) -> float:
+def dtw_window(train: Pair, val: Pair) -> int:
     """Return the window with the smallest error on validation, and say what all of them have."""
-    tried = {window: warped_error(train, val, window) for window in WINDOWS}
-    shown = ", ".join(f"{window:.0%} {error:.2f}" for window, error in tried.items())
-    print(f"validation error of DTW by window, %: {shown}\n", flush=True)
+    tried = {window: warped_error(train, val, window) for window in (*WINDOWS, train[0].shape[1])}
+    shown = ", ".join(f"{window} {error:.2f}" for window, error in tried.items())
+    print(f"validation error of DTW by window in steps, %: {shown}\n", flush=True)
     return min(tried, key=lambda window: tried[window])
 
 
 def measured(
-    names: Sequence[str], test: Pair, window: float, seeds: Sequence[int]
+    names: Sequence[str], test: Pair, window: int, seeds: Sequence[int]
 ) -> Iterator[tuple[str, Callable[[Pair], list[float]]]]:
     """Yield what is measured: its name, and from what it learns from to its errors, in per cent."""
     for name in names:
         if name in ROCKETS:
             yield name, partial(_rocket, name, test=test, seeds=seeds)
         elif name == "DTW":
-            for width in sorted({window, 1.0}):
-                label = f"window {width:.0%}" if width < 1 else "no window"
+            length = test[0].shape[1]
+            for width in sorted({window, length}):
+                label = f"window {width}" if width < length else "no window"
                 yield f"1-NN, DTW, {label}", partial(_warped, test=test, window=width)
         else:
             yield f"1-NN, {name}", lambda learned: [euclidean_error(learned, test)]
 
 
-def _warped(learned: Pair, *, test: Pair, window: float) -> list[float]:
+def _warped(learned: Pair, *, test: Pair, window: int) -> list[float]:
     return [warped_error(learned, test, window)]
 
 
@@ -148,7 +157,7 @@ def main() -> None:
         f"aeon {version('aeon')}; {options.task}, {data.origin}: {sizes}\n"
     )
     learned = {"train": train, "train+val": joined(train, val)}
-    window = dtw_window(train, val) if "DTW" in options.only else 1.0
+    window = dtw_window(train, val) if "DTW" in options.only else 0
     print("| classifier | learns from | test error, % | runs | CPU s of a run |")
     print("| --- | --- | --- | --- | --- |", flush=True)
     for name, errors_of in measured(options.only, test, window, options.seeds):

@@ -203,10 +203,9 @@ def _missing(
     there = "" if data_root.exists() else " (the folder does not exist)"
     also = f", found only {_list(found)}" if found else ""
     near = "".join(f" {line}" for line in _near_misses(entry, missing, data_root))
-    other = "".join(
-        f" Instead it can be read from {_list((*form.files, *form.patterns))}."
-        for form in entry.alternatives
-    )
+    own = (*entry.files, *entry.patterns)
+    others = [(*form.files, *form.patterns) for form in entry.alternatives]
+    other = "".join(f" Instead it can be read from {_list(one)}." for one in others if one != own)
     return MissingError(
         f"Task '{entry.task.name}' needs {_list(missing)}, looked for everywhere under "
         f"{data_root}{there}{also}.{near}{other} {mend_text(entry, data_root)}"

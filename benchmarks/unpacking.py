@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import posixpath
 import re
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -152,7 +153,14 @@ def _unzip(archive: Path, stream: IO[bytes], folder: Path, room: _Room, progress
             room.take(member.file_size)
         size = sum(member.compress_size for member in members)
         for member in members:
-            packed.extract(member, folder)  # which checks its length and CRC
+            place = folder / member.filename
+            if member.is_dir():
+                place.mkdir(parents=True, exist_ok=True)
+            else:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                # Reading to the end checks length and CRC.
+                with packed.open(member) as source, place.open("wb") as target:
+                    shutil.copyfileobj(source, target)
             done += member.compress_size
             progress(done, size)
 

@@ -76,27 +76,34 @@ def cosmic(folder: Path) -> None:
 
 
 def psicov(folder: Path) -> None:
-    """3,456 and 150 proteins of 50 to 512 residues, half of them longer than 148; 2.6 GB."""
+    """3,456 and 150 proteins of 50 to 512 residues, half of them longer than 148; 1.4 GB.
+
+    Lengths have the mean (183) and mean square (45,000) of the released list, within 2 percent.
+    """
     rng = np.random.default_rng(0)
     for part, count in (("deepcov", 3_456), ("psicov", 150)):
-        lengths = np.clip(148 * np.exp(0.6 * rng.standard_normal(count)), 50, 512).astype(int)
+        lengths = np.clip(152 * np.exp(0.64 * rng.standard_normal(count)), 50, 512).astype(int)
         for kind in ("features", "distance"):
             (folder / "protein" / part / kind).mkdir(parents=True)
         names = [f"{part[0]}{number:04d}A" for number in range(count)]
         lines = (f"{name} {length}" for name, length in zip(names, lengths, strict=True))
         (folder / "protein" / f"{part}.lst").write_text("\n".join(lines), encoding="utf-8")
         for name, length in zip(names, lengths.tolist(), strict=True):
-            sequence = "A" * length
+            sequence = "".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), length))
             shapes = {"ss": (3, length), "pssm": (length, 22), "sa": (length,)}
             shapes |= {"entropy": (length,)}
             shapes |= dict.fromkeys(("ccmpred", "freecon", "potential"), (length, length))
-            features = {key: rng.random(shape, np.float32) for key, shape in shapes.items()}
+            features = {key: _halves(rng, shape) for key, shape in shapes.items()}
             place = folder / "protein" / part
             packed = pickle.dumps({"seq": sequence, **features}, protocol=4)
             (place / "features" / f"{name}.pkl").write_bytes(packed)
             content = np.empty(3, dtype=object)
-            content[:] = [length, sequence, 4 + 40 * rng.random((length, length), np.float32)]
+            content[:] = [length, sequence, 4 + 40 * _halves(rng, (length, length))]
             np.save(place / "distance" / f"{name}-cb.npy", content, allow_pickle=True)
+
+
+def _halves(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.random(shape, np.float32).astype(np.float16)
 
 
 def fsd50k(folder: Path) -> None:

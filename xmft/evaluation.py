@@ -157,7 +157,7 @@ def _row(batch: Decoded, one: slice) -> Decoded:
 
 
 class _Total:
-    """What a worker keeps of its units: the sum or maximum of statistics, or all predictions."""
+    """What a worker keeps of its units: statistics, reduced or each, or all predictions."""
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
@@ -167,30 +167,35 @@ class _Total:
     def add(self, units: Indices, predictions: Tensor, batch: Decoded, *, counted: bool) -> None:
         """Take in some units; uncounted ones only show the shapes."""
         metric = self.metric
+        kept = None if counted else 0
+        order = torch.from_numpy(units).to(predictions.device)
         if metric.reduction == "all":
-            kept = None if counted else 0
-            parts = [torch.from_numpy(units).to(predictions.device), predictions, batch.targets]
+            parts = [order, predictions, batch.targets]
             if metric.weighted and batch.weights is not None:
                 parts.append(batch.weights)
             self._all.append([part[:kept] for part in parts])
             return
         statistics = metric.statistics(predictions, batch.targets, batch.weights).double()
+        if metric.reduction == "each":
+            self._all.append([order[:kept], statistics[:kept]])
+            return
         if metric.reduction == "max":
             # Uncounted or not: a sample of the split cannot exceed the split's maximum.
             value, merge = statistics.amax(dim=0), torch.maximum
         else:
-            value, merge = statistics[: None if counted else 0].sum(dim=0), torch.add
+            value, merge = statistics[:kept].sum(dim=0), torch.add
         self._value = value if self._value is None else merge(self._value, value)
 
     def reduce(self, session: Session, count: int) -> Tensor:
         """Reduce over the `count` units of all workers."""
         metric = self.metric
-        if metric.reduction == "all":
+        if self._all:
             units, *parts = (
                 session.collect(torch.cat(kept)) for kept in zip(*self._all, strict=True)
             )
             order = units.argsort()
-            return metric.over_all(*(part[order].cpu() for part in parts))
+            parts = [part[order].cpu() for part in parts]
+            return parts[0] if metric.reduction == "each" else metric.over_all(*parts)
         assert self._value is not None
         if metric.reduction == "max":
             return session.max(self._value).cpu()

@@ -4,7 +4,8 @@ A loss maps a batch to one number per sample. A metric takes three steps: statis
 `[n, ...]`, their mean or maximum over *all* samples of the split (in float64, over batches and
 workers), and one number made of that. It is never an average of batch scores, so a mean over
 samples may stand inside a square root and a maximum is one over the whole split. What no mean or
-maximum gives, such as the area under a curve, is computed from all predictions at once.
+maximum gives is computed from the statistics of each sample, in the order of the split, or, such as
+the area under a curve, from all predictions at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from xmft.task import Kind
 
-Reduction = Literal["mean", "max", "all"]
+Reduction = Literal["mean", "max", "each", "all"]
 Unit = Literal["group", "row"]
 
 
@@ -58,7 +59,8 @@ class Metric:
             reduction have it computed once. With the reduction `all`, from all predictions and
             targets of the split at once to the statistics `[...]`.
         reduction: How the statistics of all samples become one `[...]`: their mean or maximum, or
-            computed over all predictions together.
+            computed over all predictions together. With `each` they stay `[n, ...]`, in the order
+            of the split.
         finish: Makes the score, a scalar, of the reduced statistics (float64, on the CPU); None
             where the data have nothing to score.
         weighted: Whether `per_sample` takes weights of the target values as a third argument.
@@ -102,6 +104,8 @@ class Metric:
             known = None if weights is None else weights.cpu()
             return self.finished(self.over_all(prediction.cpu(), target.cpu(), known))
         statistics = self.statistics(prediction, target, weights).double().cpu()
+        if self.reduction == "each":
+            return self.finished(statistics)
         over_samples = torch.amax if self.reduction == "max" else torch.mean
         return self.finished(over_samples(statistics, dim=0))
 

@@ -10,8 +10,11 @@ from torch import Tensor
 from xmft.chunk_scores import chunk_auroc, chunk_f1, mean_of_batch_means
 from xmft.contact_errors import (
     clipped_squared_error,
+    clipped_squared_error_everywhere,
     close_pairs,
     close_pairs_of_public_code,
+    columns_of_public_code,
+    mean_of_leading_blocks,
     mean_of_proteins,
 )
 from xmft.errors import RequestError
@@ -107,13 +110,17 @@ def check_scores(task: Task, *, weighted: bool) -> None:
 LOSSES.add("nrmse", Loss(kinds=_DENSE, function=nrmse, weighted=True))
 LOSSES.add("nrmse_pdebench", Loss(kinds=_DENSE, function=nrmse_pdebench))
 LOSSES.add("rmse", Loss(kinds=_DENSE, function=rmse, weighted=True))
-LOSSES.add("mse_to_16", Loss(kinds=_DENSE, function=clipped_squared_error, weighted=True))
+for _name, _function in {
+    "mse_to_16": clipped_squared_error,
+    "mse_to_16_everywhere": clipped_squared_error_everywhere,
+}.items():
+    LOSSES.add(_name, Loss(kinds=_DENSE, function=_function, weighted=True))
 LOSSES.add(
     "cross_entropy", Loss(kinds=_CLASSES, function=cross_entropy, weighted=True, logits=True)
 )
-for _name, _positive in {"": 1.0, "_pos4": 4.0, "_pos10": 10.0}.items():
+for _ending, _positive in {"": 1.0, "_pos4": 4.0, "_pos10": 10.0}.items():
     LOSSES.add(
-        f"binary_cross_entropy{_name}",
+        f"binary_cross_entropy{_ending}",
         Loss(
             kinds=("multilabel", "dense"),
             function=partial(binary_cross_entropy, positive=_positive),
@@ -168,6 +175,15 @@ for _metric in (
         per_sample=pixel_auroc,
         reduction="all",
         finish=one_minus_known,
+        weighted=True,
+    ),
+    Metric(
+        name="mae8_first_length",
+        version=1,
+        kinds=_DENSE,
+        per_sample=columns_of_public_code,
+        reduction="each",
+        finish=mean_of_leading_blocks,
         weighted=True,
     ),
     *(

@@ -2,7 +2,9 @@
 
 `<id>.pkl` is a pickled dictionary: `seq`, the sequence of L letters; `ss` `[3, L]`, `pssm`
 `[L, 22]`, `sa` and `entropy` `[L]`; `ccmpred`, `freecon` and `potential` `[L, L]`. `<id>-cb.npy`
-holds three objects: L, the sequence, and the distances between beta carbons `[L, L]`.
+holds three objects: L, the sequence, and the distances between beta carbons `[L, L]`; those
+between alpha carbons, `<id>-ca.npy`, may lie beside it. All of these numbers are released in half
+precision and are kept so: half the room, and not a digit lost.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ MAPS = ("ccmpred", "freecon", "potential")
 
 _LARGEST = 100.0
 _SHORTEST, _LONGEST = 1.0, 500.0
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[Any]
+"""Half precision where a file has no more, otherwise single."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,26 +42,32 @@ class Protein:
     """One protein, stored flat.
 
     Attributes:
+        sequence: L letters.
         inputs: Tracks `[27, L]` and then maps `[3, L, L]`.
         targets: Distances `[L, L]` in angstrom.
     """
 
+    sequence: str
     inputs: Floats
     targets: Floats
 
 
-def read_ids(path: Path) -> list[str]:
-    """Return the ids that a list names, in its order.
+def read_ids(path: Path) -> dict[str, int | None]:
+    """Return the ids that a list names, in its order, each with its residues as far as they stand.
 
     Raises:
-        FileError: one is named twice.
+        FileError: one is named twice, or a line is none of a list.
     """
-    ids = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
-    seen: set[str] = set()
-    for one in ids:
-        if one in seen:
-            raise FileError(path, f"names {one} twice", "each protein once", between=" ")
-        seen.add(one)
+    ids: dict[str, int | None] = {}
+    for line in read_text(path).splitlines():
+        words = line.split()
+        if not words:
+            continue
+        if len(words) > 2 or not all(word.isdecimal() for word in words[1:]):
+            raise FileError(path, f"has the line {line[:40]!r}", "an id, or one and its residues")
+        if words[0] in ids:
+            raise FileError(path, f"names {words[0]} twice", "each protein once", between=" ")
+        ids[words[0]] = int(words[1]) if words[1:] else None
     return ids
 
 
@@ -77,7 +86,8 @@ def read_protein(name: str, features: Path, distance: Path) -> Protein:
             f"{_start(sequence)}",
             f"both of {name}",
         )
-    return Protein(inputs=np.concatenate([tracks.ravel(), maps.ravel()]), targets=distances.ravel())
+    inputs = np.concatenate([tracks.ravel(), maps.ravel()])
+    return Protein(sequence=sequence, inputs=inputs, targets=distances.ravel())
 
 
 def read_features(path: Path) -> tuple[str, Floats, Floats]:
@@ -125,16 +135,17 @@ def read_distances(path: Path) -> tuple[int, str, Floats]:
         )
     if len(text) != count:
         raise FileError(path, f"has a sequence of {len(text)} letters", f"{count}, one a residue")
-    raised = np.maximum(distances.astype(np.float32), _SHORTEST)
-    # NaN is neither below nor above.
-    if not (raised <= _LONGEST).all():
-        wrong = distances[~(raised <= _LONGEST)][0]
-        raise FileError(path, f"holds a distance of {wrong:g}", f"at most {_LONGEST:g} angstrom")
-    beside = np.diagonal(raised, 1)
-    places = np.arange(count)
-    raised[places, places] = (
-        np.concatenate([beside[:1], beside]) + np.concatenate([beside, beside[-1:]])
-    ) / 2
+    # NaN is neither.
+    fitting = (distances >= 0) & (distances <= _LONGEST)
+    if not fitting.all():
+        wrong = distances[~fitting][0]
+        expected = f"at least 0 and at most {_LONGEST:g} angstrom"
+        raise FileError(path, f"holds a distance of {wrong:g}", expected)
+    raised = np.maximum(_kept(distances), _SHORTEST)
+    beside = np.diagonal(raised, 1).astype(np.float32)
+    means = (np.concatenate([beside[:1], beside]) + np.concatenate([beside, beside[-1:]])) / 2
+    # In half precision whatever the others have: the release makes them so, and none is scored.
+    np.fill_diagonal(raised, means.astype(np.float16))
     return count, text, raised
 
 
@@ -156,7 +167,11 @@ def _numbers(path: Path, name: str, value: object, shape: tuple[int, ...]) -> Fl
     if not (np.abs(found) <= _LARGEST).all():
         wrong = found[~(np.abs(found) <= _LARGEST)][0]
         raise FileError(path, f"'{name}' holds {wrong:g}", f"values within {_LARGEST:g}")
-    return found.astype(np.float32)
+    return _kept(found)
+
+
+def _kept(found: npt.NDArray[Any]) -> Floats:
+    return found if found.dtype == np.float16 else found.astype(np.float32)
 
 
 def _start(sequence: str) -> str:

@@ -9,9 +9,12 @@ Inputs are 57 channels of pairs: 27 tracks of both residues, and three maps. Tra
 square of 128 x 128 of each protein in an epoch, anywhere; what is scored are whole proteins, in
 squares that are put together, each with its own length. Distances are clipped at 16 in training,
 and at scoring not. The score is `mae8`: pairs at least 24 residues apart and at most 8 angstrom
-distant, mean over the pairs of a protein, mean over proteins. Public code predicts one canvas of
-512 x 512 and looks proteins' lengths up in the wrong order; `mae8_public`, under `released`, has
-its weights of the two triangles but the right lengths.
+distant, mean over the pairs of a protein, mean over proteins.
+
+Public code predicts one canvas of 512 x 512, which is not repeated. Under `released`, training
+counts what is beyond the end of a protein as far away, as it does, and two scores are added:
+`mae8_public` has its weights of the two triangles, and `mae8_first_length` these and the length of
+the first protein of the list for all, which is what it publishes.
 
 Licence: GPL-3.0.
 """
@@ -66,10 +69,11 @@ class PsicovEntry(Entry):
         return partial(pair_channels, tracks=len(TRACKS), maps=len(MAPS), size=SQUARE)
 
     def task_under(self, protocol: Protocol) -> Task:
-        """Under `released` also the score with the public weights of the triangles."""
+        """Under `released` the loss of the public code, and its scores beside."""
         if protocol == "clean":
             return self.task
-        return replace(self.task, metrics=(*self.task.metrics, "mae8_public"))
+        scores = (*self.task.metrics, "mae8_public", "mae8_first_length")
+        return replace(self.task, loss="mse_to_16_everywhere", metrics=scores)
 
     def inspect(self, path: Path) -> Origin:
         """See `Entry.inspect`; of the many files only whether they are there is known before."""
@@ -99,7 +103,8 @@ class PsicovEntry(Entry):
             for part in _PARTS
             for kind in ("features", "distance")
         }
-        train, test = read_ids(train_list), read_ids(test_list)
+        named = {train_list: read_ids(train_list), test_list: read_ids(test_list)}
+        train, test = (list(ids) for ids in named.values())
         if both := sorted(set(train) & set(test)):
             raise FileError(
                 train_list,
@@ -116,17 +121,21 @@ class PsicovEntry(Entry):
         where = {"test": ("psicov", test_list), "val": ("deepcov", train_list)}
         where["train"] = where["val"]
         found = {
-            split: [_found(places, *where[split], one) for one in names]
+            split: [
+                _found(places, *where[split], one, named[where[split][1]][one]) for one in names
+            ]
             for split, names in ids.items()
-        }
-        lengths = {
-            split: np.array([read_distances(distance)[0] for _, _, distance in several])
-            for split, several in found.items()
         }
         return Reading(
             counts={split: len(several) for split, several in found.items()},
-            blocks=_blocks([one for several in found.values() for one in several]),
-            windows={split: _windows(split, each) for split, each in lengths.items()},
+            # The test comes first: nothing that follows may be in it.
+            blocks=_blocks(
+                [one for several in found.values() for one in several], len(ids["test"])
+            ),
+            windows={
+                split: _windows(split, np.array([one.length() for one in several]))
+                for split, several in found.items()
+            },
         )
 
     def verify(self, path: Path) -> list[str]:
@@ -159,34 +168,67 @@ def entries() -> list[PsicovEntry]:
         metrics=("mae8",),
         pool="stitch",
     )
-    old = "https://pde-xd.s3.amazonaws.com/protein.zip"
-    return [
-        PsicovEntry(
-            task=task,
-            axes=2,
-            files=(TRAIN_LIST, TEST_LIST),
-            patterns=tuple(
-                f"{part}/{kind}" for part in _PARTS for kind in ("features/*.pkl", "distance/*.npy")
-            ),
-            protocols=("clean", "released"),
-            released_samples=3356,
-            miniature_version=1,
-            downloads=(
-                Download(
-                    path=PurePosixPath("protein.zip"),
-                    urls=(old,),
-                    size=1_100_000_000,
-                    unpack=True,
-                    note="Google Drive has it as 1nBs6qJJPK8qNzsmFo3waPsGzHFHplLMo.",
-                ),
-            ),
-        )
-    ]
+    benchmark = Download(
+        path=PurePosixPath("protein.zip"),
+        urls=("https://pde-xd.s3.amazonaws.com/protein.zip",),
+        size=1_100_000_000,
+        unpack=True,
+        note="Google Drive has it as 1nBs6qJJPK8qNzsmFo3waPsGzHFHplLMo.",
+    )
+    # The release that the benchmark took its files from: the same lists and folders in `data`.
+    pdnet = Download(
+        path=PurePosixPath("train-data.tar.gz"),
+        urls=("http://deep.cs.umsl.edu/pdnet/train-data.tar.gz",),
+        unpack=True,
+    )
+    entry = PsicovEntry(
+        task=task,
+        axes=2,
+        files=(TRAIN_LIST, TEST_LIST),
+        patterns=tuple(
+            f"{part}/{kind}" for part in _PARTS for kind in ("features/*.pkl", "distance/*-cb.npy")
+        ),
+        protocols=("clean", "released"),
+        released_samples=3356,
+        miniature_version=2,
+        downloads=(benchmark,),
+    )
+    return [replace(entry, alternatives=(replace(entry, downloads=(pdnet,)),))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """A protein, the list that names it, and its files."""
+
+    name: str
+    table: Path
+    residues: int | None
+    features: Path
+    distance: Path
+
+    def length(self) -> int:
+        """Return its residues, as far as they are listed without a look at its files."""
+        return self.residues or read_distances(self.distance)[0]
+
+    def read(self) -> Protein:
+        """Read it, and see whether it is what is listed."""
+        protein = read_protein(self.name, self.features, self.distance)
+        if self.residues not in (None, len(protein.sequence)):
+            raise FileError(
+                self.distance,
+                f"is of {len(protein.sequence)} residues, and {self.table} says {self.residues}",
+                "files of one release",
+            )
+        return protein
 
 
 def _found(
-    places: Mapping[tuple[str, str], Mapping[str, Path]], part: str, table: Path, name: str
-) -> tuple[str, Path, Path]:
+    places: Mapping[tuple[str, str], Mapping[str, Path]],
+    part: str,
+    table: Path,
+    name: str,
+    residues: int | None,
+) -> _Listed:
     """Return a protein with its two files."""
     features, distance = (places[part, kind].get(name) for kind in ("features", "distance"))
     if features is None or distance is None:
@@ -196,7 +238,7 @@ def _found(
             f"names {name}, of which there are no {what}",
             f"{part}/features/{name}.pkl and {part}/distance/{name}-cb.npy",
         )
-    return name, features, distance
+    return _Listed(name=name, table=table, residues=residues, features=features, distance=distance)
 
 
 def _windows(split: str, lengths: np.ndarray[Any, Any]) -> Windows:
@@ -211,10 +253,40 @@ def _windows(split: str, lengths: np.ndarray[Any, Any]) -> Windows:
     return Windows(table=table, size=square, random=True, cut=False, extents=extents)
 
 
-def _blocks(proteins: list[tuple[str, Path, Path]]) -> Iterator[Block]:
+def _blocks(proteins: list[_Listed], tests: int) -> Iterator[Block]:
+    """Yield proteins in this order, the first `tests` of them those of the test."""
+    # All are stored in the precision of the first.
+    first, held = proteins[0].read(), dict[str, str]()
     for start in range(0, len(proteins), _BLOCK):
-        chosen: list[Protein] = [read_protein(*one) for one in proteins[start : start + _BLOCK]]
+        chosen = []
+        for number, listed in enumerate(proteins[start : start + _BLOCK], start=start):
+            protein = _as_precise(first, listed)
+            if number < tests:
+                held[protein.sequence] = listed.name
+            elif protein.sequence in held:
+                raise FileError(
+                    listed.features,
+                    f"has the sequence of {held[protein.sequence]}, a protein of the test",
+                    "another protein",
+                )
+            chosen.append(protein)
         inputs, targets = (
             Ragged.of([getattr(one, part) for one in chosen]) for part in ("inputs", "targets")
         )
         yield Block(np.arange(start, start + len(chosen)), inputs, targets)
+
+
+def _as_precise(first: Protein, listed: _Listed) -> Protein:
+    """Read a protein in the precision of another."""
+    one = listed.read()
+    parts = {}
+    for part, path in (("inputs", listed.features), ("targets", listed.distance)):
+        values, kind = getattr(one, part), getattr(first, part).dtype
+        parts[part] = values.astype(kind)
+        if not (parts[part] == values).all():
+            raise FileError(
+                path,
+                f"holds numbers of type {values.dtype}, and the first protein of the lists {kind}",
+                "files of one release",
+            )
+    return replace(one, **parts)

@@ -12,7 +12,7 @@ from scipy.io import savemat
 
 from benchmarks import data as task_data
 from benchmarks.nasbench360.darcy import FILES
-from benchmarks.nasbench360.miniatures import cosmic
+from benchmarks.nasbench360.miniatures import cosmic, psicov
 from xmft.metrics import METRICS
 from xmft.recipe import Recipe
 from xmft.samples import shapes_of
@@ -29,9 +29,10 @@ TINY: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cosmic's miniature, and smooth fields of any kind at Darcy's 421 x 421 nodes."""
+    """Two miniatures, and smooth fields of any kind at Darcy's 421 x 421 nodes."""
     folder = tmp_path_factory.mktemp("data")
     cosmic.write(folder)
+    psicov.write(folder / "protein")
     line = np.linspace(0, np.pi, 421, dtype=np.float32)
     for seed, (name, count) in enumerate(zip(FILES, (11, 2), strict=True)):
         waves = np.random.default_rng(seed).uniform(1, 4, (2, count, 1)).astype(np.float32)
@@ -42,7 +43,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("network", TINY)
-@pytest.mark.parametrize("task, side, channels", [("cosmic", 128, 1), ("darcy", 85, 3)])
+@pytest.mark.parametrize(
+    "task, side, channels", [("cosmic", 128, 1), ("darcy", 85, 3), ("psicov", 128, 57)]
+)
 def test_every_family_takes_the_grid(
     task: str, side: int, channels: int, network: str, root: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.xmft.test_pooling import Worker
 from xmft import evaluation
 from xmft.evaluation import evaluate
 from xmft.field_errors import error_spectrum
@@ -22,6 +23,8 @@ from xmft.task import Split, TaskData
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 DENSE = tuple(name for name, metric in METRICS.items() if "dense" in metric.kinds)
+# Of distances between residues, which are on squares.
+PAIRS = tuple(name for name in DENSE if name.startswith("mae8"))
 BANDS = ("frmse_low", "frmse_mid", "frmse_high")
 
 
@@ -41,51 +44,35 @@ class Itself(nn.Module):
 def scores(split: Split, session: Session, *, limit: int = 2**20) -> dict[str, float]:
     samples = Samples(split, CPU, limit=limit)
     assert (samples.resident_bytes == 0) == (limit == 0)
-    return evaluate(Itself(), samples, [METRICS[name] for name in DENSE], session)
+    return evaluate(Itself(), samples, [METRICS[name] for name in fitting(split)], session)
+
+
+def fitting(split: Split) -> list[str]:
+    """Metrics for the grid of a split."""
+    square = split.targets.shape[2:3] == split.targets.shape[3:]
+    return [name for name in DENSE if square or name not in PAIRS]
 
 
 @pytest.mark.parametrize("batch", [1, 7, 44, 45, 256])
 @pytest.mark.parametrize("resident", [True, False])
-@pytest.mark.parametrize("grid", [(64,), (26, 24)])
+@pytest.mark.parametrize("grid", [(64,), (26, 24), (26, 26)])
 def test_scores_are_those_of_the_split_whatever_the_batches(
     grid: tuple[int, ...], batch: int, resident: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split = split_of(45, 2, *grid)
     arrays = [torch.from_numpy(array.copy()) for array in (split.inputs, split.targets)]
     monkeypatch.setattr(evaluation, "_BATCH", batch)
-    every = {name: METRICS[name].score(*arrays) for name in DENSE}
+    every = {name: METRICS[name].score(*arrays) for name in fitting(split)}
     # What has nothing to score is left out: there is no third channel.
     expected = {name: score for name, score in every.items() if score is not None}
     assert {"nrmse_channel_2", "nrmse_channel_3"} <= every.keys() - expected.keys()
+    assert (set(PAIRS) <= expected.keys()) == (grid == (26, 26))
     found = scores(split, Session(), limit=2**20 if resident else 0)
     assert found == pytest.approx(expected, rel=1e-7)
 
 
-class Worker(Session):
-    """One of several workers, each a thread, that put their parts on a table."""
-
-    def __init__(self, rank: int, table: list[Tensor], barrier: threading.Barrier) -> None:
-        self.rank = rank
-        self.world_size = len(table)
-        self._table = table
-        self._barrier = barrier
-
-    def sum(self, x: Tensor) -> Tensor:
-        return self._all(x).sum(dim=0)
-
-    def max(self, x: Tensor) -> Tensor:
-        return self._all(x).amax(dim=0)
-
-    def _all(self, x: Tensor) -> Tensor:
-        self._table[self.rank] = x
-        self._barrier.wait(timeout=10)
-        parts = torch.stack(self._table)
-        self._barrier.wait(timeout=10)  # nobody writes again before all have read
-        return parts
-
-
 @pytest.mark.parametrize("workers", [2, 3, 14, 20])
-@pytest.mark.parametrize("grid", [(64,), (26, 24)])
+@pytest.mark.parametrize("grid", [(64,), (26, 24), (26, 26)])
 def test_workers_score_as_one(
     grid: tuple[int, ...], workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +89,7 @@ def test_workers_score_as_one(
 @pytest.mark.parametrize("name", DENSE)
 def test_one_wrong_value_is_not_lost(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "_BATCH", 2)
-    split = split_of(5, 4, 32)
+    split = split_of(5, 4, 32, 32) if name in PAIRS else split_of(5, 4, 32)
     split.inputs[2, :, 0] = np.nan
     assert math.isnan(scores(split, Session())[name])
 

@@ -26,6 +26,16 @@ RNG = np.random.default_rng(11)
 GROUPS = METRICS["error_pct"]
 ROWS = replace(GROUPS, name="error_of_rows_pct", unit="row")
 ALL_ROWS = replace(METRICS["f1_macro"], name="f1_of_rows", unit="row")
+# It shows the order of the split: errors are weighed by how late they come.
+ORDERED = Metric(
+    name="late_errors",
+    version=1,
+    kinds=("classification",),
+    per_sample=GROUPS.per_sample,
+    reduction="each",
+    finish=lambda each: (each * torch.arange(1.0, len(each) + 1)).sum(),
+)
+ORDERED_ROWS = replace(ORDERED, name="late_errors_of_rows", unit="row")
 
 
 @pytest.mark.parametrize("batch", [1, 3, 256])
@@ -48,7 +58,7 @@ def test_rows_and_groups_are_scored_in_one_pass(
 
 @pytest.mark.parametrize("workers", [2, 15])
 def test_workers_score_rows_as_one(workers: int) -> None:
-    metrics = [GROUPS, ROWS, ALL_ROWS]
+    metrics = [GROUPS, ROWS, ALL_ROWS, ORDERED, ORDERED_ROWS]
     table, barrier = [torch.empty(0)] * workers, threading.Barrier(workers)
     sessions = [Worker(rank, table, barrier) for rank in range(workers)]
     with ThreadPoolExecutor(workers) as threads:
@@ -58,6 +68,17 @@ def test_workers_score_rows_as_one(workers: int) -> None:
     alone = evaluate(Logits(), RECORDS, metrics, Session(), pool="vote")
     assert all(one == pytest.approx(alone, rel=1e-12) for one in found)
     assert len(LABELS) < workers or workers == 2
+
+
+def test_each_statistic_is_kept_in_the_order_of_the_split() -> None:
+    found = evaluate(Logits(), RECORDS, [ORDERED_ROWS], Session(), pool="vote")
+    batch = RECORDS.take(np.arange(len(RECORDS)))
+    logits = Logits()(batch.inputs)
+    wrong = (logits.argmax(dim=1) != batch.targets).numpy()
+    expected = 100.0 * float((np.flatnonzero(wrong) + 1).sum())
+    assert found["late_errors_of_rows"] == pytest.approx(expected)
+    assert ORDERED.score(logits, batch.targets) == pytest.approx(expected)
+    assert wrong.any() and not wrong.all()
 
 
 class Itself(nn.Module):

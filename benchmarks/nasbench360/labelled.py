@@ -17,8 +17,7 @@ from xmft.unreadable import check, readable
 
 Array = npt.NDArray[Any]
 _BLOCK = 4096
-# Of the test images of CIFAR-100 a tenth resemble one in training (Barz and Denzler, 2020), and far
-# fewer are equal to it.
+# A choice: more than chance copies in a large collection, far less than a file used twice.
 _MOST_SHARED = 0.1
 
 

@@ -163,13 +163,13 @@ def check_storage(ledger: Ledger, address: str | None, *, shared: bool) -> None:
     if (address or "").startswith("ray://") and not _is_here(str(address)):
         raise RequestError(
             f"The cluster at {address} is another machine, but results go to the folder "
-            f"{ledger.uri} of this one. Use a URI (--results s3://bucket/results), or say "
+            f"{ledger.shown} of this one. Use a URI (--results s3://bucket/results), or say "
             "--shared-results if both see that folder."
         )
     if (nodes := _alive_nodes()) > 1:
         raise RequestError(
             f"The cluster has {nodes} nodes, but results go to the local folder "
-            f"{ledger.uri}. Use a URI (--results s3://bucket/results), or say --shared-results "
+            f"{ledger.shown}. Use a URI (--results s3://bucket/results), or say --shared-results "
             "if that folder is on a file system that all nodes share."
         )
 
@@ -194,6 +194,6 @@ def scratch_folder(ledger: Ledger) -> Iterator[str]:
             yield folder
     else:
         try:
-            yield f"{ledger.uri}/ray"
+            yield ledger.storage.uri_of("ray")
         finally:
             ledger.drop_scratch("ray")

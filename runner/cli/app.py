@@ -136,7 +136,7 @@ def run(
             "run the same command again to go on."
         )
         return 130
-    return _conclude(summary, ledger.uri)
+    return _conclude(summary, ledger.shown)
 
 
 def _conclude(summary: RunSummary, results: str) -> int:

@@ -58,7 +58,7 @@ def show(
 
     ledger = Ledger(results)
     cell_id = ledger.find(cell)
-    console.print(show_cell(ledger.read(), ledger.curves(cell_id), cell_id))
+    console.print(show_cell(ledger.read(cell_id=cell_id), ledger.curves(cell_id), cell_id))
 
 
 _ENDINGS = [f"*{ending}" for ending in ROW_FORMATS]
@@ -118,7 +118,7 @@ def leaderboard(
         out = ledger.local_root / f"leaderboard.{format_}"
     elif out is None:
         raise RequestError("Results are not on this machine: name a file with --out.")
-    content = write_boards(boards, out, format=format_, ledger=ledger.uri, published=published)
+    content = write_boards(boards, out, format=format_, ledger=ledger.shown, published=published)
     if chosen.ends is not None:
         hand_over(content.decode("utf-8") + chosen.ends)
     errors.print(f"written to {out}", highlight=False, soft_wrap=True, markup=False)
@@ -147,7 +147,7 @@ def figures(
     from runner.storage import Storage
 
     ledger, table = _opened(results)
-    folder = Storage(f"{ledger.uri}/figures" if out is None else out)
+    folder = ledger.storage.within("figures") if out is None else Storage(out)
     shown = pictures(
         table, ledger.examples, tasks=globs(tasks), methods=globs(methods), seed=seed, sample=sample
     )
@@ -160,7 +160,7 @@ def figures(
             "Cells from before there were pictures get theirs with `xmft run GRID --force`."
         )
     for path in written:
-        say(f"{folder.uri}/{path}")
+        say(folder.shown_of(path))
 
 
 def _opened(results: str) -> tuple[Ledger, pa.Table]:

@@ -30,24 +30,25 @@ def merged(tables: Sequence[pa.Table]) -> pa.Table:
             the same in each.
     """
     kept: list[pa.Table] = []
-    keys: list[pa.Array] = []
+    seen: list[pa.Array] = []
     for table in tables:
         if not table.num_rows:
             continue
-        own = _keys(table) if len(tables) > 1 else None
-        if own is not None and keys:
-            new = pc.invert(pc.is_in(own, value_set=pa.concat_arrays(keys)))
+        own = keys(table) if len(tables) > 1 else None
+        if own is not None and seen:
+            new = pc.invert(pc.is_in(own, value_set=pa.concat_arrays(seen)))
             table, own = table.filter(new), own.filter(new)
         kept.append(table)
         if own is not None:
-            keys.append(own)
+            seen.append(own)
     if not kept:
         return tables[0]
     whole = pa.concat_tables(kept).unify_dictionaries().combine_chunks()
     return _sorted(_numbered(whole))
 
 
-def _keys(table: pa.Table) -> pa.Array:
+def keys(table: pa.Table) -> pa.Array:
+    """Return of each row what tells its attempt from all others (`IDENTITY`), as a text."""
     texts = [
         table[name] if name in ("cell_id", FILE) else table[name].cast(pa.int64()).cast(pa.string())
         for name in IDENTITY
@@ -81,7 +82,7 @@ def _numbered(table: pa.Table) -> pa.Table:
         free = last[1] + 1 if last[0] == cell_id else 1
         numbers[place] = max(number, free)
         last = (cell_id, numbers[place])
-    places = pc.index_in(_keys(table), value_set=_keys(single))
+    places = pc.index_in(keys(table), value_set=keys(single))
     column = pa.array(numbers, table.schema.field("attempt").type).take(places)
     place = table.schema.get_field_index("attempt")
     return table.set_column(place, table.schema.field("attempt"), column)

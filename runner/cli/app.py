@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import list as list_commands
 from runner.cli import report as report_commands
@@ -188,3 +189,4 @@ def plan(
 
 
 report_commands.add_to(app)
+compact_commands.add_to(app)

@@ -32,8 +32,9 @@ COMMANDS = {
         "app(['leaderboard', '--results', {results!r}, '--format', 'csv', '--out', {out!r}])"
     ),
     "plan's ledger": (
-        "from runner.ledger import Ledger; from runner.results import TIMES, usual_seconds; "
-        "ledger = Ledger({results!r}); ledger.states(); usual_seconds(ledger.rows(TIMES))"
+        "from runner.ledger import Ledger; ledger = Ledger({results!r}); ledger.states(); "
+        "from runner.results import RESULT_COLUMNS, results, usual_seconds; "
+        "usual_seconds(results(ledger.rows(RESULT_COLUMNS)))"
     ),
     "show": "from runner.cli import app; app(['show', {cell!r}, '--results', {results!r}])",
     "compact": "from runner.cli import app; app(['compact', '--results', {results!r}])",

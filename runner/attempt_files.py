@@ -9,6 +9,7 @@ files, and leaves no empty folders when the files are compacted.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import uuid
@@ -37,8 +38,10 @@ _NAME = re.compile(
     r"|(?P<flat>[^/]+)-attempt-[0-9a-f]{16}\.arrow"
 )
 # Reading many small files of an object store is waiting; of a disk it is computing.
-_READERS = {True: 4, False: 32}
+_READERS = {True: 2, False: 32}
 _BATCH = 512
+# A file has a few rows: handing its columns to threads takes longer than reading them.
+_ONE_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +161,11 @@ class FileReader:
             RequestError: it was written by a newer schema.
             ValueError: it is no file of a ledger.
         """
-        file = pa.ipc.open_file(payload)
+        file = pa.ipc.open_file(payload, options=_ONE_THREAD)
         self.check_version(path, file.schema)
         if columns is not None and set(columns) < set(file.schema.names):
             places = [place for place, name in enumerate(file.schema.names) if name in columns]
-            options = pa.ipc.IpcReadOptions(included_fields=places)
+            options = pa.ipc.IpcReadOptions(included_fields=places, use_threads=False)
             file = pa.ipc.open_file(payload, options=options)
         return file.read_all()
 
@@ -225,7 +228,9 @@ def conformed(
     Raises:
         KeyError: the file lacks a column that its own schema has.
     """
-    schema = pa.schema([SCHEMA.field(name) for name in columns], metadata=SCHEMA.metadata)
+    schema = _part(tuple(columns))
+    if table.schema.equals(schema):
+        return table.replace_schema_metadata(SCHEMA.metadata)
     version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
     for name in columns:
         if name not in table.schema.names and version < SCHEMA_VERSION:
@@ -237,6 +242,11 @@ def conformed(
             kept = SCHEMA.field(name).with_type(table.schema.field(name).type)
             schema = schema.set(place, kept)
     return table.cast(schema)
+
+
+@functools.cache
+def _part(columns: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([SCHEMA.field(name) for name in columns], metadata=SCHEMA.metadata)
 
 
 def encoded(table: pa.Table) -> pa.Table:

@@ -14,6 +14,7 @@ from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, data_root_of, make_plan, remarks_of, to_run
 from runner.plugins import Plugin, installed
+from runner.results import RESULT_COLUMNS
 from xmft.cache import check_writable
 from xmft.errors import DataError, RequestError
 
@@ -181,9 +182,9 @@ def _draw(planned: list[PlannedCell], outcomes: list[Outcome], ledger: Ledger) -
         # Imported here: so that a drawing library that does not load stops nothing either.
         from runner.report.figures import pictures, write_figures
 
-        folder = ledger.storage.within("figures")
+        folder, table = ledger.storage.within("figures"), ledger.rows(RESULT_COLUMNS)
         with console.status("drawing"):
-            written = write_figures(pictures(ledger.read(), ledger.examples, only=cells), folder)
+            written = write_figures(pictures(table, ledger.examples, only=cells), folder)
     except Exception as error:  # the results are safe, and `xmft figures` draws them again
         complain(f"The figures could not be drawn ({type(error).__name__}: {error}).")
         return

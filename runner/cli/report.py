@@ -38,13 +38,11 @@ if TYPE_CHECKING:
 @guarded
 def status(results: Results = "results") -> None:
     """Count the cells of the ledger by task and outcome, and name the failed ones."""
-    from runner.report.status import failures_table, status_table
+    from runner.report.status import overview
 
     _, table = _opened(results)
-    console.print(status_table(table))
-    failed = failures_table(table)
-    if failed is not None:
-        console.print(failed)
+    for part in overview(table):
+        console.print(part)
 
 
 @guarded
@@ -100,6 +98,7 @@ def leaderboard(
     from runner.ledger import Ledger
     from runner.report.compare import Query, build
     from runner.report.terminal import to_terminal
+    from runner.results import RESULT_COLUMNS
 
     chosen = board_format(format_)
     ledger = Ledger(results)
@@ -110,7 +109,7 @@ def leaderboard(
         methods=globs(methods),
         seeds=whole_numbers(seeds),
     )
-    boards = build(ledger.read(), query)
+    boards = build(ledger.rows(RESULT_COLUMNS), query)
     if format_ == "table" and out is None:
         console.print(to_terminal(boards, published=published))
         return
@@ -164,15 +163,16 @@ def figures(
 
 
 def _opened(results: str) -> tuple[Ledger, pa.Table]:
-    """Return a ledger and its rows.
+    """Return a ledger and what `results` takes of its rows.
 
     Raises:
         RequestError: it has none.
     """
     from runner.ledger import Ledger
+    from runner.results import RESULT_COLUMNS
 
     ledger = Ledger(results)
-    table = ledger.read()
+    table = ledger.rows(RESULT_COLUMNS)
     if not table.num_rows:
         raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
     return ledger, table

@@ -31,12 +31,13 @@ def listed(reader: FileReader) -> list[str]:
     """Return the names of all compact files.
 
     A folder is not listed at one instant: a file that replaces another meanwhile may be missed,
-    and the other one too. So it is listed until two lists are the same.
+    and the other one too. So it is listed until two lists are the same; an object store answers
+    as of one instant.
     """
     names: list[str] | None = None
     while True:
         found = sorted(name for name in reader.storage.names("") if _NAME.fullmatch(name))
-        if found == names:
+        if found == names or reader.storage.is_object_store:
             return found
         names = found
 

@@ -267,7 +267,7 @@ class Ledger:
         for pause in (*PAUSES_S, None):
             try:
                 if self.local_root is not None and not self.local_root.exists():
-                    raise FileNotFoundError("the folder is gone")
+                    raise FileNotFoundError("the folder does not exist")
                 return self.storage.write(path, payload, overwrite=overwrite)
             except OSError as error:
                 if pause is None:

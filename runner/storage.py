@@ -227,12 +227,10 @@ class Storage:
 
     def delete_folder(self, folder: str) -> None:
         """Delete a folder and all that is in it, if it exists."""
-        path = self._path(folder)
-        if self._filesystem.get_file_info(path).type == fs.FileType.Directory:
-            try:
-                again(lambda: self._filesystem.delete_dir(path))
-            except FileNotFoundError:  # by somebody else
-                return
+        try:
+            again(lambda: self._filesystem.delete_dir(self._path(folder)))
+        except FileNotFoundError:  # by somebody else
+            return
 
     def _listed(self, folder: str, *, deep: bool) -> list[str]:
         selector = fs.FileSelector(self._path(folder), recursive=deep, allow_not_found=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +23,25 @@ def files_in(base: str) -> list[str]:
     for folder, _, names in os.walk(base, onerror=complain):
         relative = folder[len(base) :].strip("/")
         found += [f"{relative}/{name}" if relative else name for name in names]
+    return found
+
+
+def times_in(folder: str, ending: str) -> dict[str, datetime]:
+    """Return when the files directly in a folder whose names end so were last written."""
+    found = {}
+    try:
+        names = [path.name for path in Path(folder).iterdir()]
+    except FileNotFoundError:
+        return {}
+    for name in names:
+        if name.endswith(ending) and not name.startswith("."):
+            try:
+                # Opened: a network file system may remember an old time of one that is not.
+                with Path(folder, name).open("rb") as stream:
+                    seconds = os.fstat(stream.fileno()).st_mtime
+            except FileNotFoundError:
+                continue
+            found[name] = datetime.fromtimestamp(seconds, UTC)
     return found
 
 

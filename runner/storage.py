@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from runner.again import again
-from runner.local_files import files_in, write_file
+from runner.local_files import files_in, times_in, write_file
 from runner.uri import joined, shown, without_secrets
 from xmft.errors import RequestError
 
@@ -186,15 +186,37 @@ class Storage:
             if self._exists(temporary):
                 self._filesystem.delete_file(temporary)
 
-    def modified(self, folder: str) -> dict[str, datetime]:
-        """Return when each file directly in `folder` was last written, by the store's own clock."""
+    def modified(self, folder: str, ending: str) -> dict[str, datetime]:
+        """Return when each file directly in `folder` was last written, by the store's own clock.
+
+        Args:
+            folder: The folder.
+            ending: Of the names of the files to look at.
+        """
+        if self.local_root is not None:
+            return times_in(self._path(folder), ending)
         selector = fs.FileSelector(self._path(folder), allow_not_found=True)
         found = again(lambda: self._filesystem.get_file_info(selector))
         return {
             info.base_name: info.mtime
             for info in found
-            if info.type == fs.FileType.File and info.mtime is not None
+            if info.mtime is not None and info.base_name.endswith(ending)
         }
+
+    def touch(self, path: str, payload: bytes) -> None:
+        """Set the time of a file to now, by the store's own clock.
+
+        Args:
+            path: Of the file.
+            payload: What it holds: an object store takes the time when it is written again.
+
+        Raises:
+            FileNotFoundError: it is gone; an object store creates it again.
+        """
+        if self.local_root is not None:
+            os.utime(self._path(path))
+        else:
+            again(lambda: self._put(self._path(path), payload))
 
     def delete(self, path: str) -> None:
         """Delete a file if it exists, and on a file system its folder if that is empty then."""

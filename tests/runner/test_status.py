@@ -71,3 +71,11 @@ def test_failed_cells_are_named_with_their_latest_error():
 
 def test_nothing_failed():
     assert failures_table(results(ledger(*grid({"nft": {ADVECTION: 0.1}})))) is None
+
+
+def test_of_very_many_failed_cells_the_first_are_named():
+    seeds = range(103)
+    table = ledger(*(cell("nft", ADVECTION, seed, None, failure="code") for seed in seeds))
+    failed = failures_table(results(table))
+    assert failed is not None and failed.row_count == 100
+    assert "and 3 more: `xmft export --to cells.csv` lists them" in text_of(failed)

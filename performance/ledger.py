@@ -1,8 +1,9 @@
-"""Wall time and peak memory of commands on simulated ledgers of 100 to 100,000 cells.
+"""Time and peak memory of commands on simulated ledgers of 100 to 100,000 cells.
 
 Each command is a process of its own, as people start it; the files are in the cache of the system.
+Growth is that of the time on a CPU, which does not depend on what else the machine does.
 
-    python -m performance.ledger [--most 100000] [--plain-most 10000]
+    python -m performance.ledger [--most 100000]
 """
 
 from __future__ import annotations
@@ -155,14 +156,17 @@ def grown_compact(results: Path, have: int, want: int) -> None:
     compact_files.write(ledger.reader, merged(batches))
 
 
-def measured(code: str) -> tuple[float, float]:
-    """Run code in a process of its own; return its seconds and its peak memory in GiB."""
+def measured(code: str) -> tuple[float, float, float]:
+    """Run code in a process of its own; return its seconds, those on a CPU, and its peak GiB."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"failed: {code}")
-    return time.perf_counter() - start, usage.ru_maxrss / 2**20
+    spent = usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - start, spent, usage.ru_maxrss / 2**20
 
 
 def main() -> None:
@@ -171,7 +175,9 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=SIZES[-1])
     arguments = parser.parse_args()
     before: dict[str, float] = {}
-    print(f"{'cells':>8} {'state':>10} {'command':>14} {'seconds':>8} {'GiB':>6} {'growth':>7}")
+    print(
+        f"{'cells':>8} {'state':>10} {'command':>14} {'seconds':>8} {'on CPU':>7} {'GiB':>5} {'growth':>7}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         results, have = Path(folder) / "results", 0
         for size in (size for size in SIZES if size <= arguments.most):
@@ -184,12 +190,12 @@ def main() -> None:
             values = {"results": str(results), "out": f"{folder}/board.csv", "cell": cell}
             for state, commands in (("new files", COMMANDS), ("compacted", list(COMMANDS)[:-1])):
                 for name in commands:
-                    seconds, memory = measured(COMMANDS[name].format(**values))
-                    growth = f"{seconds / before[state + name]:.1f}" if have > SIZES[0] else ""
-                    before[state + name] = seconds
+                    seconds, spent, memory = measured(COMMANDS[name].format(**values))
+                    growth = f"{spent / before[state + name]:.1f}" if have > SIZES[0] else ""
+                    before[state + name] = spent
                     print(
-                        f"{size:>8} {state:>10} {name:>14} {seconds:>8.2f} {memory:>6.2f} "
-                        f"{growth:>7}",
+                        f"{size:>8} {state:>10} {name:>14} {seconds:>8.2f} {spent:>7.2f} "
+                        f"{memory:>5.2f} {growth:>7}",
                         flush=True,
                     )
 

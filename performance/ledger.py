@@ -176,7 +176,8 @@ def main() -> None:
     arguments = parser.parse_args()
     before: dict[str, float] = {}
     print(
-        f"{'cells':>8} {'state':>10} {'command':>14} {'seconds':>8} {'on CPU':>7} {'GiB':>5} {'growth':>7}"
+        f"{'cells':>8} {'state':>10} {'command':>14} {'seconds':>8} {'on CPU':>7} {'GiB':>5} "
+        f"{'growth':>7}"
     )
     with tempfile.TemporaryDirectory() as folder:
         results, have = Path(folder) / "results", 0

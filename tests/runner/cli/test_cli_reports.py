@@ -208,3 +208,16 @@ def test_list_options_take_their_values_in_every_usual_way(
     text = output_of("plan", grid, *line.split(), "--results", tmp_path / "results")
     assert "4 cells" in text
     assert "orca" not in text
+
+
+def test_compact_changes_nothing_that_is_shown(two_cells: Ledger, tmp_path: Path) -> None:
+    cell_id = two_cells.read()["cell_id"][0].as_py()
+    commands = (("status",), ("leaderboard",), ("show", cell_id))
+    before = [output_of(*command, "--results", two_cells.uri) for command in commands]
+    text = output_of("compact", "--results", two_cells.uri)
+    assert "2 new attempts compacted; the ledger has 1 compact file(s)" in text
+    assert [output_of(*command, "--results", two_cells.uri) for command in commands] == before
+    text = output_of("compact", "--results", two_cells.uri)
+    assert "0 new attempts compacted" in text
+    assert "0 new attempts compacted" in output_of("compact", "--results", tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +11,9 @@ from runner.console import complain, say
 from runner.leases import Leases
 from runner.ledger import Ledger, LedgerError
 
-# Cells of each size beyond those that run: enough for the time between two looks.
-_AHEAD = 4
+# Cells of each size beyond those that run: twice what was taken between the last two looks, so that
+# no slot waits for short cells, and other runs find long ones.
+_AHEAD, _MOST_AHEAD = 4, 256
 _RENEW_EVERY_S, _LOOK_EVERY_S = 10.0, 5.0
 # A place of results that fills up may be emptied; for longer nobody waits at a machine.
 _PATIENCE_S = 120.0
@@ -40,6 +41,7 @@ class Feed:
         self._jobs = {job["cell_id"]: (size, job) for size, job in jobs}
         self._open: dict[int, deque[str]] = {}
         self._sent: dict[int, set[str]] = {}
+        self._taken: Counter[int] = Counter()
         self._held_elsewhere: set[str] = set()
         self._done: set[str] = set()
         self.elsewhere: set[str] = set()
@@ -68,7 +70,10 @@ class Feed:
 
     def taken(self, cell_id: str) -> None:
         """Hear that a slot has a cell."""
-        self._sent[self._jobs[cell_id][0]].discard(cell_id)
+        size = self._jobs[cell_id][0]
+        if cell_id in self._sent[size]:
+            self._sent[size].remove(cell_id)
+            self._taken[size] += 1
 
     def done(self, cell_id: str) -> None:
         """Hear that a cell is finished."""
@@ -93,7 +98,8 @@ class Feed:
             self._look_elsewhere()
             found = []
             for size, cells in self._open.items():
-                room = at_once.get(size, 1) + _AHEAD - len(self._sent[size])
+                ahead = min(max(_AHEAD, 2 * self._taken.pop(size, 0)), _MOST_AHEAD)
+                room = at_once.get(size, 1) + ahead - len(self._sent[size])
                 if cells and room > 0:
                     wanted = [cells[place] for place in range(min(room, len(cells)))]
                     mine = self._mine(wanted)

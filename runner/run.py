@@ -84,6 +84,7 @@ class RunSummary:
         wall_s: Wall time from starting Ray to the last cell.
         busy: Share of the resources in use while there was anything left to start.
         slots: Most cells that ran at once.
+        elsewhere: Cells that another run on the same results finished meanwhile.
     """
 
     planned: int
@@ -94,6 +95,7 @@ class RunSummary:
     wall_s: float
     busy: float | None = None
     slots: int = 1
+    elsewhere: int = 0
 
     @property
     def failed(self) -> int:
@@ -144,10 +146,11 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     return RunSummary(
         **summary,
         outcomes=tuple(outcomes),
-        overhead_s=(wall_s - busy_s) / len(chosen),
+        overhead_s=(wall_s - busy_s) / max(len(outcomes), 1),
         wall_s=wall_s,
         busy=report.busy,
         slots=max(report.slots, 1),
+        elsewhere=report.elsewhere,
     )
 
 

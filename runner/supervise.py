@@ -61,12 +61,14 @@ class Report:
         slots: Most cells that ran at once.
         busy: Share of the resources in use while there was anything left to start.
         restarts: How often Ray had to be started again.
+        elsewhere: Cells that another run on the same results finished meanwhile.
     """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     slots: int = 0
     busy: float | None = None
     restarts: int = 0
+    elsewhere: int = 0
 
 
 class _BrokenError(Exception):
@@ -128,6 +130,7 @@ def supervise(
             where = "is started again" if address is None else f"is joined again at {address}"
             complain(f"{why.rstrip('.')}. Ray {where}; what ran goes on from its checkpoints.")
             time.sleep(0 if address is None else _PAUSE_S)
+        report.elsewhere = len(feed.elsewhere)
     return report
 
 
@@ -160,9 +163,11 @@ class _Run:
         self._at_once: dict[int, int] = {}
         self._to_come: dict[int, int] = {}
         self._idle: list[str] = []
+        self._most: int | None = None
 
     def conduct(self, request: Request, mark: str) -> None:
         """Start a conductor and listen until it says that it is done."""
+        self._most = request.most
         process, line = _started(request, mark)
         try:
             try:
@@ -243,14 +248,17 @@ class _Run:
             self._display.finished(outcome.cell_id, outcome.failure)
 
     def _introduce(self, cores: str, sizes: list[str], at_once: list[int]) -> None:
-        self._at_once, self._to_come = dict(enumerate(at_once)), {}
+        most = self._most or max(at_once)
+        self._at_once = {size: min(count, most) for size, count in enumerate(at_once)}
+        self._to_come = {}
         if self._display is not None:  # Ray was started again
             return
         cells = self._feed.to_come()
         for size, needs in enumerate(sizes):
             of = f"{cells[size]} cells: " if len(sizes) > 1 else ""
-            say(f"{of}{min(cells[size], at_once[size])} cell(s) at a time, {needs}, on {cores}")
-        most = sum(min(cells[size], at_once[size]) for size in cells)
+            count = min(cells[size], self._at_once[size])
+            say(f"{of}{count} cell(s) at a time, {needs}, on {cores}")
+        most = sum(min(cells[size], self._at_once[size]) for size in cells)
         self._display = self._stack.enter_context(self._make_display(most))
 
     def _tell_idle(self, idle: list[str]) -> None:

@@ -186,6 +186,8 @@ def _conclude(summary: RunSummary, results: str) -> int:
         resumed = sum(outcome.resumed_epochs > 0 for outcome in summary.outcomes)
         if resumed:
             say(f"{resumed} cells went on from their checkpoints")
+    if summary.elsewhere:
+        say(f"{summary.elsewhere} cells were finished by another run on the same results")
     if summary.failed:
         complain(
             f"{summary.failed} cells failed. See: xmft status --results {results}. "

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.data import make_ready
 from runner.config import Grid
 from runner.console import complain, console, generating, say
+from runner.feed import Feed
 from runner.ledger import Ledger
 from runner.needs import Sharding
 from runner.outcome import Outcome
@@ -134,7 +135,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     start = time.perf_counter()
     plugins = installed(grid.plugins)
     root = data_root_of(grid, data_root)
-    report = _fan_out(chosen, wishes, ledger, root, options, plugins)
+    needed = {item.cell.id: wishes[item.cell.id] for item in chosen}
+    report = _fan_out(chosen, needed, ledger, root, options, plugins)
     outcomes = list(report.outcomes.values())
     wall_s = time.perf_counter() - start
     _draw(planned, outcomes, ledger)
@@ -157,9 +159,10 @@ def _fan_out(
     options: RunOptions,
     plugins: Sequence[Plugin],
 ) -> Report:
+    sizes = [dict(size) for size in dict.fromkeys(tuple(w.items()) for w in wishes.values())]
     jobs = [
         (
-            wishes[item.cell.id],
+            sizes.index(wishes[item.cell.id]),
             {
                 "cell_id": item.cell.id,
                 "job": {
@@ -177,11 +180,11 @@ def _fan_out(
         for item in chosen
     ]
 
-    def request(run: str, folder: str, left: set[str]) -> Request:
+    def request(run: str, folder: str) -> Request:
         return Request(
             run=run,
             results=ledger.uri,
-            jobs=[job for job in jobs if job[1]["cell_id"] in left],
+            sizes=sizes,
             plugins=pickle.dumps(tuple(plugins)),
             folder=folder,
             address=options.address,
@@ -196,7 +199,7 @@ def _fan_out(
 
     return supervise(
         request,
-        {item.cell.id for item in chosen},
+        Feed(ledger, jobs, redo=options.force),
         lambda slots: ProgressDisplay(console, chosen, slots),
         address=options.address,
         cluster_wait_s=options.cluster_wait_s,

@@ -25,6 +25,7 @@ from runner.run_folder import run_folder
 from xmft.errors import RequestError
 
 if TYPE_CHECKING:
+    from runner.feed import Feed
     from runner.request import Request
 
 # Ray may take long to start on a busy machine; afterwards the conductor says something four times
@@ -73,8 +74,8 @@ class _BrokenError(Exception):
 
 
 def supervise(
-    request: Callable[[str, str, set[str]], Request],
-    cell_ids: set[str],
+    request: Callable[[str, str], Request],
+    feed: Feed,
     display: Callable[[int], contextlib.AbstractContextManager[Display]],
     *,
     address: str | None,
@@ -83,15 +84,15 @@ def supervise(
     """Run cells until each has an outcome, whatever dies in between.
 
     Args:
-        request: Makes what the conductor is told, of the run's name, a folder and the ids of the
-            cells that are left.
-        cell_ids: The cells.
+        request: Makes what the conductor is told, of the run's name and a folder.
+        feed: The cells.
         display: Makes what shows progress, of the number of cells that run at once.
         address: Ray cluster that is joined; None: Ray is started on this machine.
         cluster_wait_s: Most seconds to wait for a cluster that was lost.
 
     Raises:
         RequestError: the request is wrong, or Ray was lost and does not come back.
+        LedgerError: the results could not be written for minutes.
         KeyboardInterrupt, Terminated: the run was asked to end; running cells keep a checkpoint.
     """
     report = Report()
@@ -99,15 +100,16 @@ def supervise(
         folder = stack.enter_context(run_folder())
         name = f"xmft-{secrets.token_hex(6)}"
         stack.enter_context(reaped(name, folder))
+        stack.callback(feed.close)
         stack.callback(end_all, name)
         stack.enter_context(_terminations())
-        run = _Run(report, display, stack)
+        run = _Run(report, feed, display, stack)
         fruitless, lost_at = 0, None
-        while left := cell_ids - report.outcomes.keys():
+        while not feed.is_over():
             before = len(report.outcomes)
             place = folder / str(report.restarts)
             try:
-                run.conduct(request(f"{name}-{report.restarts}", str(place), left), name)
+                run.conduct(request(f"{name}-{report.restarts}", str(place)), name)
                 break
             except _BrokenError as error:
                 why = str(error)
@@ -117,13 +119,14 @@ def supervise(
                     raise
                 why = str(error)
             end_all(name)
+            feed.restart()
             progressed = len(report.outcomes) > before
             fruitless = 0 if progressed else fruitless + 1
             lost_at = time.monotonic() if lost_at is None or progressed else lost_at
             _give_up(why, address, fruitless, time.monotonic() - lost_at, cluster_wait_s)
             report.restarts += 1
             where = "is started again" if address is None else f"is joined again at {address}"
-            complain(f"{why.rstrip('.')}. Ray {where}; {len(left)} cells are left.")
+            complain(f"{why.rstrip('.')}. Ray {where}; what ran goes on from its checkpoints.")
             time.sleep(0 if address is None else _PAUSE_S)
     return report
 
@@ -148,11 +151,14 @@ class _Run:
     def __init__(
         self,
         report: Report,
+        feed: Feed,
         display: Callable[[int], contextlib.AbstractContextManager[Display]],
         stack: ExitStack,
     ) -> None:
-        self._report, self._make_display, self._stack = report, display, stack
+        self._report, self._feed, self._make_display, self._stack = report, feed, display, stack
         self._display: Display | None = None
+        self._at_once: dict[int, int] = {}
+        self._to_come: dict[int, int] = {}
         self._idle: list[str] = []
 
     def conduct(self, request: Request, mark: str) -> None:
@@ -198,6 +204,17 @@ class _Run:
             if kind == "end":
                 return
             self._hear(kind, facts)
+            if most_s == float("inf") and kind in ("ready", "news"):
+                self._hand_out(line)
+
+    def _hand_out(self, line: Connection) -> None:
+        for size, jobs in self._feed.next(self._at_once):
+            line.send(("cells", size, jobs))
+        if self._to_come != self._feed.to_come():
+            self._to_come = self._feed.to_come()
+            line.send(("to come", self._to_come))
+        if self._feed.is_over():
+            line.send(("over",))
 
     def _hear(self, kind: str, facts: list[Any]) -> None:
         if kind == "refused":
@@ -215,20 +232,25 @@ class _Run:
             self._tell_idle(idle)
             assert self._display is not None
             self._display.show(notes)
+        elif kind == "taken":
+            self._feed.taken(facts[0])
         elif kind in ("again", "done"):
             outcome = Outcome(**facts[0])
             if kind == "done":
                 self._report.outcomes[outcome.cell_id] = outcome
+                self._feed.done(outcome.cell_id)
             assert self._display is not None
             self._display.finished(outcome.cell_id, outcome.failure)
 
-    def _introduce(self, cores: str, sizes: list[tuple[str, int, int]]) -> None:
+    def _introduce(self, cores: str, sizes: list[str], at_once: list[int]) -> None:
+        self._at_once, self._to_come = dict(enumerate(at_once)), {}
         if self._display is not None:  # Ray was started again
             return
-        for needs, cells, at_once in sizes:
-            of = f"{cells} cells: " if len(sizes) > 1 else ""
-            say(f"{of}{min(cells, at_once)} cell(s) at a time, {needs}, on {cores}")
-        most = sum(min(cells, at_once) for _, cells, at_once in sizes)
+        cells = self._feed.to_come()
+        for size, needs in enumerate(sizes):
+            of = f"{cells[size]} cells: " if len(sizes) > 1 else ""
+            say(f"{of}{min(cells[size], at_once[size])} cell(s) at a time, {needs}, on {cores}")
+        most = sum(min(cells[size], at_once[size]) for size in cells)
         self._display = self._stack.enter_context(self._make_display(most))
 
     def _tell_idle(self, idle: list[str]) -> None:

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from runner.job import Outcome
 from runner.ledger import Ledger
-from runner.plan import PlannedCell
+from runner.planned import PlannedCell
+from runner.supervise import Report
 from tests.runner.commands import (
     Attempt,
     JobOf,
@@ -150,8 +150,8 @@ def test_figures_are_drawn(two_cells: Ledger, tmp_path: Path) -> None:
 def here(monkeypatch: pytest.MonkeyPatch, job_of: JobOf, attempt: Attempt) -> pytest.MonkeyPatch:
     """Run cells in this process instead of on Ray."""
 
-    def fan_out(chosen: list[PlannedCell], *_: Any) -> tuple[list[Outcome], int]:
-        return [attempt(job_of(item)) for item in chosen], 1
+    def fan_out(chosen: list[PlannedCell], *_: Any) -> Report:
+        return Report(outcomes={item.cell.id: attempt(job_of(item)) for item in chosen}, slots=1)
 
     monkeypatch.setattr("runner.run._fan_out", fan_out)
     return monkeypatch

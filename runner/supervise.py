@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import signal
-import socket
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runner.conductor import BrokenError, conductor, how_it_died
 from runner.console import complain, say
 from runner.outcome import Outcome
-from runner.processes import MARK, end_all, reaped
+from runner.processes import end_all, reaped
 from runner.run_folder import run_folder
-from xmft.errors import RequestError
+from runner.terminations import Terminated, terminations
+from xmft.errors import RequestError, XmftError
 
 if TYPE_CHECKING:
     from runner.feed import Feed
@@ -38,8 +34,8 @@ _STOPPING_S = 20.0
 _PAUSE_S = 5.0
 
 
-class Terminated(BaseException):
-    """The process was asked to end, by SIGTERM or SIGHUP."""
+class LostError(XmftError):
+    """Ray was lost and does not come back; what was finished is saved."""
 
 
 class Display(Protocol):
@@ -71,10 +67,6 @@ class Report:
     elsewhere: int = 0
 
 
-class _BrokenError(Exception):
-    """The conductor died or hangs."""
-
-
 def supervise(
     request: Callable[[str, str], Request],
     feed: Feed,
@@ -93,7 +85,8 @@ def supervise(
         cluster_wait_s: Most seconds to wait for a cluster that was lost.
 
     Raises:
-        RequestError: the request is wrong, or Ray was lost and does not come back.
+        RequestError: the request is wrong.
+        LostError: Ray was lost and does not come back.
         LedgerError: the results could not be written for minutes.
         KeyboardInterrupt, Terminated: the run was asked to end; running cells keep a checkpoint.
     """
@@ -104,7 +97,7 @@ def supervise(
         stack.enter_context(reaped(name, folder))
         stack.callback(feed.close)
         stack.callback(end_all, name)
-        stack.enter_context(_terminations())
+        stack.enter_context(terminations())
         run = _Run(report, feed, display, stack)
         fruitless, lost_at = 0, None
         while not feed.is_over():
@@ -113,7 +106,7 @@ def supervise(
             try:
                 run.conduct(request(f"{name}-{report.restarts}", str(place)), name)
                 break
-            except _BrokenError as error:
+            except BrokenError as error:
                 why = str(error)
             except RequestError as error:
                 # What was right at first is right; a cluster may come back.
@@ -139,12 +132,12 @@ def _give_up(
 ) -> None:
     go_on = "Finished cells are saved; run the same command again to go on."
     if address is None and fruitless >= _FRUITLESS:
-        raise RequestError(
+        raise LostError(
             f"{why.rstrip('.')}, {fruitless} times without a finished cell in between. {go_on} "
             "--verbose shows what Ray says."
         )
     if address is not None and waited_s > cluster_wait_s:
-        raise RequestError(
+        raise LostError(
             f"{why.rstrip('.')}. The cluster at {address} did not come back within "
             f"{cluster_wait_s:.0f} s (--cluster-wait). {go_on}"
         )
@@ -168,7 +161,7 @@ class _Run:
     def conduct(self, request: Request, mark: str) -> None:
         """Start a conductor and listen until it says that it is done."""
         self._most = request.most
-        process, line = _started(request, mark)
+        process, line = conductor(request, mark)
         try:
             try:
                 self._listen(process, line)
@@ -186,7 +179,7 @@ class _Run:
 
     def _wind_down(self, process: subprocess.Popen[bytes], line: Connection) -> None:
         complain("Running cells keep a checkpoint; this takes up to 20 s.")
-        with contextlib.suppress(OSError, EOFError, _BrokenError, KeyboardInterrupt, Terminated):
+        with contextlib.suppress(OSError, EOFError, BrokenError, KeyboardInterrupt, Terminated):
             line.send(("stop",))
             self._listen(process, line, most_s=_STOPPING_S)
 
@@ -200,11 +193,11 @@ class _Run:
                 if not line.poll(min(patience, most_s)):
                     if most_s < float("inf"):
                         return
-                    raise _BrokenError(f"Ray did not answer for {patience:.0f} s")
+                    raise BrokenError(f"Ray did not answer for {patience:.0f} s")
                 kind, *facts = line.recv()
             except (EOFError, OSError):
                 code = process.wait()
-                raise _BrokenError(_how_it_died(code)) from None
+                raise BrokenError(how_it_died(code)) from None
             ready = ready or kind == "ready"
             if kind == "end":
                 return
@@ -225,7 +218,7 @@ class _Run:
         if kind == "refused":
             raise RequestError(facts[0])
         if kind == "broken":
-            raise _BrokenError(facts[0])
+            raise BrokenError(facts[0])
         if kind == "complaint":
             complain(facts[0])
         elif kind == "ready":
@@ -265,57 +258,3 @@ class _Run:
         if idle != self._idle and idle:
             complain(f"No node has room for cells of {'; '.join(idle)}: waiting for one that has.")
         self._idle = idle
-
-
-def _started(request: Request, mark: str) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start a conductor; return it and the line to it."""
-    ours, theirs = socket.socketpair()
-    log = Path(request.folder).with_suffix(".log")
-    with theirs, log.open("ab") as output:
-        process = subprocess.Popen(
-            # -P: a folder called `runner` in the working directory is not ours.
-            [sys.executable, "-P", "-m", "runner.conduct", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            # What goes wrong in a cell is a row of the ledger and a line of ours.
-            stdout=None if request.verbose else output,
-            stderr=None if request.verbose else output,
-            # Ctrl-C in a terminal is for the driver, which tells it on.
-            start_new_session=True,
-            env={
-                **os.environ,
-                MARK: mark,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            },
-        )
-    line = Connection(ours.detach())
-    try:
-        line.send(request)
-    except OSError:
-        raise _BrokenError(_how_it_died(process.wait())) from None
-    return process, line
-
-
-def _how_it_died(code: int) -> str:
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"The process that drives Ray was ended by {signal.Signals(-code).name}"
-    return f"The process that drives Ray died (exit code {code})"
-
-
-@contextmanager
-def _terminations() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `Terminated` inside, where signals can be handled."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def raise_it(number: int, frame: Any) -> None:
-        raise Terminated(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, raise_it) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -29,8 +29,7 @@ from typing import Any
 import psutil
 
 from runner.ledger import Ledger
-from runner.processes import MARK
-from runner.run_folder import PREFIX
+from runner.processes import of_run
 
 # What stands in the command line of a process of each kind, and the signal it gets.
 KINDS = {
@@ -57,12 +56,14 @@ class Chaos:
         starts: How often the command was started.
         output: What it said, all starts together.
         codes: Exit codes of the starts.
+        marks: Marks of the runs, with their folders.
     """
 
     kills: dict[str, int] = field(default_factory=dict)
     starts: int = 0
     output: str = ""
     codes: list[int] = field(default_factory=list)
+    marks: dict[str, Path] = field(default_factory=dict)
 
 
 def run_with_deaths(
@@ -109,6 +110,10 @@ def _kill_one(driver: subprocess.Popen[bytes], kind: str, rng: random.Random, ch
     title, number = KINDS[kind]
     while driver.poll() is None:
         family = _family(driver.pid)
+        for _, text in family:
+            if "runner.processes" in text:
+                mark, folder = text.split()[-2:]
+                chaos.marks[mark] = Path(folder)
         # Before there are slots Ray is about to start: what dies then tells nothing new.
         if any("ray::ResourceTrainable" in text for _, text in family):
             found = (
@@ -147,27 +152,17 @@ def scores(results: Path) -> dict[tuple[Any, ...], float]:
     }
 
 
-def leavings(results: Path, folders: set[Path]) -> list[str]:
-    """Return what a run left behind that it should not have.
-
-    Args:
-        results: Its results.
-        folders: Folders of runs that were there before.
-    """
+def leavings(results: Path, chaos: Chaos) -> list[str]:
+    """Return what a run left behind that it should not have."""
     found = [str(path) for path in results.rglob("*") if path.name.startswith(".")]
     found += [str(path) for path in results.glob("checkpoints/*/*")]
     found += [str(path) for path in results.glob("leases/*")]
-    found += [str(path) for path in run_folders() - folders]
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE and MARK in process.environ():
+    found += [str(folder) for folder in chaos.marks.values() if folder.exists()]
+    for mark in chaos.marks:
+        for process in of_run(mark):
+            with contextlib.suppress(psutil.Error):
                 found.append(" ".join(process.cmdline())[:100])
     return found
-
-
-def run_folders() -> set[Path]:
-    """Return the folders of runs that are there."""
-    return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
 
 
 def differences(
@@ -187,7 +182,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options, more = parser.parse_known_args()
     xmft = str(Path(sys.executable).with_name("xmft"))
-    folders = run_folders()
     with tempfile.TemporaryDirectory() as place:
         quiet, loud = Path(place) / "quiet", Path(place) / "loud"
         subprocess.run([xmft, "run", options.grid, "--results", quiet, *more], check=True)
@@ -201,7 +195,7 @@ def main() -> None:
         time.sleep(3)
         print(chaos.output)
         differing = list(differences(scores(quiet), scores(loud)))
-        left = leavings(loud, folders)
+        left = leavings(loud, chaos)
         count = sum(chaos.kills.values())
         print(f"{count} deaths ({chaos.kills}), the command was started {chaos.starts} times")
         print(f"{len(scores(quiet))} values, {len(differing)} of them differ")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import os
 import random
 import signal
@@ -81,7 +80,7 @@ def run_with_deaths(
     Raises:
         TimeoutError: the run hangs.
     """
-    rng, chaos, turns = random.Random(seed), Chaos(), itertools.cycle(kinds)
+    rng, chaos, turn = random.Random(seed), Chaos(), 0
     began = time.monotonic()
     while True:
         with tempfile.TemporaryFile("w+") as said:
@@ -94,8 +93,8 @@ def run_with_deaths(
                     driver.kill()
                     raise TimeoutError(f"The run hangs after {chaos.kills}.")
                 time.sleep(rng.uniform(*_PAUSES))
-                if sum(chaos.kills.values()) < kills:
-                    _kill_one(driver, next(turns), rng, chaos)
+                if turn < kills and _kill_one(driver, kinds[turn % len(kinds)], rng, chaos):
+                    turn += 1
             said.seek(0)
             chaos.output += said.read()
         chaos.codes.append(driver.returncode)
@@ -125,8 +124,9 @@ def _kill_one(driver: subprocess.Popen[bytes], kind: str, rng: random.Random, ch
                 with contextlib.suppress(psutil.Error):
                     rng.choice(sorted(found, key=lambda process: process.pid)).send_signal(number)
                     chaos.kills[kind] = chaos.kills.get(kind, 0) + 1
-                return
+                    return True
         time.sleep(0.2)
+    return False
 
 
 def _family(pid: int) -> list[tuple[psutil.Process, str]]:

@@ -12,7 +12,7 @@ from tests.ray.conftest import XMFT, Xmft
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-KINDS = ("raylet", "slot", "driver", "gcs", "termination", "conductor")
+KINDS = ("raylet", "slot", "driver", "termination")
 
 
 def test_deaths_change_no_value_and_leave_nothing(
@@ -20,7 +20,7 @@ def test_deaths_change_no_value_and_leave_nothing(
 ) -> None:
     """One death of each kind, the worst of all; `make chaos` has twenty on the quick grid."""
     quiet, loud = tmp_path / "quiet", tmp_path / "loud"
-    long = ["--methods", "nft", "--seeds", "0,1", "--set", "epochs=1500"]
+    long = ["--methods", "nft", "--seeds", "0,1", "--set", "epochs=500"]
     xmft("run", grid, "--results", quiet, *long)
     chaos = run_with_deaths(
         [XMFT, "run", str(grid), "--results", str(loud), *long],

@@ -14,8 +14,9 @@ import torch
 from benchmarks.data import load
 from runner.cell import Cell
 from runner.failures import classify, describe
-from runner.job import CellJob, FinishedCell, Outcome
+from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
+from runner.outcome import Outcome
 from runner.provenance import device_name, peak_memory_bytes, reset_peak_memory
 from runner.record import failed_attempt, ok_attempt
 from runner.sessions import CellSession

@@ -58,22 +58,3 @@ class FinishedCell:
     prepare_s: float
     floor: Floor | None = None
     channels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of an attempt, small enough to send around.
-
-    Attributes:
-        busy_s: Seconds of this attempt that went into preparing, aligning, fitting and scoring; of
-            a failed attempt, all of them.
-        resumed_epochs: Epochs that an earlier attempt had trained.
-    """
-
-    cell_id: str
-    status: str
-    failure: str | None
-    error: str | None
-    busy_s: float
-    wall_s: float
-    resumed_epochs: int

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -29,21 +28,19 @@ _TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @contextmanager
-def started(cores: int, **options: Any) -> Iterator[None]:
+def started(cores: int, *, folder: Path, **options: Any) -> Iterator[None]:
     """Start Ray here, and end it.
 
     Args:
         cores: CPU cores that it shares out.
+        folder: Short folder for its own files, see `run_folder`.
         options: More of `ray.init`.
 
     Raises:
         RequestError: it does not start; the message says why.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(_short_folder())
         stack.enter_context(_own_token())
-        if folder is not None:
-            options["_temp_dir"] = str(folder)
         stack.callback(ray.shutdown)
         try:
             ray.init(
@@ -51,50 +48,12 @@ def started(cores: int, **options: Any) -> Iterator[None]:
                 num_cpus=cores,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
                 **options,
             )
         except Exception as error:  # of many classes, the bare one among them
-            raise RequestError(_why(error, folder or _usual_folder())) from error
+            raise RequestError(_why(error, folder)) from error
         yield
-
-
-def _usual_folder() -> Path:
-    """Return the folder that Ray takes by itself."""
-    named = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    return Path(named) / "ray"
-
-
-@contextmanager
-def _short_folder() -> Iterator[Path | None]:
-    """Yield a folder for Ray's own files, None where the usual one will do.
-
-    Batch systems and macOS give long ones to temporary files, in which no socket has an address.
-    A folder of our own is private, and gone at the end.
-
-    Raises:
-        RequestError: there is none.
-    """
-    usual = _usual_folder()
-    if _fits(usual) and can_be_made(usual):
-        yield None
-        return
-    places = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR", "")]
-    for place in filter(None, places):
-        try:
-            folder = Path(tempfile.mkdtemp(prefix="xmft-ray-", dir=place))
-        except OSError:
-            continue
-        try:
-            if _fits(folder):
-                yield folder
-                return
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    what = "cannot be written" if _fits(usual) else f"is longer than {_LONGEST_FOLDER} bytes"
-    raise RequestError(
-        f"Ray needs a folder for its sockets: {usual} {what}, and nothing can be made in "
-        f"{' or '.join(filter(None, places))}. Set RAY_TMPDIR to a short folder of yours."
-    )
 
 
 def _fits(folder: Path) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from runner.job import CellJob, FinishedCell, Outcome
+from runner.job import CellJob, FinishedCell
+from runner.outcome import Outcome
 from runner.provenance import provenance
 from runner.schema import (
     ERROR_FLOOR,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.data import make_ready
 from runner.config import Grid
 from runner.console import complain, console, generating, say
-from runner.job import CellJob, Outcome
 from runner.ledger import Ledger
-from runner.plan import PlannedCell, data_root_of, make_plan, remarks_of, to_run
+from runner.needs import Sharding
+from runner.outcome import Outcome
+from runner.plan import data_root_of, make_plan, remarks_of, to_run
+from runner.planned import PlannedCell
 from runner.plugins import Plugin, installed
+from runner.progress import ProgressDisplay
+from runner.request import Request
+from runner.resources import merged, wish
 from runner.storage import Storage
+from runner.supervise import Report, supervise
 from xmft.cache import check_writable
 from xmft.errors import DataError, RequestError
 
@@ -24,17 +32,19 @@ class RunOptions:
     """How to run, as opposed to what: nothing here is part of a cell id.
 
     Attributes:
-        workers: Processes that train one cell.
-        threads: CPU cores of each of them.
-        gpus_per_worker: GPUs of each of them; None: one where there are GPUs.
+        workers: Processes that train one cell; None: what the grid says of its resources, or one.
+        threads: CPU cores of each of them; None likewise.
+        gpus_per_worker: GPUs of each of them; None likewise, or one where there are GPUs.
+        sharding: How several workers share the model; None likewise, or `ddp`.
         cpus: Most CPU cores to use; None: all that the system grants.
         max_concurrent: Most cells at a time; None: as many as fit.
         address: Ray cluster to join; None: this machine.
     """
 
-    workers: int = 1
-    threads: int = 1
+    workers: int | None = None
+    threads: int | None = None
     gpus_per_worker: float | None = None
+    sharding: Sharding | None = None
     cpus: int | None = None
     max_concurrent: int | None = None
     address: str | None = None
@@ -44,8 +54,20 @@ class RunOptions:
     keep_checkpoints: bool = False
     shared_results: bool = False
     timeout_s: float | None = None
+    stall_timeout_s: float | None = 1800.0
+    cluster_wait_s: float = 600.0
     max_infra_retries: int = 2
     verbose: bool = False
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What is said of the resources of all cells, fields of `Resources`."""
+        return {
+            "workers": self.workers,
+            "cpus": self.threads,
+            "gpus": self.gpus_per_worker,
+            "sharding": self.sharding,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +81,7 @@ class RunSummary:
         failed_before: Cells that failed earlier and were not run again.
         overhead_s: Wall time outside of fits per cell; None if nothing ran.
         wall_s: Wall time from starting Ray to the last cell.
+        busy: Share of the resources in use while there was anything left to start.
     """
 
     planned: int
@@ -67,6 +90,7 @@ class RunSummary:
     failed_before: int
     overhead_s: float | None
     wall_s: float
+    busy: float | None = None
 
     @property
     def failed(self) -> int:
@@ -81,7 +105,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         RequestError: the request is wrong; nothing ran.
     """
     planned = make_plan(grid, ledger, data_root)
-    _check_workers(planned, options.workers)
+    wishes = {item.cell.id: wish(merged(item.resources, options.resources)) for item in planned}
+    _check_workers(planned, wishes)
     ledger.prepare()
     check_writable()
     chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
@@ -106,69 +131,73 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
             ledger.drop_checkpoint(item.cell.id)
     start = time.perf_counter()
     plugins = installed(grid.plugins)
-    outcomes, slots = _fan_out(chosen, ledger, data_root_of(grid, data_root), options, plugins)
+    root = data_root_of(grid, data_root)
+    report = _fan_out(chosen, wishes, ledger, root, options, plugins)
+    outcomes = list(report.outcomes.values())
     wall_s = time.perf_counter() - start
     _draw(planned, outcomes, ledger)
-    busy_s = sum(outcome.busy_s for outcome in outcomes) / slots
+    busy_s = sum(outcome.busy_s for outcome in outcomes) / max(report.slots, 1)
     return RunSummary(
         **summary,
         outcomes=tuple(outcomes),
         overhead_s=(wall_s - busy_s) / len(chosen),
         wall_s=wall_s,
+        busy=report.busy,
     )
 
 
 def _fan_out(
     chosen: list[PlannedCell],
+    wishes: Mapping[str, dict[str, Any]],
     ledger: Ledger,
     data_root: Path,
     options: RunOptions,
     plugins: Sequence[Plugin],
-) -> tuple[list[Outcome], int]:
-    # Imported here: Ray takes seconds, and nothing before this point needs it.
-    from runner import cluster, tune
-    from runner.progress import ProgressDisplay
-    from runner.progress_actor import Board
-
+) -> Report:
     jobs = [
-        CellJob(
-            config_json=item.cell.config_json,
-            data_root=str(data_root),
-            results=ledger.uri,
-            backbone=item.backbone,
-            problem=item.problem,
-            workers=options.workers,
-            timeout_s=options.timeout_s,
-            keep_checkpoints=options.keep_checkpoints,
+        (
+            wishes[item.cell.id],
+            {
+                "cell_id": item.cell.id,
+                "job": {
+                    "config_json": item.cell.config_json,
+                    "data_root": str(data_root),
+                    "results": ledger.uri,
+                    "backbone": item.backbone,
+                    "problem": item.problem,
+                    "workers": wishes[item.cell.id]["workers"],
+                    "timeout_s": options.timeout_s,
+                    "keep_checkpoints": options.keep_checkpoints,
+                },
+            },
         )
         for item in chosen
     ]
-    with cluster.connected(options.address, cpus=options.cpus, verbose=options.verbose) as cores:
-        cluster.check_storage(ledger, options.address, shared=options.shared_results)
-        slots = cluster.slots_of(
-            len(jobs),
-            cores,
-            workers=options.workers,
-            threads=options.threads,
-            gpus_per_worker=options.gpus_per_worker,
-            max_concurrent=options.max_concurrent,
+
+    def request(run: str, folder: str, left: set[str]) -> Request:
+        return Request(
+            run=run,
+            results=ledger.uri,
+            jobs=[job for job in jobs if job[1]["cell_id"] in left],
+            plugins=pickle.dumps(tuple(plugins)),
+            folder=folder,
+            address=options.address,
+            cpus=options.cpus,
+            most=options.max_concurrent,
+            shared_results=options.shared_results,
+            verbose=options.verbose,
+            max_infra_retries=options.max_infra_retries,
+            fail_fast=options.fail_fast,
+            stall_s=options.stall_timeout_s,
         )
-        gpu = f" and {slots.gpus:g} GPU" if slots.gpus else ""
-        say(
-            f"{slots.count} cell(s) at a time, {slots.workers} worker(s) each, "
-            f"{slots.threads} thread(s){gpu} a worker, on {cores}"
-        )
-        board = Board()
-        with ProgressDisplay(console, chosen, board, ledger, slots.count):
-            outcomes = tune.fan_out(
-                jobs,
-                slots,
-                board,
-                max_infra_retries=options.max_infra_retries,
-                fail_fast=options.fail_fast,
-                plugins=plugins,
-            )
-    return outcomes, slots.count
+
+    return supervise(
+        request,
+        {item.cell.id for item in chosen},
+        lambda slots: ProgressDisplay(console, chosen, slots),
+        address=options.address,
+        cluster_wait_s=options.cluster_wait_s,
+    )
 
 
 def _draw(planned: list[PlannedCell], outcomes: list[Outcome], ledger: Ledger) -> None:
@@ -192,10 +221,10 @@ def _draw(planned: list[PlannedCell], outcomes: list[Outcome], ledger: Ledger) -
         say(f"{len(written)} figure(s) of predictions in {folder.uri}")
 
 
-def _check_workers(planned: list[PlannedCell], workers: int) -> None:
+def _check_workers(planned: list[PlannedCell], wishes: Mapping[str, dict[str, Any]]) -> None:
     """Refuse batches that cannot be shared evenly."""
     for item in planned:
-        cell = item.cell
+        cell, workers = item.cell, wishes[item.cell.id]["workers"]
         sizes = {
             "batch_size": cell.recipe.get("batch_size", workers),
             f"{cell.method}.alignment_batch": cell.method_config.get("alignment_batch", workers),

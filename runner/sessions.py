@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -17,9 +17,11 @@ from torch.nn.parallel import DistributedDataParallel
 from runner.cell import Cell
 from runner.failures import CellTimeoutError
 from runner.ledger import Ledger
-from runner.progress_actor import Board
 from runner.tensorboard import EventLog
 from xmft.session import Progress, Session
+
+if TYPE_CHECKING:
+    from runner.board import Board
 
 # Losing this much work is no loss. Where a checkpoint takes long to write (large models, slow
 # storage) they come less often, so that writing stays a twentieth of the time.

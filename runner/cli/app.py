@@ -72,10 +72,20 @@ def run(
     seeds: SeedFilter = [],
     settings: Settings = [],
     plugin: Plugins = [],
-    workers: Annotated[int, typer.Option(min=1, help="processes that train one cell")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="CPU cores of each process")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="processes that train one cell [the grid's resources, or 1]"),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU cores of each process [the grid's, or 1]")
+    ] = None,
     gpus_per_worker: Annotated[
-        float | None, typer.Option(min=0, help="GPUs of each process [1 if there are GPUs]")
+        float | None,
+        typer.Option(min=0, help="GPUs of each process [the grid's, or 1 if there are GPUs]"),
+    ] = None,
+    sharding: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="ddp or fsdp, for several workers [the grid's, or ddp]"),
     ] = None,
     cpus: Annotated[
         int | None,
@@ -99,6 +109,14 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=1, help="most time for one cell")
     ] = None,
+    stall_timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="most time of a cell without progress"),
+    ] = 1800.0,
+    cluster_wait: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="most time to wait for a lost cluster"),
+    ] = 600.0,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="keep the last checkpoint of done cells")
     ] = False,
@@ -109,7 +127,9 @@ def run(
 ) -> int:
     """Run the cells of a grid that are not done yet; run it again to go on."""
     from runner.ledger import Ledger
+    from runner.resources import checked_sharding
     from runner.run import RunOptions, run_grid
+    from runner.supervise import Terminated
 
     chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
     ledger = Ledger(results)
@@ -117,6 +137,7 @@ def run(
         workers=workers,
         threads=threads,
         gpus_per_worker=gpus_per_worker,
+        sharding=checked_sharding(sharding),
         cpus=cpus,
         max_concurrent=max_concurrent,
         address=address,
@@ -126,6 +147,8 @@ def run(
         keep_checkpoints=keep_checkpoints,
         shared_results=shared_results,
         timeout_s=timeout,
+        stall_timeout_s=stall_timeout,
+        cluster_wait_s=cluster_wait,
         verbose=verbose,
     )
     try:
@@ -136,6 +159,12 @@ def run(
             "run the same command again to go on."
         )
         return 130
+    except Terminated as error:
+        complain(
+            f"Ended by {error}. Finished cells are saved and the running ones have checkpoints; "
+            "run the same command again to go on."
+        )
+        return 143
     return _conclude(summary, ledger.uri)
 
 
@@ -151,6 +180,8 @@ def _conclude(summary: RunSummary, results: str) -> int:
             f"overhead {summary.overhead_s:.2f} s per cell (wall time outside of aligning, "
             "fitting and scoring; Ray's start included)"
         )
+        if summary.busy is not None:
+            say(f"{summary.busy:.0%} of the slots were busy while there were cells to start")
         resumed = sum(outcome.resumed_epochs > 0 for outcome in summary.outcomes)
         if resumed:
             say(f"{resumed} cells went on from their checkpoints")

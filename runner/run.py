@@ -82,6 +82,7 @@ class RunSummary:
         overhead_s: Wall time outside of fits per cell; None if nothing ran.
         wall_s: Wall time from starting Ray to the last cell.
         busy: Share of the resources in use while there was anything left to start.
+        slots: Most cells that ran at once.
     """
 
     planned: int
@@ -91,6 +92,7 @@ class RunSummary:
     overhead_s: float | None
     wall_s: float
     busy: float | None = None
+    slots: int = 1
 
     @property
     def failed(self) -> int:
@@ -143,6 +145,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         overhead_s=(wall_s - busy_s) / len(chosen),
         wall_s=wall_s,
         busy=report.busy,
+        slots=max(report.slots, 1),
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.console import complain, say
@@ -239,12 +240,16 @@ class _Run:
 def _started(request: Request, mark: str) -> tuple[subprocess.Popen[bytes], Connection]:
     """Start a conductor; return it and the line to it."""
     ours, theirs = socket.socketpair()
-    with theirs:
+    log = Path(request.folder).with_suffix(".log")
+    with theirs, log.open("ab") as output:
         process = subprocess.Popen(
             # -P: a folder called `runner` in the working directory is not ours.
             [sys.executable, "-P", "-m", "runner.conduct", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            # What goes wrong in a cell is a row of the ledger and a line of ours.
+            stdout=None if request.verbose else output,
+            stderr=None if request.verbose else output,
             # Ctrl-C in a terminal is for the driver, which tells it on.
             start_new_session=True,
             env={

@@ -180,7 +180,7 @@ def _conclude(summary: RunSummary, results: str) -> int:
             f"overhead {summary.overhead_s:.2f} s per cell (wall time outside of aligning, "
             "fitting and scoring; Ray's start included)"
         )
-        if summary.busy is not None:
+        if summary.busy is not None and len(summary.outcomes) > 2 * summary.slots:
             say(f"{summary.busy:.0%} of the slots were busy while there were cells to start")
         resumed = sum(outcome.resumed_epochs > 0 for outcome in summary.outcomes)
         if resumed:

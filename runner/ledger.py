@@ -29,6 +29,7 @@ from runner.schema import (
     VERSION_KEY,
     Attempt,
     attempt_table,
+    conform,
     curve_table,
 )
 from runner.storage import Storage
@@ -254,7 +255,7 @@ class Ledger:
             payload = self._storage.read(path)
             if payload is None:
                 return None  # deleted between the listing and now
-            table = self._open(path, payload).select(SCHEMA.names).cast(SCHEMA)
+            table = conform(self._open(path, payload))
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             self._skip(path, f"it cannot be read ({error})")
             return None

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import pyarrow as pa
 
 from runner.columns import Column
 
+_Number = TypeVar("_Number", int, float)
+
 _ENERGY = (
     "joule that the meters of the cell's processes counted while it ran: its GPUs, or packages and "
-    "memory of the processors; null where there is no meter, where it may not be read, or where "
-    "another cell of a run shared it. What does not belong to a run is counted along with it"
+    "memory of the processors; null where there is no meter, where it may not be read, where "
+    "another cell used the device at the same time, and with workers on several machines' "
+    "processors. What is no cell and used the device is counted along"
 )
 
 
@@ -59,17 +62,18 @@ class Usage:
     ] = None
 
 
-def together(parts: Sequence[Usage]) -> Usage:
-    """Return what several workers used between them.
+def together(parts: Sequence[Usage], *, hosts: int = 1) -> Usage:
+    """Return what several workers used between them; a sum with an unknown part is unknown.
 
-    Workers on one machine have one processor, whose energy counts once; GPUs are each one's own.
-    A sum with an unknown part is unknown.
+    Args:
+        parts: What each used, the first worker's first. The processors of a machine are shared,
+            and the first worker alone counts their energy.
+        hosts: Machines that they were on.
     """
     first = parts[0]
-    energy = _sum([part.energy_j for part in parts])
-    if first.energy_source == "rapl":
-        known = [part.energy_j for part in parts if part.energy_j is not None]
-        energy = max(known) if len(known) == len(parts) else None
+    energy = first.energy_j if hosts == 1 else None
+    if first.device_count:
+        energy = _sum([part.energy_j for part in parts])
     return replace(
         first,
         device_count=_sum([part.device_count for part in parts]),
@@ -81,6 +85,6 @@ def together(parts: Sequence[Usage]) -> Usage:
     )
 
 
-def _sum[N: (int, float)](values: Sequence[N | None]) -> N | None:
+def _sum(values: Sequence[_Number | None]) -> _Number | None:
     known = [value for value in values if value is not None]
     return sum(known[1:], known[0]) if known and len(known) == len(values) else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runner.job import CellJob, Outcome
+from runner.job import CellJob
 from runner.ledger import Ledger
+from runner.outcome import Outcome
 from runner.plan import PlannedCell
 
 PlanOne = Callable[..., PlannedCell]

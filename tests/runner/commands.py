@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from runner.cli import app
 from runner.grid_files import shipped_grids
-from runner.job import CellJob, Outcome
+from runner.job import CellJob
+from runner.outcome import Outcome
 from runner.plan import PlannedCell
 
 PlanOne = Callable[..., PlannedCell]

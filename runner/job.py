@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.cell import Cell
@@ -64,6 +64,6 @@ class FinishedCell:
     device: str
     peak_memory_bytes: int | None
     prepare_s: float
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     floor: Floor | None = None
     channels: tuple[str, ...] = ()

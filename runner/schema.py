@@ -187,7 +187,7 @@ class Attempt:
     host: Annotated[str, Column(pa.string(), "machine that ran the attempt")]
     started_at: Annotated[datetime, Column(_TIME, "UTC")]
     finished_at: Annotated[datetime, Column(_TIME, "UTC")]
-    usage: Annotated[Usage, Part(Usage)] = Usage()
+    usage: Annotated[Usage, Part(Usage)] = field(default_factory=Usage)
     invocation: Annotated[
         Mapping[str, Any] | None,
         Column(

@@ -18,7 +18,7 @@ from xmft.errors import DataError, RequestError
 if TYPE_CHECKING:
     from runner.config import Grid
 
-GridName = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid or a YAML file")]
+GridName = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid, a YAML file or cell:ID")]
 Results = Annotated[str, typer.Option("--results", metavar="DIR", help="folder or URI of results")]
 Data = Annotated[
     Path | None,
@@ -119,15 +119,23 @@ def chosen_grid(
     methods: list[str],
     seeds: list[str],
     plugins: list[str],
+    results: str = "results",
 ) -> Grid:
-    """Read a grid and narrow it down to what the filters leave.
+    """Read a grid, or make that of a cell of the results; narrow it down to what filters leave.
 
     Raises:
         RequestError: the grid or a filter is wrong.
     """
     from runner.config import load_grid, narrowed
 
-    grid = load_grid(name, settings, plugins=plugins)
+    if name.startswith("cell:"):
+        from runner.ledger import Ledger
+        from runner.repeat import grid_of_cell
+
+        ledger = Ledger(results)
+        grid = grid_of_cell(ledger, name.removeprefix("cell:"), settings, plugins=plugins)
+    else:
+        grid = load_grid(name, settings, plugins=plugins)
     numbers = whole_numbers(seeds) if seeds else None
     return narrowed(grid, tasks=tasks, methods=methods, seeds=numbers)
 

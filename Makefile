@@ -44,6 +44,7 @@ bench: .venv/installed
 	$(BIN)/python -m performance.stage_one
 	$(BIN)/python -m performance.training_loop
 	$(BIN)/python -m performance.cells
+	$(BIN)/python -m performance.ledger
 	$(BIN)/python -m performance.solvers
 
 loading: .venv/installed

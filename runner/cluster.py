@@ -138,13 +138,13 @@ def check_storage(ledger: Ledger, address: str | None, *, shared: bool) -> None:
     if (address or "").startswith("ray://") and not _is_here(str(address)):
         raise RequestError(
             f"The cluster at {address} is another machine, but results go to the folder "
-            f"{ledger.uri} of this one. Use a URI (--results s3://bucket/results), or say "
+            f"{ledger.shown} of this one. Use a URI (--results s3://bucket/results), or say "
             "--shared-results if both see that folder."
         )
     if (nodes := node_count()) > 1:
         raise RequestError(
             f"The cluster has {nodes} nodes, but results go to the local folder "
-            f"{ledger.uri}. Use a URI (--results s3://bucket/results), or say --shared-results "
+            f"{ledger.shown}. Use a URI (--results s3://bucket/results), or say --shared-results "
             "if that folder is on a file system that all nodes share."
         )
 
@@ -170,6 +170,6 @@ def scratch_folder(ledger: Ledger, folder: Path) -> Iterator[str]:
     else:
         name = f"ray-{folder.name}"
         try:
-            yield f"{ledger.uri}/{name}"
+            yield ledger.storage.uri_of(name)
         finally:
             ledger.drop_scratch(name)

@@ -250,20 +250,23 @@ class Desk:
     def _widest_first(self) -> list[Needs]:
         return sorted(self._queues, key=lambda needs: needs.size, reverse=True)
 
-    def _fits(self, needs: Needs, *, without: _Slot | None = None) -> bool:
-        held = [slot.needs for slot in self._slots.values() if slot is not without]
-        return fits(self._nodes, held, needs)
+    def _fits(self, needs: Needs) -> bool:
+        return fits(self._nodes, [slot.needs for slot in self._slots.values()], needs)
 
     def _must_give_way(self, slot: _Slot) -> bool:
         """Tell whether a wider cell has no slot because of narrower ones like this."""
         served = {one.needs for one in self._slots.values()}
+
+        def is_kept_out(wide: Needs) -> bool:
+            wider = [one.needs for one in self._slots.values() if one.needs.size >= wide.size]
+            return not self._fits(wide) and fits(self._nodes, wider, wide)
+
         return any(
             needs.size > slot.needs.size
-            and self._queues[needs].left
+            and queue.left
             and needs not in served
-            and not self._fits(needs)
-            and fits(self._nodes, (), needs)
-            for needs in self._queues
+            and is_kept_out(needs)
+            for needs, queue in self._queues.items()
         )
 
     def _forget(self, cell_id: str) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch.distributed import DistError
 
+from runner.ledger import LedgerError
 from xmft.errors import DataError, DivergedError, XmftError
 
 FailureClass = Literal["oom", "infra", "data", "code", "timeout", "diverged"]
@@ -29,6 +30,8 @@ def classify(error: BaseException) -> FailureClass:
             return "diverged"
         if isinstance(cause, DataError):
             return "data"
+        if isinstance(cause, LedgerError):
+            return "infra"
         if isinstance(cause, XmftError):
             return "code"
     return "infra" if _is_loss(error) else "code"

@@ -16,7 +16,7 @@ from runner.expected import guess_seconds
 from runner.ledger import CellState, Ledger
 from runner.planned import PlannedCell, State
 from runner.plugins import install, plugins_used, read_plugins
-from runner.results import results, usual_seconds
+from runner.results import RESULT_COLUMNS, results, usual_seconds
 from runner.validation import validated
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
@@ -58,7 +58,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     unfit = {method: _unfit(method, grid) for method in grid.methods}
     skipped = {method: _skipped(method, grid) for method in grid.methods}
     states = ledger.states()
-    usual = usual_seconds(results(ledger.read()))
+    usual = usual_seconds(results(ledger.rows(RESULT_COLUMNS)))
     with one_look():
         where = {name: _locate(name, data_root, recipes[name], grid.protocol) for name in entries}
     for name, entry in entries.items():

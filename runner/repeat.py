@@ -238,7 +238,7 @@ def _differences(then: Cell, now: Cell) -> Iterator[str]:
     before, after = json.loads(then.config_json), json.loads(now.config_json)
     for name in sorted(before.keys() | after.keys()):
         one, other = before.get(name), after.get(name)
-        if one == other or name == "backbone" and then.weights == now.weights:
+        if one == other or (name == "backbone" and then.weights == now.weights):
             continue
         if isinstance(one, dict) and isinstance(other, dict) and name not in _MEANINGS:
             for key in sorted(one.keys() | other.keys()):

@@ -21,7 +21,7 @@ from runner.plugins import Plugin, installed
 from runner.progress import ProgressDisplay
 from runner.request import Request
 from runner.resources import merged, wish
-from runner.storage import Storage
+from runner.results import RESULT_COLUMNS
 from runner.supervise import Report, supervise
 from xmft.cache import check_writable
 from xmft.errors import DataError, RequestError
@@ -121,7 +121,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     failed = f", {summary['failed_before']} failed before" if summary["failed_before"] else ""
     say(
         f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run{failed}. "
-        f"Results: {ledger.uri}"
+        f"Results: {ledger.shown}"
     )
     for remark in remarks_of(planned):
         say(remark)
@@ -214,14 +214,14 @@ def _draw(planned: list[PlannedCell], outcomes: list[Outcome], ledger: Ledger) -
         # Imported here: so that a drawing library that does not load stops nothing either.
         from runner.report.figures import pictures, write_figures
 
-        folder = Storage(f"{ledger.uri}/figures")
+        folder, table = ledger.storage.within("figures"), ledger.rows(RESULT_COLUMNS)
         with console.status("drawing"):
-            written = write_figures(pictures(ledger.read(), ledger.examples, only=cells), folder)
+            written = write_figures(pictures(table, ledger.examples, only=cells), folder)
     except Exception as error:  # the results are safe, and `xmft figures` draws them again
         complain(f"The figures could not be drawn ({type(error).__name__}: {error}).")
         return
     if written:
-        say(f"{len(written)} figure(s) of predictions in {folder.uri}")
+        say(f"{len(written)} figure(s) of predictions in {folder.shown}")
 
 
 def _check_workers(planned: list[PlannedCell], wishes: Mapping[str, dict[str, Any]]) -> None:

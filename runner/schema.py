@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from runner.cell import Cell
 from runner.columns import SCHEMA_VERSION, VERSION_KEY, Column, Part, columns_of, schema_of
-from runner.names import check_names
 from runner.usage import Usage
 from xmft.task import CurvePoint
 
@@ -226,6 +225,8 @@ class Attempt:
 
 _COLUMNS = tuple(columns_of(Attempt))
 SCHEMA: pa.Schema = schema_of(_COLUMNS)
+# The version that a column came with.
+SINCE = {name: column.since for name, column in _COLUMNS}
 CURVE_SCHEMA: pa.Schema = schema_of(
     (
         ("epoch", Column(pa.int32(), "counts from 1; 0 is before training")),
@@ -249,19 +250,3 @@ def attempt_table(attempt: Attempt, number: int) -> pa.Table:
 def curve_table(points: Sequence[CurvePoint]) -> pa.Table:
     """Return the points as a table of `CURVE_SCHEMA`."""
     return pa.Table.from_pylist([asdict(point) for point in points], schema=CURVE_SCHEMA)
-
-
-def conform(table: pa.Table) -> pa.Table:
-    """Return rows of a ledger's file in `SCHEMA`; columns that its version lacks are null.
-
-    Raises:
-        KeyError: a column is missing that every version has.
-        ValueError: the rows name something that no cell of this project has, such as `../x`.
-        pyarrow.ArrowException: a column is of another type.
-    """
-    for name, column in _COLUMNS:
-        if column.since > 1 and name not in table.column_names:
-            table = table.append_column(name, pa.nulls(len(table), column.type))
-    table = table.select(SCHEMA.names).cast(SCHEMA)
-    check_names(table)
-    return table

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import list as list_commands
 from runner.cli import report as report_commands
@@ -165,7 +166,7 @@ def run(
             "run the same command again to go on."
         )
         return 143
-    return _conclude(summary, ledger.uri)
+    return _conclude(summary, ledger.shown)
 
 
 def _conclude(summary: RunSummary, results: str) -> int:
@@ -219,3 +220,4 @@ def plan(
 
 
 report_commands.add_to(app)
+compact_commands.add_to(app)

@@ -18,7 +18,9 @@ from xmft.errors import DataError, RequestError
 if TYPE_CHECKING:
     from runner.config import Grid
 
-GridName = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid, a YAML file or cell:ID")]
+GridName = Annotated[
+    str, typer.Argument(metavar="GRID", help="a shipped grid, a YAML file or cell:ID")
+]
 Results = Annotated[str, typer.Option("--results", metavar="DIR", help="folder or URI of results")]
 Data = Annotated[
     Path | None,

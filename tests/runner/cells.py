@@ -8,7 +8,7 @@ from typing import Any
 from runner.job import CellJob
 from runner.ledger import Ledger
 from runner.outcome import Outcome
-from runner.plan import PlannedCell
+from runner.planned import PlannedCell
 
 PlanOne = Callable[..., PlannedCell]
 

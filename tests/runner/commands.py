@@ -17,7 +17,7 @@ from runner.cli import app
 from runner.grid_files import shipped_grids
 from runner.job import CellJob
 from runner.outcome import Outcome
-from runner.plan import PlannedCell
+from runner.planned import PlannedCell
 
 PlanOne = Callable[..., PlannedCell]
 

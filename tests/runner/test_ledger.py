@@ -144,7 +144,7 @@ def test_the_documented_lines_read_the_ledger(ledger, monkeypatch):
     (cell_folder(ledger) / ".attempt-3.arrow-5f.tmp").write_bytes(b"half")
     monkeypatch.chdir(ledger.local_root.parent)
     lines = [line for line in runner.ledger.__doc__.splitlines() if line.startswith("    ")]
-    assert len(lines) == 3
+    assert len(lines) == 5
     names = {}
     exec(textwrap.dedent("\n".join(lines)), names)
     assert names["table"].sort_by("attempt").equals(ledger.read())

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from runner.ledger import Ledger
+from runner.ledger import Ledger, LedgerError
 from runner.schema import CURVE_SCHEMA, SCHEMA, SCHEMA_VERSION, VERSION_KEY
 from runner.storage import Storage
 from tests.runner.ledgers import CELL, FAILED, OK, cell_folder, raiser, write_arrow
@@ -28,7 +28,8 @@ def test_a_number_taken_meanwhile_is_not_overwritten(ledger, monkeypatch, links)
 
 def test_write_that_dies_leaves_nothing_that_counts(ledger, monkeypatch):
     monkeypatch.setattr("os.fsync", raiser(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("runner.ledger.PAUSES_S", (0.0,))
+    with pytest.raises(LedgerError, match=r"No space left.*Make room"):
         ledger.write_attempt(OK)
     assert list(cell_folder(ledger).iterdir()) == []
     assert ledger.states() == {}

@@ -134,7 +134,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     start = time.perf_counter()
     plugins = installed(grid.plugins)
     root = data_root_of(grid, data_root)
-    report = _fan_out(chosen, wishes, ledger, root, options, plugins)
+    told = {"data": str(data_root), "miniature": grid.miniature, "plugins": grid.plugins}
+    report = _fan_out(chosen, wishes, ledger, root, options, plugins, told)
     outcomes = list(report.outcomes.values())
     wall_s = time.perf_counter() - start
     _draw(planned, outcomes, ledger)
@@ -156,6 +157,7 @@ def _fan_out(
     data_root: Path,
     options: RunOptions,
     plugins: Sequence[Plugin],
+    told: Mapping[str, Any],
 ) -> Report:
     jobs = [
         (
@@ -169,6 +171,14 @@ def _fan_out(
                     "backbone": item.backbone,
                     "problem": item.problem,
                     "workers": wishes[item.cell.id]["workers"],
+                    "sharding": wishes[item.cell.id]["sharding"],
+                    "invocation": {
+                        **told,
+                        "backbone": item.backbone,
+                        "workers": wishes[item.cell.id]["workers"],
+                        "threads": wishes[item.cell.id]["cpus"],
+                        "sharding": wishes[item.cell.id]["sharding"],
+                    },
                     "timeout_s": options.timeout_s,
                     "keep_checkpoints": options.keep_checkpoints,
                 },

@@ -17,6 +17,7 @@ from xmft.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from runner.config import Grid
+    from runner.ledger import Ledger
 
 GridName = Annotated[
     str, typer.Argument(metavar="GRID", help="a shipped grid, a YAML file or cell:ID")
@@ -140,6 +141,22 @@ def chosen_grid(
         grid = load_grid(name, settings, plugins=plugins)
     numbers = whole_numbers(seeds) if seeds else None
     return narrowed(grid, tasks=tasks, methods=methods, seeds=numbers)
+
+
+def checked_cell(name: str, grid: Grid, ledger: Ledger, data_root: Path) -> str | None:
+    """Return the id of the cell that is to be made again; None if a grid is to be run.
+
+    Raises:
+        RequestError: what is here would make another cell.
+    """
+    if not name.startswith("cell:"):
+        return None
+    from runner.plan import make_plan
+    from runner.repeat import check_same, recorded
+
+    found = recorded(ledger, name.removeprefix("cell:"))
+    check_same(found, make_plan(grid, ledger, data_root))
+    return found.cell_id
 
 
 def import_plugins(plugins: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import socket
 from datetime import timedelta
@@ -9,10 +10,11 @@ from typing import Any
 
 import torch.distributed as dist
 from ray.train.torch import TorchConfig
-from torch.distributed import rendezvous
 
+# The module: torch.distributed has a function of that name.
+_rendezvous = importlib.import_module("torch.distributed.rendezvous")
 # What torch does, which lets the store of the first worker listen on all interfaces.
-_everywhere = rendezvous._create_c10d_store
+_everywhere = _rendezvous._create_c10d_store
 
 
 class ProcessGroup(TorchConfig):
@@ -34,7 +36,7 @@ class _Loopback:
 
 def listen_on_loopback() -> None:
     """Let this process open stores on the loopback where they are for it; others as ever."""
-    rendezvous._create_c10d_store = _store
+    _rendezvous._create_c10d_store = _store
 
 
 def _store(

@@ -63,11 +63,9 @@ def recorded(ledger: Ledger, prefix: str) -> Recorded:
         RequestError: there is none, there are several, or what it says cannot be read.
     """
     cell_id = ledger.find(prefix)
-    rows = _rows(ledger, cell_id)
-    for row in rows.sort_by([("attempt", "descending")]).to_pylist():
-        if row["data_origin"] is not None or row["status"] != "ok":
-            return record_of(row)
-    raise RequestError(f"The ledger has no readable attempt at cell {cell_id}.")
+    rows = _rows(ledger, cell_id).to_pylist()
+    # The attempt that gave the numbers, or the latest one.
+    return record_of(max(rows, key=lambda row: (row["status"] == "ok", row["attempt"])))
 
 
 def record_of(row: Mapping[str, Any]) -> Recorded:
@@ -196,19 +194,8 @@ def compared(ledger: Ledger, cell_id: str) -> str:
     return text + (f"; {lacking} are in one of them alone." if lacking else ".")
 
 
-def main_score(record: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
-    """Return name and value of what ranks an attempt, on the test split; None if it has none."""
-    for selection in ("best_val", "last"):
-        for row in record:
-            if row["split"] == "test" and row["selection"] == selection:
-                names = json.loads(row["config_json"])["metric_versions"]
-                if row["metric"] == next(iter(names), None):
-                    return row["metric"], row["value"]
-    return None
-
-
 def _rows(ledger: Ledger, cell_id: str) -> pa.Table:
-    return ledger.read().filter(pc.field("cell_id") == cell_id)
+    return ledger.read(cell_id=cell_id)
 
 
 def _values(rows: pa.Table, attempt: int) -> dict[tuple[str, str, str], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import signal
@@ -77,7 +78,8 @@ def test_a_local_run_listens_on_the_loopback_alone(
             raise AssertionError("no checkpoint appeared")
         seen |= listening(psutil.Process(driver.pid))
     finally:
-        os.killpg(driver.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGTERM)
         driver.wait(timeout=60)
     commands = " ".join(seen.values())
     for part in ("gcs_server", "raylet"):  # the look was at the right processes

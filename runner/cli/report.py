@@ -126,7 +126,7 @@ def leaderboard(
     content = write_boards(boards, out, format=format_, ledger=ledger.shown, published=published)
     if chosen.ends is not None:
         hand_over(content.decode("utf-8") + chosen.ends)
-    errors.print(f"written to {out}", highlight=False, soft_wrap=True, markup=False)
+    errors.print(f"written to {out}", highlight=False, soft_wrap=True)
 
 
 @guarded

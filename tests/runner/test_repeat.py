@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import BertConfig, BertModel
 
 from runner.config import Grid
 from runner.ledger import Ledger
@@ -20,10 +21,17 @@ from runner.repeat import check_same, command_again, compared, grid_of_cell, rec
 from tests.runner.attempts import attempt_of, cell_of, score_of
 from tests.runner.commands import xmft
 from tests.runner.plugin_texts import METHOD
-from tests.xmft.small_backbones import save_bert
 from xmft.errors import RequestError
 
 PlanOne = Callable[..., PlannedCell]
+SMALL = {
+    "vocab_size": 9,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 16,
+}
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "variant": {
@@ -77,7 +85,8 @@ def test_a_backbone_in_a_folder_is_found_where_it_was_or_where_one_says(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = save_bert(tmp_path / "mine")
+    folder = tmp_path / "mine"
+    BertModel(BertConfig(**SMALL)).save_pretrained(folder)
     monkeypatch.chdir(tmp_path)
     grid = tiny_grid(backbone="mine")
     (item,) = make_plan(grid, ledger, data_root)

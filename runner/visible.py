@@ -39,8 +39,8 @@ def in_markdown(text: str) -> str:
 
 def in_spreadsheet(text: str) -> str:
     """Return a text that spreadsheets take for text, with an apostrophe before a formula."""
-    text = visible(text)
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    formula = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
+    return ("'" if formula else "") + visible(text)
 
 
 def for_spreadsheets(table: pa.Table) -> pa.Table:

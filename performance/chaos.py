@@ -104,8 +104,8 @@ def run_with_deaths(
             raise RuntimeError(f"exit code {driver.returncode}: {chaos.output[-3000:]}")
 
 
-def _kill_one(driver: subprocess.Popen[bytes], kind: str, rng: random.Random, chaos: Chaos) -> None:
-    """Wait until there is a process of the kind that is at work, and end it."""
+def _kill_one(driver: subprocess.Popen[bytes], kind: str, rng: random.Random, chaos: Chaos) -> bool:
+    """End a process of a kind as soon as one is at work; tell whether there was one."""
     title, number = KINDS[kind]
     while driver.poll() is None:
         family = _family(driver.pid)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from runner.schema import SCHEMA, SCHEMA_VERSION, VERSION_KEY
+from runner.names import check_names
+from runner.schema import SCHEMA, SCHEMA_VERSION, SINCE, VERSION_KEY
 from runner.storage import Storage
 from xmft.errors import RequestError
 
@@ -227,13 +228,15 @@ def conformed(
 
     Raises:
         KeyError: the file lacks a column that its own schema has.
+        ValueError: a name in it leads out of the ledger.
     """
     schema = _part(tuple(columns))
+    check_names(table)
     if table.schema.equals(schema):
         return table.replace_schema_metadata(SCHEMA.metadata)
     version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
     for name in columns:
-        if name not in table.schema.names and version < SCHEMA_VERSION:
+        if name not in table.schema.names and SINCE[name] > version:
             nulls = pa.nulls(table.num_rows, SCHEMA.field(name).type)
             table = table.append_column(name, nulls)
     table = table.select(list(columns))

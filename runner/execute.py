@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from runner.cell import Cell
 from runner.failures import classify, describe
 from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
+from runner.meters import Stopwatch, of_all_workers
 from runner.outcome import Outcome
 from runner.provenance import device_name, peak_memory_bytes, reset_peak_memory
 from runner.record import failed_attempt, ok_attempt
@@ -34,8 +36,20 @@ _NONE = "none"
 
 def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> FinishedCell:
     """Load, build and fit one cell in this process; raises whatever goes wrong."""
-    cell = job.cell
     reset_peak_memory(session.device)
+    with closing(Stopwatch(session.device, rank=session.rank)) as watch:
+        trained = _train(job, session, micro_batch)
+        usage, peak = of_all_workers(
+            watch.stop(
+                peak_memory_bytes=peak_memory_bytes(session.device),
+                sharding=job.sharding if job.workers > 1 else None,
+            )
+        )
+    return replace(trained, usage=usage, peak_memory_bytes=peak)
+
+
+def _train(job: CellJob, session: CellSession, micro_batch: int | None) -> FinishedCell:
+    cell = job.cell
     if job.problem is not None:
         raise DataError(job.problem)
     recipe = Recipe.model_validate(cell.recipe)
@@ -61,7 +75,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
         # Counted after the last stage, when everything that may learn does.
         trainable_params=trained.trainable_params,
         device=device_name(session.device),
-        peak_memory_bytes=peak_memory_bytes(session.device),
+        peak_memory_bytes=None,
         prepare_s=trained.prepare_s,
         floor=floor_of(data),
         channels=data.task.channels,

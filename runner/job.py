@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from runner.cell import Cell
+from runner.needs import Sharding
+from runner.usage import Usage
 from xmft.floor import Floor
 from xmft.records import FitResult
 
@@ -20,6 +23,8 @@ class CellJob:
         backbone: Where its backbone is found, a path or a name; None: by the name in the cell.
         problem: Why the data are missing, if they were when the grid was planned.
         workers: Processes that train the cell together.
+        sharding: How several workers hold the model.
+        invocation: What is written down of how to run the cell again, see the ledger's column.
         timeout_s: Most seconds the cell may take; None for no limit.
         keep_checkpoints: Whether the last checkpoint stays when the cell is done.
     """
@@ -30,6 +35,8 @@ class CellJob:
     backbone: str | None = None
     problem: str | None = None
     workers: int = 1
+    sharding: Sharding = "ddp"
+    invocation: dict[str, Any] | None = None
     timeout_s: float | None = None
     keep_checkpoints: bool = False
 
@@ -45,6 +52,7 @@ class FinishedCell:
 
     Attributes:
         prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
+        usage: What all workers used.
         floor: What a perfect solver would score on the data, None if unknown.
         channels: What the channels of the targets are called.
     """
@@ -56,5 +64,6 @@ class FinishedCell:
     device: str
     peak_memory_bytes: int | None
     prepare_s: float
+    usage: Usage = field(default_factory=Usage)
     floor: Floor | None = None
     channels: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from xmft.cache import can_be_made
 from xmft.errors import RequestError
@@ -41,6 +42,7 @@ def started(cores: int, *, folder: Path, **options: Any) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(_own_token())
+        stack.enter_context(_loopback())
         stack.callback(ray.shutdown)
         try:
             ray.init(
@@ -69,6 +71,36 @@ def _end_idle_processes() -> None:
         node.kill_monitor(check_alive=False)
         node.kill_log_monitor(check_alive=False)
         node.kill_dashboard(check_alive=False)
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Let nothing of Ray's and of torch's listen beyond this machine.
+
+    Ray's processes listen on all interfaces unless the address of their node is that of the
+    loopback, and `ray.init` replaces such an address by another, but where its constant says that
+    there is no cluster, as it does by itself on macOS and Windows. Processes that it starts read
+    the environment.
+    """
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    wanted = {
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": loopback,
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    clusters = ray_constants.ENABLE_RAY_CLUSTER
+    os.environ |= wanted
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _fits(folder: Path) -> bool:

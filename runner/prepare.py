@@ -30,6 +30,7 @@ class Ready:
         wishes: What they need, see `runner.resources.wish`, by id.
         plugins: Pickled plug-ins.
         data_root: Where the cells look for their data.
+        told: What the ledger keeps of how the run was asked for, to make a cell again.
     """
 
     cells: dict[str, str]
@@ -38,6 +39,7 @@ class Ready:
     wishes: dict[str, dict[str, Any]]
     plugins: bytes
     data_root: str
+    told: dict[str, Any]
 
 
 def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> Ready:
@@ -75,6 +77,7 @@ def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> R
         wishes={item.cell.id: wishes[item.cell.id] for item in chosen},
         plugins=pickle.dumps(tuple(installed(grid.plugins))),
         data_root=str(data_root_of(grid, data_root) if chosen else data_root),
+        told={"data": str(data_root), "miniature": grid.miniature, "plugins": grid.plugins},
     )
 
 

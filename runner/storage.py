@@ -19,6 +19,7 @@ from pyarrow import fs
 
 from runner.again import again
 from runner.local_files import files_in, times_in, write_file
+from runner.names import check_name
 from runner.uri import joined, shown, without_secrets
 from xmft.errors import RequestError
 
@@ -26,8 +27,12 @@ _OBJECT_STORES = ("s3", "gcs", "abfs")  # pyarrow's names of the file systems wi
 
 
 def path_of(name: str) -> str:
-    """Return the name of a task as a path that every file system takes."""
-    return re.sub(r"[^\w/.=-]", "_", name)
+    """Return the name of a task as a path that every file system takes.
+
+    Raises:
+        RequestError: it leads out of the folder that it is used in.
+    """
+    return check_name(re.sub(r"[^\w/.=-]", "_", name), "The name", slashes=True)
 
 
 class Storage:
@@ -268,6 +273,9 @@ class Storage:
             stream.write(payload)
 
     def _path(self, *parts: str) -> str:
+        for part in parts:
+            if part.startswith("/") or "\0" in part or ".." in part.replace("\\", "/").split("/"):
+                raise RequestError(f"'{part}' is no place in {self.shown}: it leads out of there.")
         return posixpath.join(self._root, *(part for part in parts if part))
 
     def _exists(self, path: str) -> bool:

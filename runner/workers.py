@@ -13,6 +13,7 @@ from ray.train.torch import TorchTrainer, get_device
 from runner.execute import train_cell
 from runner.job import CellJob, FinishedCell
 from runner.plugins import Plugin, install
+from runner.process_group import ProcessGroup
 from runner.sessions import WorkerSession
 
 
@@ -47,6 +48,7 @@ def distributed_runner(
                 "micro_batch": micro_batch,
                 "plugins": plugins,
             },
+            torch_config=ProcessGroup(),
             scaling_config=ScalingConfig(
                 num_workers=job.workers, use_gpu=gpus > 0, resources_per_worker=resources
             ),

@@ -21,6 +21,7 @@ from runner.cli.options import (
     SeedFilter,
     Settings,
     TaskFilter,
+    checked_cell,
     chosen_grid,
     data_root,
     example,
@@ -30,6 +31,7 @@ from runner.console import complain, console, plain_streams, say
 from xmft.cache import lend_home
 
 if TYPE_CHECKING:
+    from runner.ledger import Ledger
     from runner.run import RunSummary
 
 
@@ -134,8 +136,9 @@ def run(
     from runner.supervise import LostError
     from runner.terminations import Terminated
 
-    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
-    ledger = Ledger(results)
+    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin, results)
+    ledger, root = Ledger(results), data_root(data)
+    cell_id = checked_cell(grid, chosen, ledger, root)
     options = RunOptions(
         workers=workers,
         threads=threads,
@@ -155,7 +158,7 @@ def run(
         verbose=verbose,
     )
     try:
-        summary = run_grid(chosen, ledger, data_root(data), options)
+        summary = run_grid(chosen, ledger, root, options)
     except KeyboardInterrupt:
         complain(
             "Interrupted. Finished cells are saved and the running ones have checkpoints; "
@@ -171,7 +174,19 @@ def run(
             "run the same command again to go on."
         )
         return 143
+    if cell_id is not None:
+        _compare(summary, ledger, cell_id)
     return _conclude(summary, ledger.shown)
+
+
+def _compare(summary: RunSummary, ledger: Ledger, cell_id: str) -> None:
+    """Say whether a cell that was made again has the numbers that it had."""
+    from runner.repeat import compared
+
+    if any(outcome.status == "ok" for outcome in summary.outcomes):
+        say(compared(ledger, cell_id))
+    elif not summary.outcomes:
+        say(f"Cell {cell_id} is done. Say --force to make it again.")
 
 
 def _conclude(summary: RunSummary, results: str) -> int:
@@ -220,8 +235,10 @@ def plan(
     from runner.plan import make_plan
     from runner.plan_table import plan_table
 
-    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
-    planned = make_plan(chosen, Ledger(results), data_root(data))
+    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin, results)
+    ledger, root = Ledger(results), data_root(data)
+    checked_cell(grid, chosen, ledger, root)
+    planned = make_plan(chosen, ledger, root)
     for part in plan_table(planned):
         console.print(part, highlight=False)
 

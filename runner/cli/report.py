@@ -18,7 +18,7 @@ from runner.cli.options import (
     guarded,
     whole_numbers,
 )
-from runner.console import console, errors, hand_over, say
+from runner.console import complain, console, errors, hand_over, say
 from runner.report.export import (
     BOARD_FORMATS,
     ROW_FORMATS,
@@ -52,11 +52,17 @@ def show(
 ) -> None:
     """Show everything about one cell: scores, configuration, provenance, failure."""
     from runner.ledger import Ledger
+    from runner.repeat import command_again, recorded
     from runner.report.status import show_cell
 
     ledger = Ledger(results)
     cell_id = ledger.find(cell)
     console.print(show_cell(ledger.read(cell_id=cell_id), ledger.curves(cell_id), cell_id))
+    console.print("\nmade again by", style="bold")
+    try:
+        say(command_again(recorded(ledger, cell_id), ledger.shown))
+    except RequestError as error:
+        complain(str(error))
 
 
 _ENDINGS = [f"*{ending}" for ending in ROW_FORMATS]
@@ -120,7 +126,7 @@ def leaderboard(
     content = write_boards(boards, out, format=format_, ledger=ledger.shown, published=published)
     if chosen.ends is not None:
         hand_over(content.decode("utf-8") + chosen.ends)
-    errors.print(f"written to {out}", highlight=False, soft_wrap=True, markup=False)
+    errors.print(f"written to {out}", highlight=False, soft_wrap=True)
 
 
 @guarded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,17 @@ _PROVENANCE = (
     "git_revision",
     "git_dirty",
     "host",
+    "gpu_name",
+    "gpu_driver",
+    "device_count",
+    "gpu_s",
+    "cpu_s",
+    "peak_memory_sum_bytes",
+    "energy_j",
+    "energy_source",
+    "threads",
+    "sharding",
+    "invocation",
 )
 # More failed cells than these are told in number: nobody reads them, and they take seconds to set.
 _MOST_FAILURES = 100
@@ -195,14 +206,32 @@ _SCORES = ("split", "selection", "metric", "metric_version", "direction", "value
 
 def _attempts(rows: pa.Table) -> Table:
     numbers = sorted(set(rows["attempt"].to_pylist()))
-    records = [
-        rows.filter(pc.field("attempt") == number).slice(0, 1).to_pylist()[0] for number in numbers
-    ]
+    records = []
+    for number in numbers:
+        found = rows.filter(pc.field("attempt") == number).to_pylist()
+        score = main_score(found)
+        told = "" if score is None else f"{score[0]} {score[1]:.6g}"
+        records.append({**found[0], "main score": told})
     for record in records:
         record["time"] = duration(record["wall_s"] or 0.0)
         record["started_at"] = f"{record['started_at']:%Y-%m-%d %H:%M:%S} UTC"
-    columns = ("attempt", "status", "failure", "started_at", "time", "host")
+    columns = ("attempt", "status", "failure", "main score", "started_at", "time", "host")
     return _records("attempts", columns, records)
+
+
+def main_score(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
+    """Return name and value of the metric that ranks an attempt, on the test split.
+
+    The one of the best epoch by validation comes first; None if the attempt has neither.
+    """
+    for selection in ("best_val", "last"):
+        for row in rows:
+            metrics = json.loads(row["config_json"]).get("metric_versions", {})
+            if (row["split"], row["selection"]) == ("test", selection) and row["metric"] == next(
+                iter(metrics), None
+            ):
+                return row["metric"], row["value"]
+    return None
 
 
 def _curves(curves: pa.Table) -> Table:

@@ -20,7 +20,9 @@ COLUMNS = (
     "protocol, data_origin, status, failure, error, split, selection, metric, metric_version, "
     "direction, value, epoch, params, trainable_params, align_s, fit_s, eval_s, wall_s, "
     "peak_memory_bytes, worker_count, device, precision, git_revision, git_dirty, versions, host, "
-    "started_at, finished_at, config_json"
+    "started_at, finished_at, gpu_name, gpu_driver, device_count, gpu_s, "
+    "cpu_s, peak_memory_sum_bytes, energy_j, energy_source, threads, sharding, invocation, "
+    "config_json"
 )
 
 

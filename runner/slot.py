@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ from runner.desk import WAIT
 from runner.execute import attempt_cell, local_runner
 from runner.job import CellJob
 from runner.needs import Needs
-from runner.plugins import install
+from runner.plugins import Plugin, install
 from runner.watch import Watch
 
 # Between two questions of a slot that waits for cells which are on their way.
@@ -26,7 +26,7 @@ def serve(
     slot_id: str,
     needs: dict[str, Any],
     *,
-    plugins: bytes,
+    plugins: Sequence[Plugin],
     storage: str,
     stall_s: float | None,
 ) -> int:
@@ -36,7 +36,7 @@ def serve(
         board: The desk.
         slot_id: This slot.
         needs: Fields of its `Needs`.
-        plugins: Pickled plug-ins, imported before any name is looked up.
+        plugins: Imported before any name is looked up.
         storage: Folder or URI for Ray Train's own files.
         stall_s: Most seconds of a cell without progress; None: no limit.
 
@@ -44,8 +44,7 @@ def serve(
         How many cells there were.
     """
     size, count = Needs(**needs), 0
-    imported = pickle.loads(plugins)
-    install(imported)
+    install(plugins)
     while (job := board.take(slot_id)) is not None:
         if job == WAIT:
             time.sleep(_PAUSE_S)
@@ -71,7 +70,7 @@ def serve(
                     threads=size.cpus,
                     gpus=size.gpus,
                     storage=storage,
-                    plugins=imported,
+                    plugins=plugins,
                 )
             outcome = attempt_cell(told, run)
         board.done(slot_id, asdict(outcome))

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from ray.train.torch import TorchConfig
 
 # The module: torch.distributed has a function of that name.
-_rendezvous = importlib.import_module("torch.distributed.rendezvous")
+_rendezvous: Any = importlib.import_module("torch.distributed.rendezvous")
 # What torch does, which lets the store of the first worker listen on all interfaces.
 _everywhere = _rendezvous._create_c10d_store
 

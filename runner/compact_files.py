@@ -126,19 +126,28 @@ def write(reader: FileReader, table: pa.Table) -> str:
     name = f"compact-{uuid.uuid4().hex[:12]}.parquet"
     sink = pa.BufferOutputStream()
     described = table.append_column(FIRST, _firsts(table)).replace_schema_metadata(SCHEMA.metadata)
-    parquet.write_table(
-        described,
+    schema = pa.schema([_plain(field) for field in described.schema], described.schema.metadata)
+    with parquet.ParquetWriter(
         sink,
+        schema,
         compression="zstd",
-        row_group_size=_GROUP_ROWS,
         write_statistics=["cell_id"],
-    )
+        # Texts of many cells, each once per group.
+        dictionary_pagesize_limit=1 << 28,
+    ) as writer:
+        # Dictionaries are decoded for each group: the whole one would be written in all of them.
+        for start in range(0, described.num_rows, _GROUP_ROWS):
+            writer.write_table(described.slice(start, _GROUP_ROWS).cast(schema))
     reader.storage.write(name, sink.getvalue())
     found = read(reader, name, SCHEMA.names)
     if found is None or not _same(found, table):
         reader.storage.delete(name)
         raise OSError(f"{name} was read back with other rows than were written")
     return name
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.string()) if field.name in LONG_TEXTS else field
 
 
 def _firsts(table: pa.Table) -> pa.Array:

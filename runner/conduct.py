@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -30,7 +30,7 @@ from runner.ledger import Ledger
 from runner.needs import Needs
 from runner.outcome import Outcome
 from runner.request import Request
-from xmft.errors import RequestError
+from xmft.errors import RequestError, XmftError
 
 _LOOK_S = 0.25
 _NODES_EVERY_S = 3.0
@@ -40,8 +40,8 @@ _NODES_EVERY_S = 3.0
 class _Account:
     """What the conductor knows of its cells."""
 
-    jobs: dict[str, tuple[Needs, dict[str, Any]]]
-    left: set[str]
+    sizes: list[Needs]
+    jobs: dict[str, tuple[Needs, dict[str, Any]]] = field(default_factory=dict)
     losses: Counter[str] = field(default_factory=Counter)
     started: dict[str, float] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ class _Watcher(threading.Thread):
         self._account, self._cores = account, cores
         self._ledger = Ledger(request.results)
         self._ending: set[tuple[str, int]] = set()
-        self._stopping = False
+        self._stopping = self._over = False
         self.finished = threading.Event()
 
     def run(self) -> None:
@@ -82,7 +82,7 @@ class _Watcher(threading.Thread):
             self._line.send(
                 ("news", news.notes, news.running, news.slots, news.busy, list(map(str, news.idle)))
             )
-            if not self._account.left or (self._stopping and not news.running):
+            if self._over or (self._stopping and not news.running):
                 self._board.finish()
                 self._line.send(("end",))
                 return
@@ -91,8 +91,21 @@ class _Watcher(threading.Thread):
     def _hear(self) -> None:
         """Do what the driver says; without a driver there is nothing left to do."""
         while self._line.poll():
-            if self._line.recv() == ("stop",):
+            kind, *facts = self._line.recv()
+            if kind == "stop":
                 self._stop()
+            elif kind == "over":
+                self._over = True
+            elif kind == "cells":
+                number, jobs = facts
+                needs = self._account.sizes[number]
+                self._account.jobs |= {job["cell_id"]: (needs, job) for job in jobs}
+                self._board.bring(needs, jobs)
+            elif kind == "to come":
+                counts: Counter[Needs] = Counter()
+                for number, count in facts[0].items():
+                    counts[self._account.sizes[number]] += count
+                self._board.announce(counts)
 
     def _stop(self) -> None:
         self._stopping = True
@@ -130,7 +143,6 @@ class _Watcher(threading.Thread):
                 needs, job = self._account.jobs[cell_id]
                 self._board.bring(needs, [job])
                 return
-        self._account.left.discard(cell_id)
         self._line.send(("done", outcome))
         if outcome["status"] != "ok" and self._request.fail_fast:
             self._stop()
@@ -154,7 +166,7 @@ class _Watcher(threading.Thread):
         attempt = failed_attempt(job, outcome, datetime.fromtimestamp(started, UTC))
         try:
             self._ledger.write_attempt(attempt)
-        except (OSError, RequestError) as error:
+        except (OSError, XmftError) as error:
             self._line.send(("complaint", f"A lost attempt could not be written down ({error})."))
         return vars(outcome)
 
@@ -181,25 +193,16 @@ def _conduct(request: Request, line: Connection) -> None:
         cluster.check_storage(ledger, request.address, shared=request.shared_results)
         nodes = cluster.alive_nodes(cores)
         gpus = 1.0 if any(node.get("GPU") for node in nodes) else 0.0
-        queues: dict[Needs, list[dict[str, Any]]] = defaultdict(list)
-        jobs = {}
-        for wish, job in request.jobs:
-            needs = Needs(**{**wish, "gpus": gpus if wish["gpus"] is None else wish["gpus"]})
-            queues[needs].append(job)
-            jobs[job["cell_id"]] = needs, job
-        for needs in queues:
+        sizes = [
+            Needs(**{**wish, "gpus": gpus if wish["gpus"] is None else wish["gpus"]})
+            for wish in request.sizes
+        ]
+        for needs in sizes:
             cluster.check_fits(needs, nodes, cores)
-        line.send(
-            (
-                "ready",
-                str(cores),
-                [(str(n), len(q), cluster.how_many(nodes, n)) for n, q in queues.items()],
-            )
-        )
+        at_once = [cluster.how_many(nodes, needs) for needs in sizes]
+        line.send(("ready", str(cores), list(map(str, sizes)), at_once))
         board = Board.open(request.run, nodes, most=request.most)
-        for needs in queues:
-            board.bring(needs, queues[needs])
-        watcher = _Watcher(request, line, board, _Account(jobs, set(jobs)), cores)
+        watcher = _Watcher(request, line, board, _Account(sizes), cores)
         watcher.start()
         with cluster.scratch_folder(ledger, folder) as storage:
             tune.fan_out(

@@ -13,8 +13,8 @@ class Request:
     Attributes:
         run: Name of the run.
         results: Path or URI of the ledger.
-        jobs: The cells as mappings with `cell_id`, `label` and `job` (fields of `CellJob`), each
-            with what it needs; GPUs of None are one where there are any.
+        sizes: What cells need, fields of `Needs`; GPUs of None are one where there are any. Cells
+            follow one by one, with the number of their size.
         plugins: Pickled plug-ins.
         folder: For Ray's own files.
         most: Most cells at once.
@@ -23,7 +23,7 @@ class Request:
 
     run: str
     results: str
-    jobs: list[tuple[dict[str, Any], dict[str, Any]]]
+    sizes: list[dict[str, Any]]
     plugins: bytes
     folder: str
     address: str | None = None

@@ -2,72 +2,24 @@
 
 from __future__ import annotations
 
-import pickle
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.data import make_ready
+from runner.apart import apart
+from runner.compaction import AT_LEAST, compact
 from runner.config import Grid
-from runner.console import complain, console, generating, say
+from runner.console import complain, console, say
+from runner.feed import Feed
 from runner.ledger import Ledger
-from runner.needs import Sharding
+from runner.options import RunOptions
 from runner.outcome import Outcome
-from runner.plan import data_root_of, make_plan, remarks_of, to_run
-from runner.planned import PlannedCell
-from runner.plugins import Plugin, installed
+from runner.prepare import Ready, prepare
 from runner.progress import ProgressDisplay
 from runner.request import Request
-from runner.resources import merged, wish
 from runner.results import RESULT_COLUMNS
 from runner.supervise import Report, supervise
-from xmft.cache import check_writable
-from xmft.errors import DataError, RequestError
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How to run, as opposed to what: nothing here is part of a cell id.
-
-    Attributes:
-        workers: Processes that train one cell; None: what the grid says of its resources, or one.
-        threads: CPU cores of each of them; None likewise.
-        gpus_per_worker: GPUs of each of them; None likewise, or one where there are GPUs.
-        sharding: How several workers share the model; None likewise, or `ddp`.
-        cpus: Most CPU cores to use; None: all that the system grants.
-        max_concurrent: Most cells at a time; None: as many as fit.
-        address: Ray cluster to join; None: this machine.
-    """
-
-    workers: int | None = None
-    threads: int | None = None
-    gpus_per_worker: float | None = None
-    sharding: Sharding | None = None
-    cpus: int | None = None
-    max_concurrent: int | None = None
-    address: str | None = None
-    retry_failed: bool = False
-    fail_fast: bool = False
-    force: bool = False
-    keep_checkpoints: bool = False
-    shared_results: bool = False
-    timeout_s: float | None = None
-    stall_timeout_s: float | None = 1800.0
-    cluster_wait_s: float = 600.0
-    max_infra_retries: int = 2
-    verbose: bool = False
-
-    @property
-    def resources(self) -> dict[str, Any]:
-        """What is said of the resources of all cells, fields of `Resources`."""
-        return {
-            "workers": self.workers,
-            "cpus": self.threads,
-            "gpus": self.gpus_per_worker,
-            "sharding": self.sharding,
-        }
+from xmft.errors import XmftError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +35,7 @@ class RunSummary:
         wall_s: Wall time from starting Ray to the last cell.
         busy: Share of the resources in use while there was anything left to start.
         slots: Most cells that ran at once.
+        elsewhere: Cells that another run on the same results finished meanwhile.
     """
 
     planned: int
@@ -93,6 +46,7 @@ class RunSummary:
     wall_s: float
     busy: float | None = None
     slots: int = 1
+    elsewhere: int = 0
 
     @property
     def failed(self) -> int:
@@ -105,75 +59,54 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
 
     Raises:
         RequestError: the request is wrong; nothing ran.
+        LostError, LedgerError: Ray or the results were lost for good; what was finished is saved.
+        Terminated, KeyboardInterrupt: asked to end; running cells keep a checkpoint.
     """
-    planned = make_plan(grid, ledger, data_root)
-    wishes = {item.cell.id: wish(merged(item.resources, options.resources)) for item in planned}
-    _check_workers(planned, wishes)
-    ledger.prepare()
-    check_writable()
-    chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
-    skipped = sum(item.state == "done" for item in planned) if not options.force else 0
+    ready = apart(prepare, grid, ledger.uri, data_root, options)
+    skipped = len(ready.done) if not options.force else 0
     summary = {
-        "planned": len(planned),
+        "planned": len(ready.cells),
         "skipped": skipped,
-        "failed_before": len(planned) - skipped - len(chosen),
+        "failed_before": len(ready.cells) - skipped - len(ready.chosen),
     }
-    failed = f", {summary['failed_before']} failed before" if summary["failed_before"] else ""
-    say(
-        f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run{failed}. "
-        f"Results: {ledger.shown}"
-    )
-    for remark in remarks_of(planned):
-        say(remark)
-    if not chosen:
+    if not ready.chosen:
         return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
-    chosen = _make_data_ready(chosen)
-    if options.force:
-        for item in chosen:
-            ledger.drop_checkpoint(item.cell.id)
     start = time.perf_counter()
-    plugins = installed(grid.plugins)
-    root = data_root_of(grid, data_root)
-    told = {"data": str(data_root), "miniature": grid.miniature, "plugins": grid.plugins}
-    report = _fan_out(chosen, wishes, ledger, root, options, plugins, told)
+    report = _fan_out(ready, ledger, options)
     outcomes = list(report.outcomes.values())
     wall_s = time.perf_counter() - start
-    _draw(planned, outcomes, ledger)
+    _compact(ledger)
+    _draw(ready, outcomes, ledger)
     busy_s = sum(outcome.busy_s for outcome in outcomes) / max(report.slots, 1)
     return RunSummary(
         **summary,
         outcomes=tuple(outcomes),
-        overhead_s=(wall_s - busy_s) / len(chosen),
+        overhead_s=(wall_s - busy_s) / max(len(outcomes), 1),
         wall_s=wall_s,
         busy=report.busy,
         slots=max(report.slots, 1),
+        elsewhere=report.elsewhere,
     )
 
 
-def _fan_out(
-    chosen: list[PlannedCell],
-    wishes: Mapping[str, dict[str, Any]],
-    ledger: Ledger,
-    data_root: Path,
-    options: RunOptions,
-    plugins: Sequence[Plugin],
-    told: Mapping[str, Any],
-) -> Report:
+def _fan_out(ready: Ready, ledger: Ledger, options: RunOptions) -> Report:
+    wishes = ready.wishes
+    sizes = [dict(size) for size in dict.fromkeys(tuple(w.items()) for w in wishes.values())]
     jobs = [
         (
-            wishes[item.cell.id],
+            sizes.index(wishes[item.cell.id]),
             {
                 "cell_id": item.cell.id,
                 "job": {
                     "config_json": item.cell.config_json,
-                    "data_root": str(data_root),
+                    "data_root": ready.data_root,
                     "results": ledger.uri,
                     "backbone": item.backbone,
                     "problem": item.problem,
                     "workers": wishes[item.cell.id]["workers"],
                     "sharding": wishes[item.cell.id]["sharding"],
                     "invocation": {
-                        **told,
+                        **ready.told,
                         "backbone": item.backbone,
                         "workers": wishes[item.cell.id]["workers"],
                         "threads": wishes[item.cell.id]["cpus"],
@@ -184,15 +117,15 @@ def _fan_out(
                 },
             },
         )
-        for item in chosen
+        for item in ready.chosen
     ]
 
-    def request(run: str, folder: str, left: set[str]) -> Request:
+    def request(run: str, folder: str) -> Request:
         return Request(
             run=run,
             results=ledger.uri,
-            jobs=[job for job in jobs if job[1]["cell_id"] in left],
-            plugins=pickle.dumps(tuple(plugins)),
+            sizes=sizes,
+            plugins=ready.plugins,
             folder=folder,
             address=options.address,
             cpus=options.cpus,
@@ -206,20 +139,28 @@ def _fan_out(
 
     return supervise(
         request,
-        {item.cell.id for item in chosen},
-        lambda slots: ProgressDisplay(console, chosen, slots),
+        Feed(ledger, jobs, redo=options.force),
+        lambda slots: ProgressDisplay(console, ready.chosen, slots),
         address=options.address,
         cluster_wait_s=options.cluster_wait_s,
     )
 
 
-def _draw(planned: list[PlannedCell], outcomes: list[Outcome], ledger: Ledger) -> None:
+def _compact(ledger: Ledger) -> None:
+    """Gather finished attempts into one file, where there are many."""
+    try:
+        compact(ledger, at_least=AT_LEAST)
+    except (OSError, XmftError) as error:  # the results are safe as they are
+        complain(f"The results were not compacted ({ledger.storage.told(error)}).")
+
+
+def _draw(ready: Ready, outcomes: list[Outcome], ledger: Ledger) -> None:
     """Draw the tasks that have new results, with the grid's methods alone."""
     new = {outcome.cell_id for outcome in outcomes if outcome.status == "ok"}
-    tasks = {item.cell.task for item in planned if item.cell.id in new}
+    tasks = {task for cell_id, task in ready.cells.items() if cell_id in new}
     if not tasks:
         return
-    cells = {item.cell.id for item in planned if item.cell.task in tasks}
+    cells = {cell_id for cell_id, task in ready.cells.items() if task in tasks}
     try:
         # Imported here: so that a drawing library that does not load stops nothing either.
         from runner.report.figures import pictures, write_figures
@@ -232,48 +173,3 @@ def _draw(planned: list[PlannedCell], outcomes: list[Outcome], ledger: Ledger) -
         return
     if written:
         say(f"{len(written)} figure(s) of predictions in {folder.shown}")
-
-
-def _check_workers(planned: list[PlannedCell], wishes: Mapping[str, dict[str, Any]]) -> None:
-    """Refuse batches that cannot be shared evenly."""
-    for item in planned:
-        cell, workers = item.cell, wishes[item.cell.id]["workers"]
-        sizes = {
-            "batch_size": cell.recipe.get("batch_size", workers),
-            f"{cell.method}.alignment_batch": cell.method_config.get("alignment_batch", workers),
-        }
-        for name, size in sizes.items():
-            if size % workers:
-                raise RequestError(
-                    f"The global batch of {size} samples ({name}, {cell.task}) does not divide "
-                    f"among {workers} workers. Choose --workers or {name} accordingly."
-                )
-
-
-def _make_data_ready(chosen: list[PlannedCell]) -> list[PlannedCell]:
-    """Generate what has to be generated, once and before any worker asks for it.
-
-    Where that fails, the cells of the task get the reason as their problem.
-    """
-    seen: set[str] = set()
-    problems: dict[str, str] = {}
-    for item in chosen:
-        source, name = item.source, item.cell.task
-        if source is None or source.fingerprint in seen:
-            continue
-        seen.add(source.fingerprint)
-        say(f"{name}: {source.note}")
-        for line in source.warnings:
-            complain(f"{name}: {line}")
-        if not source.ready:
-            try:
-                with generating(name) as progress:
-                    make_ready(source, progress=progress)
-            except DataError as error:
-                problems[source.fingerprint] = str(error)
-    return [
-        replace(item, problem=problems[item.source.fingerprint])
-        if item.source and item.source.fingerprint in problems
-        else item
-        for item in chosen
-    ]

@@ -129,10 +129,12 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="show Ray's own output")] = False,
 ) -> int:
     """Run the cells of a grid that are not done yet; run it again to go on."""
-    from runner.ledger import Ledger
+    from runner.ledger import Ledger, LedgerError
+    from runner.options import RunOptions
     from runner.resources import checked_sharding
-    from runner.run import RunOptions, run_grid
-    from runner.supervise import Terminated
+    from runner.run import run_grid
+    from runner.supervise import LostError
+    from runner.terminations import Terminated
 
     chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin, results)
     ledger, root = Ledger(results), data_root(data)
@@ -163,6 +165,9 @@ def run(
             "run the same command again to go on."
         )
         return 130
+    except (LostError, LedgerError) as error:
+        complain(str(error))
+        return 1
     except Terminated as error:
         complain(
             f"Ended by {error}. Finished cells are saved and the running ones have checkpoints; "
@@ -201,6 +206,8 @@ def _conclude(summary: RunSummary, results: str) -> int:
         resumed = sum(outcome.resumed_epochs > 0 for outcome in summary.outcomes)
         if resumed:
             say(f"{resumed} cells went on from their checkpoints")
+    if summary.elsewhere:
+        say(f"{summary.elsewhere} cells were finished by another run on the same results")
     if summary.failed:
         complain(
             f"{summary.failed} cells failed. See: xmft status --results {results}. "

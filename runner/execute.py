@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ from typing import Any
 import torch
 
 from benchmarks.data import load
+from runner import stops
 from runner.cell import Cell
-from runner.failures import classify, describe
+from runner.deadline import within
+from runner.failures import classify, describe, is_stop
 from runner.job import CellJob, FinishedCell, Outcome
 from runner.ledger import Ledger
 from runner.provenance import device_name, peak_memory_bytes, reset_peak_memory
@@ -25,7 +26,7 @@ from xmft.errors import DataError
 from xmft.floor import floor_of
 from xmft.source import proxy_identity, proxy_name
 from xmft.task import Recipe, TaskData
-from xmft.training import assemble
+from xmft.training import Assembled, assemble
 
 # What cells of methods without a pretrained model have in its place.
 _NONE = "none"
@@ -37,22 +38,11 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
     reset_peak_memory(session.device)
     if job.problem is not None:
         raise DataError(job.problem)
-    recipe = Recipe.model_validate(cell.recipe)
-    data = _load(cell, job, recipe)
-    assembled = assemble(
-        data,
-        cell.method.partition(":")[0],
-        backbone=_backbone(cell, job),
-        recipe=recipe,
-        options=cell.method_config,
-        source=_proxy(cell, job) or None,
-        seed=cell.seed,
-        device=session.device,
-        cache=cache_root(),
-        data_root=Path(job.data_root),
-    )
-    with closing(session):
+    with within(job.timeout_s, cell.label), stops.heeded():
+        with stops.at_once():
+            assembled = _assembled(cell, job, session.device)
         trained = assembled.fit(session, micro_batch=micro_batch)
+    data = assembled.data
     return FinishedCell(
         result=trained.result,
         origin=data.origin,
@@ -64,6 +54,22 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
         prepare_s=trained.prepare_s,
         floor=floor_of(data),
         channels=data.task.channels,
+    )
+
+
+def _assembled(cell: Cell, job: CellJob, device: torch.device) -> Assembled:
+    recipe = Recipe.model_validate(cell.recipe)
+    return assemble(
+        _load(cell, job, recipe),
+        cell.method.partition(":")[0],
+        backbone=_backbone(cell, job),
+        recipe=recipe,
+        options=cell.method_config,
+        source=_proxy(cell, job) or None,
+        seed=cell.seed,
+        device=device,
+        cache=cache_root(),
+        data_root=Path(job.data_root),
     )
 
 
@@ -113,16 +119,18 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Out
         try:
             trained = run(micro_batch)
         except Exception as error:
-            failure = classify(error)
+            failure, stopped = classify(error), is_stop(error)
             outcome = Outcome(
                 cell_id=cell.id,
-                status="failed",
+                status="stopped" if stopped else "failed",
                 failure=failure,
                 error=describe(error),
                 busy_s=time.perf_counter() - clock,
                 wall_s=time.perf_counter() - clock,
                 resumed_epochs=0,
             )
+            if stopped:
+                return outcome  # no failure, and no row: the cell goes on somewhere else
             ledger.write_attempt(failed_attempt(job, outcome, started))
             # Methods that train nothing have no batch to halve.
             batch = int(cell.recipe.get("batch_size", 1)) // job.workers

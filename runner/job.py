@@ -65,6 +65,7 @@ class Outcome:
     """What became of an attempt, small enough to send around.
 
     Attributes:
+        status: `ok`, `failed`, or `stopped`: asked to, with a checkpoint and without a row.
         busy_s: Seconds of this attempt that went into preparing, aligning, fitting and scoring; of
             a failed attempt, all of them.
         resumed_epochs: Epochs that an earlier attempt had trained.

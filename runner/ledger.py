@@ -40,6 +40,8 @@ from xmft.task import CurvePoint
 logger = logging.getLogger(__name__)
 
 _ATTEMPT = re.compile(r"(?P<cell>[^/]+)/attempt-(?P<number>\d+)\.arrow")
+# Of one cell: what damages more of them than these will damage the next one too.
+_MOST_SET_ASIDE = 3
 _READERS = 16  # threads; reading many small files is waiting, not computing
 
 
@@ -224,6 +226,11 @@ class Ledger:
         """Return the state that was stored last, None if there is none."""
         payload = self._storage.read(f"checkpoints/{cell_id}/state.pt")
         return None if payload is None else payload.to_pybytes()
+
+    def set_checkpoint_aside(self, cell_id: str) -> str | None:
+        """Put the stored state under another name; return it, None if it was deleted instead."""
+        path = f"checkpoints/{cell_id}/state.pt"
+        return self._storage.set_aside(path, "damaged", most=_MOST_SET_ASIDE)
 
     def drop_checkpoint(self, cell_id: str) -> None:
         """Delete the stored state, if there is one."""

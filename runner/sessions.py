@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,20 +16,30 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from runner import stops
 from runner.cell import Cell
 from runner.failures import CellTimeoutError
 from runner.ledger import Ledger
 from runner.progress_actor import Board
 from runner.tensorboard import EventLog
-from xmft.session import Progress, Session
+from xmft.session import Progress, Request, Session, T
+
+logger = logging.getLogger(__name__)
 
 # Losing this much work is no loss. Where a checkpoint takes long to write (large models, slow
 # storage) they come less often, so that writing stays a twentieth of the time.
 _CHECKPOINT_EVERY_S = 3.0
 _CHECKPOINT_SHARE = 1 / 20
+# Within an epoch: an epoch's end gives a better place, if it comes soon.
+_WITHIN_EPOCH_EVERY_S = 60.0
+# Where a checkpoint cannot be written: when to try again, at first and at most.
+_RETRY_S, _RETRY_AT_MOST_S = 15.0, 300.0
 _REPORT_EVERY_S = 0.3
-# Version 1 booked times by the names of stages.
-_CHECKPOINT_VERSION = 2
+# How often several workers tell one another whether they were asked to stop.
+_AGREE_EVERY_S = 0.5
+# Version 1 booked times by the names of stages, version 2 knew no place within an epoch.
+_CHECKPOINT_VERSION = 3
+_REQUESTS: tuple[Request, ...] = ("", "save", "stop")
 
 
 class CellSession(Session):
@@ -60,12 +72,8 @@ class CellSession(Session):
         self._losses: dict[str, float] = {}
         self._saved = time.monotonic()
         self._pause_s = _CHECKPOINT_EVERY_S
+        self._unsaved = False
         self._events = EventLog(self._ledger, cell) if self.rank == 0 else None
-
-    def close(self) -> None:
-        """Let go of the event file."""
-        if self._events is not None:
-            self._events.close()
 
     def report(self, progress: Progress) -> None:
         """Tell the driver and TensorBoard; stop if the time is up."""
@@ -85,27 +93,93 @@ class CellSession(Session):
             self._reported = now
             self._board.update(self._cell.id, replace(progress, losses=self._losses))
 
+    def asked(self) -> Request:
+        """Return whether the process was asked to stop, or the last checkpoint is too long ago."""
+        if stops.requested():
+            return "stop"
+        pause = max(self._pause_s, _WITHIN_EPOCH_EVERY_S)
+        return "save" if time.monotonic() - self._saved > pause else ""
+
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Write a checkpoint unless the last one is seconds old."""
-        now = time.monotonic()
-        if self.rank or (now - self._saved < self._pause_s and not force):
+        """Write a checkpoint unless the last one is seconds old.
+
+        Where it cannot be written, the training goes on, and a later one is tried.
+        """
+        if not force and not self._due():
+            return
+        content, now = state(), time.monotonic()
+        if self.rank:
             return
         buffer = io.BytesIO()
-        torch.save({"version": _CHECKPOINT_VERSION, "state": state()}, buffer)
-        self._ledger.save_checkpoint(self._cell.id, buffer.getvalue())
+        torch.save({"version": _CHECKPOINT_VERSION, "state": content}, buffer)
+        try:
+            self._ledger.save_checkpoint(self._cell.id, buffer.getvalue())
+        except OSError as error:
+            self._pause_s = min(max(_RETRY_S, 2 * self._pause_s), _RETRY_AT_MOST_S)
+            self._saved = time.monotonic()
+            if not self._unsaved:
+                logger.warning(
+                    "The checkpoint of %s cannot be written to %s (%s). The training goes on, and "
+                    "later ones are tried; until one is written, it cannot go on from here.",
+                    self._cell.label,
+                    self._ledger.uri,
+                    error,
+                )
+            self._unsaved = True
+            return
+        self._unsaved = False
         self._saved = time.monotonic()
         self._pause_s = max(_CHECKPOINT_EVERY_S, (self._saved - now) / _CHECKPOINT_SHARE)
 
     def restore(self) -> dict[str, Any] | None:
-        """Read the cell's checkpoint, whoever wrote it and with however many workers."""
-        payload = self._ledger.load_checkpoint(self._cell.id)
-        if payload is None:
+        """Read the cell's checkpoint, whoever wrote it and with however many workers.
+
+        One that cannot be read, by any of the workers, is set aside.
+        """
+        payload = saved = None
+        why = ""
+        try:
+            payload = self._ledger.load_checkpoint(self._cell.id)
+        except OSError as error:
+            why = str(error)
+        if payload is not None:
+            saved, why = _unpacked(payload)
+        read = self.each((why, None if payload is None else zlib.crc32(payload)))
+        if reasons := [reason for reason, _ in read if reason]:
+            self.set_aside(reasons[0])
             return None
-        saved = torch.load(io.BytesIO(payload), map_location=self.device, weights_only=True)
-        if saved["version"] != _CHECKPOINT_VERSION:
+        if len({digest for _, digest in read}) > 1:
+            self.set_aside("the workers read different ones")
             return None
-        state: dict[str, Any] = saved["state"]
-        return state
+        return saved
+
+    def set_aside(self, why: str) -> None:
+        """Move the checkpoint to where it does no harm; the cell starts anew."""
+        if self.rank:
+            return
+        place = self._ledger.set_checkpoint_aside(self._cell.id)
+        logger.warning(
+            "The checkpoint of %s cannot be used (%s). It was %s, and the cell starts anew.",
+            self._cell.label,
+            why,
+            f"moved to {place}" if place else "deleted",
+        )
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved >= self._pause_s
+
+
+def _unpacked(payload: bytes) -> tuple[dict[str, Any] | None, str]:
+    """Return the state in a checkpoint, or why there is none."""
+    try:
+        saved = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes of any kind make torch raise errors of any kind
+        said = next(iter(str(error).splitlines()), "no more is known")
+        return None, f"it is no checkpoint: {type(error).__name__}: {said}"
+    version = saved.get("version") if isinstance(saved, dict) else None
+    if version != _CHECKPOINT_VERSION or not isinstance(saved.get("state"), dict):
+        return None, f"it has the version {version!r}, expected {_CHECKPOINT_VERSION}"
+    return saved["state"], ""
 
 
 class WorkerSession(CellSession):
@@ -116,6 +190,34 @@ class WorkerSession(CellSession):
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
         super().__init__(*arguments)
+        self._steps = 0
+        self._next, self._agreed = 1, time.monotonic()
+
+    def each(self, value: T) -> list[T]:
+        """Send values around as objects."""
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
+    def asked(self) -> Request:
+        """Agree with the others, some times a second: a message at each step would cost more."""
+        self._steps += 1
+        if self._steps < self._next:
+            return ""
+        now = time.monotonic()
+        pace = (now - self._agreed) / max(self._steps, 1)
+        own = super().asked()
+        wish = _REQUESTS.index(own if self.rank == 0 or own == "stop" else "")
+        pause = int(min(max(_AGREE_EVERY_S / max(pace, 1e-6), 1), 10_000))
+        # The strongest wish, and the shortest pause.
+        agreed = torch.tensor([wish, -pause], device=self.device)
+        dist.all_reduce(agreed, dist.ReduceOp.MAX)
+        wish, pause = agreed.tolist()
+        self._steps, self._next, self._agreed = 0, -pause, now
+        return _REQUESTS[wish]
+
+    def _due(self) -> bool:
+        return self.each(super()._due())[0]
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Average gradients over the workers."""

@@ -6,6 +6,7 @@ name, flushed and renamed; object stores show an object only when its upload is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import re
@@ -128,6 +129,30 @@ class Storage:
         finally:
             if self._exists(temporary):
                 self._filesystem.delete_file(temporary)
+
+    def set_aside(self, path: str, name: str, *, most: int) -> str | None:
+        """Rename a file to `<name>-<n>`, or delete it where that fails; neither is an error.
+
+        Args:
+            path: The file.
+            name: What the new name begins with.
+            most: Files of that name in the folder; one more is deleted.
+
+        Returns:
+            The new path; None if the file is not kept, or cannot be touched.
+        """
+        source = self._path(path)
+        folder, old = posixpath.split(source)
+        suffix = posixpath.splitext(old)[1]
+        with contextlib.suppress(OSError):
+            for number in range(1, most + 1):
+                target = posixpath.join(folder, f"{name}-{number}{suffix}")
+                if not self._exists(target):
+                    self._filesystem.move(source, target)
+                    return target
+        with contextlib.suppress(OSError):
+            self._filesystem.delete_file(source)
+        return None
 
     def delete_folder(self, folder: str) -> None:
         """Delete a folder and all that is in it, if it exists."""

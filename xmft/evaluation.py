@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xmft.arrays import Indices
-from xmft.errors import DataError
+from xmft.errors import DataError, StoppedError
 from xmft.metrics import Metric, Unit
 from xmft.pooling import Group
 from xmft.recipe import Precision
@@ -75,6 +75,9 @@ def evaluate(
         session: The workers.
         precision: Of the forward pass.
         pool: How the rows of a group are put together before they are scored; see `Task.pool`.
+
+    Raises:
+        StoppedError: the session asked to stop; nothing has changed.
     """
     model.eval()
     groups = samples.split.group_of_row if pool else np.arange(len(samples), dtype=np.int64)
@@ -90,6 +93,9 @@ def evaluate(
     scored = _Scoring(model, samples, session.device, precision)
     with torch.inference_mode():
         for kind, units, predictions, batch in scored.units(bounds, mine, pool):
+            # Several workers have different numbers of batches, and must ask equally often.
+            if session.world_size == 1 and session.asked() == "stop":
+                raise StoppedError("Asked to stop while the model was scored.")
             for total in totals.values():
                 # Where nothing is pooled, each row is a group of its own.
                 if pool is None or total.metric.unit == kind:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from runner.cell import Cell
 from xmft.floor import Floor
 from xmft.records import FitResult
+
+# Whether each worker of a cell has the whole model, or they divide it among themselves.
+Sharding = Literal["ddp", "fsdp"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +24,7 @@ class CellJob:
         backbone: Where its backbone is found, a path or a name; None: by the name in the cell.
         problem: Why the data are missing, if they were when the grid was planned.
         workers: Processes that train the cell together.
+        sharding: How several workers hold the model.
         timeout_s: Most seconds the cell may take; None for no limit.
         keep_checkpoints: Whether the last checkpoint stays when the cell is done.
     """
@@ -30,6 +35,7 @@ class CellJob:
     backbone: str | None = None
     problem: str | None = None
     workers: int = 1
+    sharding: Sharding = "ddp"
     timeout_s: float | None = None
     keep_checkpoints: bool = False
 

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from runner import stops
 from runner.cell import Cell
 from runner.failures import CellTimeoutError
+from runner.job import Sharding
 from runner.ledger import Ledger
 from runner.progress_actor import Board
 from runner.tensorboard import EventLog
@@ -185,8 +186,15 @@ def _unpacked(payload: bytes) -> tuple[dict[str, Any] | None, str]:
 class WorkerSession(CellSession):
     """One of several workers of a cell, in a process group that is already set up."""
 
-    def __init__(self, *arguments: Any) -> None:
-        """Prepare; the arguments are those of `CellSession`."""
+    def __init__(self, *arguments: Any, how: Sharding = "ddp") -> None:
+        """Prepare; the arguments are those of `CellSession`.
+
+        Args:
+            *arguments: Of `CellSession`.
+            how: Whether each worker has the model (`ddp`), or a part of it (`fsdp`) where
+                that can be divided.
+        """
+        self._how = how
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
         super().__init__(*arguments)
@@ -219,9 +227,32 @@ class WorkerSession(CellSession):
     def _due(self) -> bool:
         return self.each(super()._due())[0]
 
+    def shard(self, model: nn.Module) -> None:
+        """Divide the parameters, if that is wanted and can be done."""
+        if self._how == "fsdp" and self.world_size > 1:
+            from runner.sharding import divide  # a second of imports that others need not wait for
+
+            self.sharded = divide(model, self.device)
+
+    def whole(self, state: Any) -> Any:
+        """Put divided tensors together for the first worker, which keeps the state."""
+        if not self.sharded:
+            return state
+        from runner.sharding import whole
+
+        return whole(state, keep=self.rank == 0)
+
+    def divided(self, tensor: Tensor, like: Tensor) -> Tensor:
+        """Take this worker's part."""
+        if not self.sharded:
+            return tensor
+        from runner.sharding import divided
+
+        return divided(tensor, like)
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """Average gradients over the workers."""
-        if self.world_size == 1:
+        if self.world_size == 1 or self.sharded:
             return module
         return DistributedDataParallel(
             module, device_ids=[self.device.index] if self.device.type == "cuda" else None
@@ -230,7 +261,12 @@ class WorkerSession(CellSession):
     @contextmanager
     def no_sync(self, module: nn.Module) -> Iterator[None]:
         """Keep gradients local inside."""
-        if isinstance(module, DistributedDataParallel):
+        if self.sharded:
+            from runner.sharding import local_gradients
+
+            with local_gradients(module):
+                yield
+        elif isinstance(module, DistributedDataParallel):
             with module.no_sync():
                 yield
         else:

@@ -13,6 +13,7 @@ from conftest import build_cell
 
 from runner import sessions
 from runner.cell import Cell
+from runner.sharding import whole
 from xmft.fit import fit
 from xmft.source import stdlib_docs
 
@@ -42,7 +43,7 @@ def main(rank: int, workers: int, folder: Path) -> None:
         world_size=workers,
         timeout=timedelta(seconds=10),
     )
-    jobs, passages = pickle.loads((folder / "jobs.pickle").read_bytes())
+    how, jobs, passages = pickle.loads((folder / "jobs.pickle").read_bytes())
     # What is slow to start and beside the point: parsing the library's sources, and TensorBoard.
     stdlib_docs.stdlib_passages = lambda limit: passages
     sessions.EventLog = lambda *_: None
@@ -50,11 +51,12 @@ def main(rank: int, workers: int, folder: Path) -> None:
         model, stages = build_cell(folder / "cache", method, data, recipe)
         # Each job has a ledger of its own: none goes on from the checkpoint of another.
         results = str(folder / f"results-{number}")
-        session = sessions.WorkerSession(CELL, results, torch.device("cpu"), None, None)
+        session = sessions.WorkerSession(CELL, results, torch.device("cpu"), None, None, how=how)
         result = fit(model, stages, data, recipe, session, seed=0, micro_batch=micro_batch)
         torch.save(
             {
-                "model": model.state_dict(),
+                "model": whole(model.state_dict(), keep=True),
+                "divided": session.sharded,
                 "curves": [(p.split, p.name, p.epoch, p.value) for p in result.curves],
                 "scores": [(s.split, s.selection, s.metric, s.value) for s in result.scores],
                 "measurements": result.measurements,

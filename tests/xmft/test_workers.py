@@ -71,13 +71,18 @@ def data(
     }
 
 
+@pytest.fixture(scope="module", params=["ddp", "fsdp"])
+def how(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def finished(data: dict[str, TaskData], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(how: str, data: dict[str, TaskData], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all jobs in two processes; returns the folder with what they saved."""
     folder = tmp_path_factory.mktemp("workers")
     jobs = [(*job, data[name], RECIPE) for name, job in JOBS.items()]
     passages = stdlib_passages(limit=3 * 64)  # what 64 samples of the proxy are chosen from
-    (folder / "jobs.pickle").write_bytes(pickle.dumps((jobs, passages)))
+    (folder / "jobs.pickle").write_bytes(pickle.dumps((how, jobs, passages)))
     script = Path(__file__).with_name("one_of_several.py")
     root = script.parents[2]
     with contextlib.ExitStack() as stack:
@@ -114,6 +119,7 @@ def load(folder: Path, job: str, rank: int) -> dict[str, Any]:
 @pytest.mark.parametrize("job", JOBS)
 def test_two_workers_train_as_one(
     job: str,
+    how: str,
     finished: Path,
     data: dict[str, TaskData],
     train: Callable[..., tuple[CrossModalModel, FitResult]],
@@ -121,6 +127,7 @@ def test_two_workers_train_as_one(
     first, second = (load(finished, job, rank) for rank in range(WORKERS))
     model, result = train(JOBS[job][0], data[job], RECIPE)
 
+    assert first["divided"] == (how == "fsdp" and job not in ("fno", "pare", "mona"))
     assert first["curves"] == second["curves"] and first["scores"] == second["scores"]
     for key, value in first["model"].items():
         assert torch.equal(value, second["model"][key]), key

@@ -36,10 +36,10 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
     """Load, build and fit one cell in this process; raises whatever goes wrong."""
     cell = job.cell
     reset_peak_memory(session.device)
-    if job.problem is not None:
-        raise DataError(job.problem)
     with within(job.timeout_s, cell.label), stops.heeded():
-        with stops.at_once():
+        with session.preparing(), stops.at_once():
+            if job.problem is not None:
+                raise DataError(job.problem)
             assembled = _assembled(cell, job, session.device)
         trained = assembled.fit(session, micro_batch=micro_batch)
     data = assembled.data

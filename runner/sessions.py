@@ -12,18 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from runner import stops
 from runner.cell import Cell
 from runner.failures import CellTimeoutError
-from runner.job import Sharding
 from runner.ledger import Ledger
 from runner.progress_actor import Board
 from runner.tensorboard import EventLog
-from xmft.session import Progress, Request, Session, T
+from xmft.session import Progress, Request, Session
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +32,8 @@ _WITHIN_EPOCH_EVERY_S = 60.0
 # Where a checkpoint cannot be written: when to try again, at first and at most.
 _RETRY_S, _RETRY_AT_MOST_S = 15.0, 300.0
 _REPORT_EVERY_S = 0.3
-# How often several workers tell one another whether they were asked to stop.
-_AGREE_EVERY_S = 0.5
 # Version 1 booked times by the names of stages, version 2 knew no place within an epoch.
 _CHECKPOINT_VERSION = 3
-_REQUESTS: tuple[Request, ...] = ("", "save", "stop")
 
 
 class CellSession(Session):
@@ -75,6 +68,11 @@ class CellSession(Session):
         self._pause_s = _CHECKPOINT_EVERY_S
         self._unsaved = False
         self._events = EventLog(self._ledger, cell) if self.rank == 0 else None
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """What is inside sends no messages; several workers fail in it together."""
+        yield
 
     def report(self, progress: Progress) -> None:
         """Tell the driver and TensorBoard; stop if the time is up."""
@@ -181,139 +179,3 @@ def _unpacked(payload: bytes) -> tuple[dict[str, Any] | None, str]:
     if version != _CHECKPOINT_VERSION or not isinstance(saved.get("state"), dict):
         return None, f"it has the version {version!r}, expected {_CHECKPOINT_VERSION}"
     return saved["state"], ""
-
-
-class WorkerSession(CellSession):
-    """One of several workers of a cell, in a process group that is already set up."""
-
-    def __init__(self, *arguments: Any, how: Sharding = "ddp") -> None:
-        """Prepare; the arguments are those of `CellSession`.
-
-        Args:
-            *arguments: Of `CellSession`.
-            how: Whether each worker has the model (`ddp`), or a part of it (`fsdp`) where
-                that can be divided.
-        """
-        self._how = how
-        self.rank = dist.get_rank()
-        self.world_size = dist.get_world_size()
-        super().__init__(*arguments)
-        self._steps = 0
-        self._next, self._agreed = 1, time.monotonic()
-
-    def each(self, value: T) -> list[T]:
-        """Send values around as objects."""
-        values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value)
-        return values
-
-    def asked(self) -> Request:
-        """Agree with the others, some times a second: a message at each step would cost more."""
-        self._steps += 1
-        if self._steps < self._next:
-            return ""
-        now = time.monotonic()
-        pace = (now - self._agreed) / max(self._steps, 1)
-        own = super().asked()
-        wish = _REQUESTS.index(own if self.rank == 0 or own == "stop" else "")
-        pause = int(min(max(_AGREE_EVERY_S / max(pace, 1e-6), 1), 10_000))
-        # The strongest wish, and the shortest pause.
-        agreed = torch.tensor([wish, -pause], device=self.device)
-        dist.all_reduce(agreed, dist.ReduceOp.MAX)
-        wish, pause = agreed.tolist()
-        self._steps, self._next, self._agreed = 0, -pause, now
-        return _REQUESTS[wish]
-
-    def _due(self) -> bool:
-        return self.each(super()._due())[0]
-
-    def shard(self, model: nn.Module) -> None:
-        """Divide the parameters, if that is wanted and can be done."""
-        if self._how == "fsdp" and self.world_size > 1:
-            from runner.sharding import divide  # a second of imports that others need not wait for
-
-            self.sharded = divide(model, self.device)
-
-    def whole(self, state: Any) -> Any:
-        """Put divided tensors together for the first worker, which keeps the state."""
-        if not self.sharded:
-            return state
-        from runner.sharding import whole
-
-        return whole(state, keep=self.rank == 0)
-
-    def divided(self, tensor: Tensor, like: Tensor) -> Tensor:
-        """Take this worker's part."""
-        if not self.sharded:
-            return tensor
-        from runner.sharding import divided
-
-        return divided(tensor, like)
-
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """Average gradients over the workers."""
-        if self.world_size == 1 or self.sharded:
-            return module
-        return DistributedDataParallel(
-            module, device_ids=[self.device.index] if self.device.type == "cuda" else None
-        )
-
-    @contextmanager
-    def no_sync(self, module: nn.Module) -> Iterator[None]:
-        """Keep gradients local inside."""
-        if self.sharded:
-            from runner.sharding import local_gradients
-
-            with local_gradients(module):
-                yield
-        elif isinstance(module, DistributedDataParallel):
-            with module.no_sync():
-                yield
-        else:
-            yield
-
-    def gather(self, x: Tensor) -> Tensor:
-        """Put the workers' parts of a batch together in its own order, differentiably."""
-        gathered: Tensor = _Gather.apply(x)
-        return gathered
-
-    def sum(self, x: Tensor) -> Tensor:
-        """Sum over the workers."""
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    def max(self, x: Tensor) -> Tensor:
-        """Maximum over the workers; gathered, for all_reduce may lose a NaN."""
-        parts = [torch.empty_like(x) for _ in range(self.world_size)]
-        dist.all_gather(parts, x.contiguous())
-        return torch.stack(parts).amax(dim=0)
-
-    def collect(self, x: Tensor) -> Tensor:
-        """Put the rows of all workers behind one another; padded, for they differ in number."""
-        counts = [
-            torch.empty(1, dtype=torch.int64, device=x.device) for _ in range(self.world_size)
-        ]
-        dist.all_gather(counts, torch.tensor([len(x)], device=x.device))
-        padded = x.new_zeros((int(torch.cat(counts).max()), *x.shape[1:]))
-        padded[: len(x)] = x
-        parts = [torch.empty_like(padded) for _ in range(self.world_size)]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
-
-
-class _Gather(torch.autograd.Function):
-    """all_gather whose backward adds up what every worker's loss says about this part."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, x.contiguous())
-        # Worker r has every world_size-th sample from r on, so the batch is their interleaving.
-        return torch.stack(parts, dim=1).flatten(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous()
-        dist.all_reduce(total)
-        return total[dist.get_rank() :: dist.get_world_size()]

@@ -34,10 +34,10 @@ def divide(model: nn.Module, device: torch.device) -> bool:
         for module in (*_layers(part), part):
             if any(True for _ in module.parameters()):
                 fully_shard(module, mesh=mesh, reshard_after_forward=True)
-    for module in _divided_modules(model):
+    for found in _divided_modules(model):
         # Buffers made in inference mode, by a first evaluation, could not be used in training.
-        module.unshard()
-        module.reshard()
+        found.unshard()
+        found.reshard()
     return True
 
 
@@ -49,8 +49,8 @@ def whole(state: Any, *, keep: bool) -> Any:
         keep: Whether this worker wants them; it gets None in their place otherwise.
     """
     if isinstance(state, DTensor):
-        full = state.detach().full_tensor()
-        return full.cpu() if keep else None
+        full = state.full_tensor()
+        return full.detach().cpu() if keep else None
     if isinstance(state, dict):
         return {key: whole(value, keep=keep) for key, value in state.items()}
     if isinstance(state, (list, tuple)):

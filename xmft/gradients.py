@@ -98,8 +98,9 @@ class Gradient:
         if self.micro_batch is not None and not stage.whole_batch:
             # Workers who put the model together in each pass must have equally many; the last
             # ones of some are empty.
-            share = -(-len(indices) // self.session.world_size)
-            most = share if self.session.sharded else len(mine)
+            most = len(mine)
+            if self.session.sharded:
+                most = -(-len(indices) // self.session.world_size)
             parts = [
                 mine[i : i + self.micro_batch] for i in range(0, max(most, 1), self.micro_batch)
             ]

@@ -14,6 +14,7 @@ from conftest import build_cell
 from runner import sessions
 from runner.cell import Cell
 from runner.sharding import whole
+from runner.worker_session import WorkerSession
 from xmft.fit import fit
 from xmft.source import stdlib_docs
 
@@ -47,11 +48,11 @@ def main(rank: int, workers: int, folder: Path) -> None:
     # What is slow to start and beside the point: parsing the library's sources, and TensorBoard.
     stdlib_docs.stdlib_passages = lambda limit: passages
     sessions.EventLog = lambda *_: None
-    for number, (method, micro_batch, data, recipe) in enumerate(jobs):
+    for name, method, micro_batch, data, recipe in jobs:
         model, stages = build_cell(folder / "cache", method, data, recipe)
         # Each job has a ledger of its own: none goes on from the checkpoint of another.
-        results = str(folder / f"results-{number}")
-        session = sessions.WorkerSession(CELL, results, torch.device("cpu"), None, None, how=how)
+        results = str(folder / f"results-{name}")
+        session = WorkerSession(CELL, results, torch.device("cpu"), None, None, how=how)
         result = fit(model, stages, data, recipe, session, seed=0, micro_batch=micro_batch)
         torch.save(
             {
@@ -61,7 +62,7 @@ def main(rank: int, workers: int, folder: Path) -> None:
                 "scores": [(s.split, s.selection, s.metric, s.value) for s in result.scores],
                 "measurements": result.measurements,
             },
-            folder / f"{number}-{rank}.pt",
+            folder / f"{name}-{rank}.pt",
         )
     dist.destroy_process_group()
 

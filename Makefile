@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test accuracy lint bench loading gpu study clean
+.PHONY: help quickstart test accuracy lint bench loading chaos gpu study clean
 
 help:
 	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
@@ -11,6 +11,7 @@ help:
 	@echo "make lint        set up, ruff and mypy"
 	@echo "make bench       set up, timings against straightforward versions"
 	@echo "make loading     set up, memory and loading at official sizes; writes large files to TMPDIR"
+	@echo "make chaos       set up, the quick grid with twenty deaths among its processes; half an hour"
 	@echo "make gpu         set up, speed of fitting on this machine's GPU"
 	@echo "make study       set up, run the study of the methods, rebuild docs/study-methods.md; hours"
 	@echo "make clean       remove the virtual environment (results and data stay)"
@@ -44,6 +45,8 @@ bench: .venv/installed
 	$(BIN)/python -m performance.stage_one
 	$(BIN)/python -m performance.training_loop
 	$(BIN)/python -m performance.cells
+	$(BIN)/python -m performance.fan_out
+	$(BIN)/python -m performance.ledger
 	$(BIN)/python -m performance.solvers
 
 loading: .venv/installed
@@ -57,6 +60,9 @@ study: .venv/installed
 	$(BIN)/xmft run study-methods --results results/study-methods || test $$? -eq 1
 	$(BIN)/python -m runner.cli.study --results results/study-methods \
 	  --document docs/study-methods.md --ours recraft --head-trained mona
+
+chaos: .venv/installed
+	$(BIN)/python -m performance.chaos quick --kills 20
 
 gpu: .venv/installed
 	$(BIN)/python -m performance.gpu

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from runner.ledger import Ledger
+from runner.needs import Needs, Node, how_many
 from xmft.cores import Cores, usable_cores
 from xmft.errors import RequestError
 
 # Ray reads these when it is imported. Workers keep the working directory, the SIGINT handler
 # stays Python's own (Ctrl-C must end the run at once), and nothing phones home.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -25,10 +26,11 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_THRESHOLD_S": "30",
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
-for _key, _value in _ENVIRONMENT.items():
+for _key, _value in ENVIRONMENT.items():
     os.environ.setdefault(_key, _value)
 
 import ray  # noqa: E402
@@ -36,28 +38,17 @@ import ray  # noqa: E402
 from runner.local_ray import started  # noqa: E402
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """How many cells run at once, and what each of their workers gets.
-
-    The number of threads is fixed and does not follow the number of cells: results must not
-    depend on what else is running.
-    """
-
-    count: int
-    workers: int
-    threads: int
-    gpus: float
-
-
 @contextmanager
-def connected(address: str | None, *, cpus: int | None, verbose: bool) -> Iterator[Cores]:
+def connected(
+    address: str | None, *, cpus: int | None, verbose: bool, folder: Path
+) -> Iterator[Cores]:
     """Start Ray on this machine, or join the cluster at `address`; leave it at the end.
 
     Args:
         address: The cluster; None: this machine.
         cpus: Most CPU cores to use; None: all that there are for us.
         verbose: Whether to show what Ray says.
+        folder: Where Ray's own files go if it is started here, see `run_folder`.
 
     Yields:
         The cores to share out.
@@ -65,17 +56,12 @@ def connected(address: str | None, *, cpus: int | None, verbose: bool) -> Iterat
     Raises:
         RequestError: no cluster answers at `address`, or Ray does not start here, or did already.
     """
-    if ray.is_initialized():
-        raise RequestError(
-            "Ray runs in this process already. Call ray.shutdown() first, and name its cluster "
-            "with address= if the cells are to run there."
-        )
     # What goes wrong in a cell is a row of the ledger and a line of ours.
     level = logging.INFO if verbose else logging.CRITICAL
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": level}
     if address is None:
         cores = _at_most(usable_cores(), cpus)
-        with started(cores.count, **options):
+        with started(cores.count, folder=folder, **options):
             yield cores
         return
     _check_answers(address)
@@ -111,45 +97,34 @@ def _check_answers(address: str) -> None:
         raise RequestError(f"No Ray cluster answers at {address} ({error}).") from None
 
 
-def slots_of(
-    cells: int,
-    cores: Cores,
-    *,
-    workers: int,
-    threads: int,
-    gpus_per_worker: float | None,
-    max_concurrent: int | None = None,
-) -> Slots:
-    """Share out the cluster: whole cells only, as many at once as fit.
+def alive_nodes(cores: Cores) -> list[Node]:
+    """Return the resources of the nodes that are there, no more than the cores to share out."""
+    left = float(cores.count)
+    nodes: list[Node] = []
+    for node in ray.nodes():
+        if not node["Alive"]:
+            continue
+        granted = min(left, node["Resources"].get("CPU", 0.0))
+        left -= granted
+        nodes.append({**node["Resources"], "CPU": granted})
+    return nodes
 
-    Args:
-        cells: How many there are.
-        cores: What `connected` yielded.
-        workers: Processes of a cell.
-        threads: CPU cores of a worker.
-        gpus_per_worker: GPUs of a worker; None: one where there are GPUs.
-        max_concurrent: Most cells at once; None: as many as fit.
+
+def check_fits(needs: Needs, nodes: Sequence[Node], cores: Cores) -> None:
+    """Refuse a cell that no node there is has room for.
 
     Raises:
-        RequestError: not even one cell fits.
+        RequestError: it is too large.
     """
-    total = ray.cluster_resources()
-    gpus = gpus_per_worker
-    if gpus is None:
-        gpus = 1.0 if total.get("GPU") else 0.0
-    fits = cores.count // (threads * workers)
-    if gpus:
-        fits = min(fits, int(total.get("GPU", 0) / (gpus * workers) + 1e-9))
-    if fits < 1:
+    if not how_many(nodes, needs):
+        gpus = sum(node.get("GPU", 0.0) for node in nodes)
         raise RequestError(
-            f"A cell needs {workers} workers with {threads} CPU cores"
-            + (f" and {gpus:g} GPUs" if gpus else "")
-            + f" each, but there are {cores} and {total.get('GPU', 0):g} "
-            "GPUs. Lower --workers, --threads or --gpus-per-worker."
+            f"A cell needs {needs.workers} workers with {needs.cpus} CPU cores"
+            + (f" and {needs.gpus:g} GPUs" if needs.gpus else "")
+            + (f" and {needs.memory / 2**30:.1f} GiB" if needs.memory else "")
+            + f" each, but there are {cores} and {gpus:g} GPUs on {len(nodes)} node(s). "
+            "Lower --workers, --threads or --gpus-per-worker, or the resources of the grid."
         )
-    if max_concurrent is not None:
-        fits = min(fits, max_concurrent)
-    return Slots(count=min(fits, cells), workers=workers, threads=threads, gpus=gpus)
 
 
 def check_storage(ledger: Ledger, address: str | None, *, shared: bool) -> None:
@@ -163,18 +138,19 @@ def check_storage(ledger: Ledger, address: str | None, *, shared: bool) -> None:
     if (address or "").startswith("ray://") and not _is_here(str(address)):
         raise RequestError(
             f"The cluster at {address} is another machine, but results go to the folder "
-            f"{ledger.uri} of this one. Use a URI (--results s3://bucket/results), or say "
+            f"{ledger.shown} of this one. Use a URI (--results s3://bucket/results), or say "
             "--shared-results if both see that folder."
         )
-    if (nodes := _alive_nodes()) > 1:
+    if (nodes := node_count()) > 1:
         raise RequestError(
             f"The cluster has {nodes} nodes, but results go to the local folder "
-            f"{ledger.uri}. Use a URI (--results s3://bucket/results), or say --shared-results "
+            f"{ledger.shown}. Use a URI (--results s3://bucket/results), or say --shared-results "
             "if that folder is on a file system that all nodes share."
         )
 
 
-def _alive_nodes() -> int:
+def node_count() -> int:
+    """Return how many nodes the cluster has."""
     return sum(bool(node["Alive"]) for node in ray.nodes())
 
 
@@ -184,16 +160,16 @@ def _is_here(address: str) -> bool:
 
 
 @contextmanager
-def scratch_folder(ledger: Ledger) -> Iterator[str]:
+def scratch_folder(ledger: Ledger, folder: Path) -> Iterator[str]:
     """Give Ray a place for its own files, which nobody reads: gone afterwards.
 
     On several nodes Ray insists on one that all of them share.
     """
-    if _alive_nodes() == 1:
-        with tempfile.TemporaryDirectory(prefix="xmft-ray-") as folder:
-            yield folder
+    if node_count() == 1:
+        yield str(folder / "scratch")
     else:
+        name = f"ray-{folder.name}"
         try:
-            yield f"{ledger.uri}/ray"
+            yield ledger.storage.uri_of(name)
         finally:
-            ledger.drop_scratch("ray")
+            ledger.drop_scratch(name)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from runner.grid_files import read_grid
+from runner.resources import Resources, merged
 from runner.settings import apply_setting
 from runner.validation import validated
 from xmft.errors import RequestError
@@ -65,6 +66,9 @@ class Grid(BaseModel):
     options: dict[str, dict[str, Any]] = Field(
         {}, description="method or method:variant: fields of its Config"
     )
+    resources: dict[str, Resources] = Field(
+        {}, description="task, method or method:variant: workers, cpus, gpus, memory, sharding"
+    )
 
     def settings_of(self, task: str, method: str | None = None) -> TaskSettings:
         """Return what holds for one task, and there for one method.
@@ -106,6 +110,12 @@ class Grid(BaseModel):
                 )
             own |= fields
         return own
+
+    def resources_of(self, task: str, method: str) -> dict[str, Any]:
+        """Return what is said of the resources of cells; of a method more than of a task."""
+        names = (task, method.partition(":")[0], method)
+        said = [self.resources[name].model_dump() for name in names if name in self.resources]
+        return merged(*said)
 
     def recipe_of(self, task: str, method: str | None = None) -> Recipe:
         """Return the recipe of one task, and there of one method; raises as `settings_of`."""

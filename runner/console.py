@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from runner.visible import visible
 
 
-class _Console(Console):
-    """A console that says what its stream can encode, so that frames of tables follow."""
+class VisibleConsole(Console):
+    """A console that shows text as it is: what others wrote moves no cursor and is no markup.
+
+    It also says what its stream can encode, so that frames of tables follow.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Make a console; the options are those of `rich.console.Console`."""
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield segments; those that steer the terminal are rich's own."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(visible(segment.text), segment.style)
 
     @property
     def encoding(self) -> str:
@@ -22,8 +44,8 @@ class _Console(Console):
 
 
 # Where the output goes to a file or a pipe, tables need not fit a terminal.
-console = _Console(width=None if sys.stdout.isatty() else 160)
-errors = _Console(stderr=True)
+console = VisibleConsole(width=None if sys.stdout.isatty() else 160)
+errors = VisibleConsole(stderr=True)
 
 # What symbols become where a terminal or a log cannot show them.
 _PLAIN = {
@@ -65,6 +87,14 @@ def plain_streams() -> None:
             "backslashreplace",
         ):
             stream.reconfigure(errors=_HANDLER)
+    logging.lastResort = _Warnings(logging.WARNING)
+
+
+class _Warnings(logging.Handler):
+    """Prints what nobody else handles, such as what is said of files that are left out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        errors.print(visible(self.format(record)), highlight=False, soft_wrap=True)
 
 
 def encodable(text: str, encoding: str) -> str:
@@ -105,17 +135,17 @@ def quiet(on: bool = True) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Print plain text as it is: no markup, no wrapping, paths stay whole."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    console.print(visible(text), highlight=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Print plain text in red on standard error."""
-    errors.print(text, style="red", highlight=False, soft_wrap=True, markup=False)
+    errors.print(visible(text), style="red", highlight=False, soft_wrap=True)
 
 
 def hand_over(text: str) -> None:
-    """Write a document to standard output, nothing added."""
-    console.file.write(text)
+    """Write a document to standard output, nothing added; a terminal obeys nothing in it."""
+    console.file.write(visible(text))
 
 
 @contextmanager
@@ -137,7 +167,7 @@ def generating(name: str) -> Iterator[Callable[[int, int], None]]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("generating {task.description}"),
+        TextColumn("generating {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -165,7 +195,7 @@ def fetching(name: str) -> Iterator[Callable[[int, int], None]]:
     )
 
     columns = (
-        TextColumn("fetching {task.description}"),
+        TextColumn("fetching {task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

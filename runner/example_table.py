@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from runner.schema import Column, schema_of
+from runner.columns import Column, schema_of
 from xmft.examples import Examples, Fields
 
 STRIDE_KEY, CHANNELS_KEY = b"xmft_stride", b"xmft_channels"

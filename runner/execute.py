@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from runner import stops
 from runner.cell import Cell
 from runner.deadline import within
 from runner.failures import classify, describe, is_stop
-from runner.job import CellJob, FinishedCell, Outcome
+from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
+from runner.meters import Stopwatch, of_all_workers
+from runner.outcome import Outcome
 from runner.provenance import device_name, peak_memory_bytes, reset_peak_memory
 from runner.record import failed_attempt, ok_attempt
 from runner.sessions import CellSession
@@ -34,8 +38,20 @@ _NONE = "none"
 
 def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> FinishedCell:
     """Load, build and fit one cell in this process; raises whatever goes wrong."""
-    cell = job.cell
     reset_peak_memory(session.device)
+    with closing(Stopwatch(session.device, rank=session.rank)) as watch:
+        trained = _train(job, session, micro_batch)
+        usage, peak = of_all_workers(
+            watch.stop(
+                peak_memory_bytes=peak_memory_bytes(session.device),
+                sharding=job.sharding if job.workers > 1 else None,
+            )
+        )
+    return replace(trained, usage=usage, peak_memory_bytes=peak)
+
+
+def _train(job: CellJob, session: CellSession, micro_batch: int | None) -> FinishedCell:
+    cell = job.cell
     with within(job.timeout_s, cell.label), stops.heeded():
         with session.preparing(), stops.at_once():
             if job.problem is not None:
@@ -50,7 +66,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
         # Counted after the last stage, when everything that may learn does.
         trainable_params=trained.trainable_params,
         device=device_name(session.device),
-        peak_memory_bytes=peak_memory_bytes(session.device),
+        peak_memory_bytes=None,
         prepare_s=trained.prepare_s,
         floor=floor_of(data),
         channels=data.task.channels,

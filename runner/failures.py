@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch.distributed import DistError
 
+from runner.ledger import LedgerError
 from xmft.errors import DataError, DivergedError, StoppedError, XmftError
 
 FailureClass = Literal["oom", "infra", "data", "code", "timeout", "diverged"]
@@ -29,7 +30,7 @@ def classify(error: BaseException) -> FailureClass:
             return "diverged"
         if isinstance(cause, DataError):
             return "data"
-        if isinstance(cause, StoppedError):
+        if isinstance(cause, (LedgerError, StoppedError)):
             return "infra"
         if isinstance(cause, XmftError):
             return "code"

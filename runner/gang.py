@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import ray
 
+from runner import stops
+from runner.board import Board
 from runner.failures import CellTimeoutError
 from runner.job import CellJob, FinishedCell
 from runner.plugins import Plugin
-from runner.progress_actor import Board
 from runner.workers import Crew, train_together
 from xmft.errors import RequestError
 
@@ -94,6 +95,7 @@ class Gang:
         threads: int,
         gpus: float,
         storage: str,
+        memory: int = 0,
         plugins: Sequence[Plugin] = (),
         board: Board | None = None,
     ) -> None:
@@ -104,6 +106,7 @@ class Gang:
             threads: CPU cores, and torch threads, of each worker.
             gpus: GPUs of each worker; 0 trains on CPUs over gloo.
             storage: Path or URI for Ray Train's own files.
+            memory: Bytes of main memory of each worker that are set aside; 0: not looked at.
             plugins: What every worker imports first.
             board: Takes progress.
         """
@@ -111,6 +114,7 @@ class Gang:
             workers=workers,
             threads=threads,
             gpus=gpus,
+            memory=memory,
             plugins=tuple(plugins),
             board=board,
             storage=storage,
@@ -138,7 +142,8 @@ class Gang:
             )
 
         def run(micro_batch: int | None) -> FinishedCell:
-            result = self._train(job, micro_batch)
+            with stops.heeded():
+                result = self._train(job, micro_batch)
             if isinstance(result, BaseException):
                 raise result
             trained: FinishedCell = result
@@ -162,11 +167,14 @@ class Gang:
     def _train(self, job: CellJob, micro_batch: int | None) -> Any:
         self._number += 1
         self._begin(job, micro_batch)
-        limit = None
+        limit, asked = None, False
         while True:
             taken, result = ray.get(self._desk.result.remote(self._number, _LOOK_EVERY_S))
             if result is not None:
                 return result
+            if stops.requested() and not asked:
+                asked = True
+                self.stop()
             if taken and limit is None and job.timeout_s is not None:
                 limit = time.monotonic() + job.timeout_s + _GRACE_S
             if limit is not None and time.monotonic() > limit:

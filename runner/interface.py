@@ -11,9 +11,10 @@ from runner import run
 from runner.config import Grid, load_grid, make_grid, narrowed
 from runner.console import plain_streams, quiet
 from runner.ledger import Ledger
+from runner.options import RunOptions
 from runner.report.notebook import Leaderboards
 from runner.report.notebook import leaderboard as compare
-from runner.run import RunOptions, RunSummary
+from runner.run import RunSummary
 from xmft.cache import lend_home
 from xmft.errors import RequestError
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 from runner.cell import Cell
+from runner.needs import Sharding
+from runner.usage import Usage
 from xmft.floor import Floor
 from xmft.records import FitResult
-
-# Whether each worker of a cell has the whole model, or they divide it among themselves.
-Sharding = Literal["ddp", "fsdp"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +24,7 @@ class CellJob:
         problem: Why the data are missing, if they were when the grid was planned.
         workers: Processes that train the cell together.
         sharding: How several workers hold the model.
+        invocation: What is written down of how to run the cell again, see the ledger's column.
         timeout_s: Most seconds the cell may take; None for no limit.
         keep_checkpoints: Whether the last checkpoint stays when the cell is done.
     """
@@ -36,6 +36,7 @@ class CellJob:
     problem: str | None = None
     workers: int = 1
     sharding: Sharding = "ddp"
+    invocation: dict[str, Any] | None = None
     timeout_s: float | None = None
     keep_checkpoints: bool = False
 
@@ -51,6 +52,7 @@ class FinishedCell:
 
     Attributes:
         prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
+        usage: What all workers used.
         floor: What a perfect solver would score on the data, None if unknown.
         channels: What the channels of the targets are called.
     """
@@ -62,25 +64,6 @@ class FinishedCell:
     device: str
     peak_memory_bytes: int | None
     prepare_s: float
+    usage: Usage = field(default_factory=Usage)
     floor: Floor | None = None
     channels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of an attempt, small enough to send around.
-
-    Attributes:
-        status: `ok`, `failed`, or `stopped`: asked to, with a checkpoint and without a row.
-        busy_s: Seconds of this attempt that went into preparing, aligning, fitting and scoring; of
-            a failed attempt, all of them.
-        resumed_epochs: Epochs that an earlier attempt had trained.
-    """
-
-    cell_id: str
-    status: str
-    failure: str | None
-    error: str | None
-    busy_s: float
-    wall_s: float
-    resumed_epochs: int

@@ -1,72 +1,60 @@
 """The folder of results: one small Arrow file per attempt at a cell, written whole.
 
 The ledger is the truth: a cell is done when an attempt with status ok exists, and a file that was
-being written when the power went is simply not there. Any Arrow reader reads it:
+being written when the power went is simply not there. Many attempts are compacted into one file
+(`runner.compaction`). Any Arrow reader reads both:
 
     from glob import glob
     import pyarrow.dataset as ds
-    table = ds.dataset(glob("results/cells/*/attempt-*.arrow"), format="ipc").to_table()
+    kinds = {"ipc": "cells/*/attempt-*.arrow", "parquet": "compact-*.parquet"}
+    found = {kind: glob(f"results/{names}") for kind, names in kinds.items()}
+    table = ds.dataset([ds.dataset(found[k], format=k) for k in found if found[k]]).to_table()
 """
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import contextlib
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from runner.attempt_files import FOLDER, UNNUMBERED, FileReader, numbered_name, unique_name
+from runner.attempt_files import to_bytes as _to_bytes
+from runner.attempts import Attempts, CellState
 from runner.example_table import NamedExamples, example_table, examples_in
-from runner.results import State, counting
-from runner.schema import (
-    CURVE_SCHEMA,
-    SCHEMA,
-    SCHEMA_VERSION,
-    VERSION_KEY,
-    Attempt,
-    attempt_table,
-    curve_table,
-)
+from runner.schema import CURVE_SCHEMA, SCHEMA, Attempt, attempt_table, curve_table
 from runner.storage import Storage
-from xmft.errors import RequestError
+from xmft.errors import RequestError, XmftError
 from xmft.examples import Examples
 from xmft.registry import nearest
 from xmft.task import CurvePoint
 
-logger = logging.getLogger(__name__)
-
-_ATTEMPT = re.compile(r"(?P<cell>[^/]+)/attempt-(?P<number>\d+)\.arrow")
+# A writer waits so long for a folder that is full, read-only or away: for somebody who makes room,
+# or a file system that comes back.
+PAUSES_S = (0.5, 1.0, 2.0)
 # Of one cell: what damages more of them than these will damage the next one too.
 _MOST_SET_ASIDE = 3
-_READERS = 16  # threads; reading many small files is waiting, not computing
 
 
-@dataclass(frozen=True, kw_only=True)
-class CellState:
-    """What the ledger knows of a cell.
-
-    Attributes:
-        status: `ok` if any attempt is ok.
-        attempts: Number of readable attempts.
-        failure: Class of the latest attempt's failure, None if that attempt is ok.
-    """
-
-    status: State
-    attempts: int
-    failure: str | None
+class LedgerError(XmftError):
+    """Results cannot be written: the folder is full, read-only or gone. Not the cell's fault."""
 
 
 class Ledger:
     """Reads and writes a folder of results.
 
     Attributes:
-        uri: The folder: an absolute path, or the URI of an object store.
+        uri: The folder: an absolute path, or the URI of an object store; for programs alone, since
+            it may hold keys.
+        shown: The folder for people.
         is_local: Whether the folder is on a file system of this machine.
         local_root: The folder as a path, None for an object store.
+        storage: The folder as files.
+        reader: What reads its small files.
+        attempts: What reads its attempts.
     """
 
     def __init__(self, uri: str | Path) -> None:
@@ -78,13 +66,12 @@ class Ledger:
         Raises:
             RequestError: the URI is malformed or of an unknown kind.
         """
-        self._storage = Storage(uri)
-        self.uri = self._storage.uri
-        self.local_root = self._storage.local_root
+        self.storage = Storage(uri)
+        self.reader = FileReader(self.storage)
+        self.uri, self.shown = self.storage.uri, self.storage.shown
+        self.local_root = self.storage.local_root
         self.is_local = self.local_root is not None
-        # Attempts never change once written, so that polling `states` reads only the new ones.
-        self._outcomes: dict[str, tuple[State, str | None]] = {}
-        self._warned: set[str] = set()
+        self.attempts = Attempts(self.reader)
 
     def prepare(self) -> None:
         """Create the folder and make sure that results can be written to it.
@@ -93,12 +80,12 @@ class Ledger:
             RequestError: it is not writable, or it holds results of a newer schema.
         """
         try:
-            self._storage.probe("cells")
+            self.storage.probe(FOLDER)
         except OSError as error:
             raise RequestError(
-                f"Results cannot be written to {self.uri} ({error}). "
+                f"Results cannot be written to {self.shown} ({self.storage.told(error)}). "
                 "Name a writable folder with --results."
-            ) from error
+            ) from None
         self.states()
 
     def states(self) -> dict[str, CellState]:
@@ -107,31 +94,25 @@ class Ledger:
         Raises:
             RequestError: a file was written by a newer schema.
         """
-        attempts = self._attempts()
-        new = [path for _, path in attempts if path not in self._outcomes]
-        for path, table in self._tables(new):
-            self._outcomes[path] = (table["status"][0].as_py(), table["failure"][0].as_py())
-        outcomes: dict[str, list[tuple[State, str | None]]] = {}
-        for cell_id, path in attempts:
-            if path in self._outcomes:
-                outcomes.setdefault(cell_id, []).append(self._outcomes[path])
-        return {
-            cell_id: CellState(
-                status=known[counting([status for status, _ in known])][0],
-                attempts=len(known),
-                failure=known[-1][1],
-            )
-            for cell_id, known in outcomes.items()
-        }
+        return self.attempts.states()
 
     def write_attempt(self, attempt: Attempt) -> int:
-        """Write an attempt under the next free number and return that number."""
-        folder = f"cells/{attempt.cell_id}"
-        taken = (_ATTEMPT.fullmatch(f"{attempt.cell_id}/{n}") for n in self._storage.names(folder))
-        number = max((int(match["number"]) for match in taken if match), default=0) + 1
+        """Write an attempt under the next free number and return that number.
+
+        On an object store attempts are numbered as they are read, and `UNNUMBERED` is returned.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        cell_id = attempt.cell_id
+        if self.storage.is_object_store:
+            payload = _to_bytes(attempt_table(attempt, UNNUMBERED))
+            self._write(f"{FOLDER}/{unique_name(cell_id)}", payload)
+            return UNNUMBERED
+        number = self.attempts.highest(cell_id) + 1
         # Another run on the same ledger may take the number between the listing and the writing.
-        while not self._storage.write(
-            f"{folder}/attempt-{number}.arrow",
+        while not self._write(
+            f"{FOLDER}/{numbered_name(cell_id, number)}",
             _to_bytes(attempt_table(attempt, number)),
             overwrite=False,
         ):
@@ -139,15 +120,27 @@ class Ledger:
         return number
 
     def write_curves(self, cell_id: str, points: Sequence[CurvePoint]) -> None:
-        """Write the cell's training curves, in place of earlier ones."""
-        self._storage.write(f"cells/{cell_id}/curves.arrow", _to_bytes(curve_table(points)))
+        """Write the cell's training curves, in place of earlier ones.
+
+        Raises:
+            LedgerError: they cannot be written.
+        """
+        self._write(self._places("curves", cell_id)[0], _to_bytes(curve_table(points)))
 
     def curves(self, cell_id: str) -> pa.Table:
-        """Return the cell's training curves; an empty table if there are none."""
-        payload = self._storage.read(f"cells/{cell_id}/curves.arrow")
-        if payload is None:
-            return CURVE_SCHEMA.empty_table()
-        return pa.ipc.open_file(payload).read_all().select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
+        """Return the cell's training curves; an empty table if there are none.
+
+        Raises:
+            RequestError: they were written by a newer schema.
+        """
+        for path in self._places("curves", cell_id):
+            table = self._kept(path)
+            if table is not None:
+                try:
+                    return table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
+                except (pa.ArrowException, KeyError) as error:
+                    self.reader.skip(path, f"it cannot be read ({error})")
+        return CURVE_SCHEMA.empty_table()
 
     def write_examples(
         self, cell_id: str, examples: Examples, channels: Sequence[str] = ()
@@ -158,9 +151,12 @@ class Ledger:
             cell_id: The cell.
             examples: The predictions.
             channels: Names of the target's channels, if they have any.
+
+        Raises:
+            LedgerError: they cannot be written.
         """
         table = example_table(examples, channels)
-        self._storage.write(f"cells/{cell_id}/examples.arrow", _to_bytes(table))
+        self._write(self._places("examples", cell_id)[0], _to_bytes(table))
 
     def examples(self, cell_id: str) -> NamedExamples | None:
         """Return the predictions that the cell keeps, None if there are none.
@@ -168,24 +164,41 @@ class Ledger:
         Raises:
             RequestError: they were written by a newer schema.
         """
-        path = f"cells/{cell_id}/examples.arrow"
-        payload = self._storage.read(path)
-        if payload is None:
-            return None
-        try:
-            return examples_in(self._open(path, payload))
-        except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
-            self._skip(path, f"it cannot be read ({error})")
-            return None
+        for path in self._places("examples", cell_id):
+            table = self._kept(path)
+            if table is not None:
+                try:
+                    return examples_in(table)
+                except (pa.ArrowException, KeyError, ValueError, AttributeError) as error:
+                    self.reader.skip(path, f"it cannot be read ({error})")
+        return None
 
-    def read(self) -> pa.Table:
+    def read(self, *, cell_id: str | None = None) -> pa.Table:
         """Return all rows of all attempts, sorted by cell and attempt, in `SCHEMA`.
+
+        Args:
+            cell_id: The only cell whose rows to return; None for all.
 
         Raises:
             RequestError: a file was written by a newer schema.
         """
-        tables = [table for _, table in self._tables([path for _, path in self._attempts()])]
-        return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+        return self.rows(cell_id=cell_id).cast(SCHEMA)
+
+    def rows(
+        self, columns: Sequence[str] = tuple(SCHEMA.names), *, cell_id: str | None = None
+    ) -> pa.Table:
+        """Return what `read` does, of some columns, and its long texts as dictionaries.
+
+        Texts that are the same in all rows of an attempt are then in memory once.
+
+        Args:
+            columns: Of `SCHEMA`.
+            cell_id: The only cell whose rows to return; None for all.
+
+        Raises:
+            RequestError: a file was written by a newer schema.
+        """
+        return self.attempts.rows(columns, cell_id=cell_id)
 
     def to_pandas(self) -> Any:
         """Return `read` as a pandas data frame."""
@@ -197,7 +210,7 @@ class Ledger:
         Raises:
             RequestError: no cell does, or several do.
         """
-        cells = sorted({cell_id for cell_id, _ in self._attempts()})
+        cells = self.attempts.cell_ids()
         found = [cell_id for cell_id in cells if cell_id.startswith(prefix)]
         if prefix in found:
             return prefix
@@ -206,93 +219,77 @@ class Ledger:
         if found:
             shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
             raise RequestError(
-                f"'{prefix}' begins {len(found)} cells of {self.uri}: {shown}. Write more of it."
+                f"'{prefix}' begins {len(found)} cells of {self.shown}: {shown}. Write more of it."
             )
+        more = ""
+        close = nearest(prefix, cells)
         if len(cells) > 10:
-            close = nearest(prefix, cells).rpartition("Known:")[0]
-            raise RequestError(
-                f"No cell of {self.uri} begins with '{prefix}'. {close}"
-                f"`xmft export --to cells.csv` lists all {len(cells)}."
-            )
-        raise RequestError(
-            f"No cell of {self.uri} begins with '{prefix}'. {nearest(prefix, cells)}"
-        )
+            close = close.rpartition("Known:")[0]
+            more = f"`xmft export --to cells.csv` lists all {len(cells)}."
+        raise RequestError(f"No cell of {self.shown} begins with '{prefix}'. {close}{more}")
 
     def save_checkpoint(self, cell_id: str, payload: bytes) -> None:
-        """Store the state of a running cell, in place of an earlier one."""
-        self._storage.write(f"checkpoints/{cell_id}/state.pt", payload)
+        """Store the state of a running cell, in place of an earlier one.
+
+        Raises:
+            LedgerError: it cannot be written; once tried, for the training waits.
+        """
+        self._write(f"checkpoints/{cell_id}/state.pt", payload, once=True)
 
     def load_checkpoint(self, cell_id: str) -> bytes | None:
         """Return the state that was stored last, None if there is none."""
-        payload = self._storage.read(f"checkpoints/{cell_id}/state.pt")
+        payload = self.storage.read(f"checkpoints/{cell_id}/state.pt")
         return None if payload is None else payload.to_pybytes()
 
     def set_checkpoint_aside(self, cell_id: str) -> str | None:
         """Put the stored state under another name; return it, None if it was deleted instead."""
-        path = f"checkpoints/{cell_id}/state.pt"
-        return self._storage.set_aside(path, "damaged", most=_MOST_SET_ASIDE)
+        folder = f"checkpoints/{cell_id}"
+        with contextlib.suppress(OSError, RequestError):
+            names = self.storage.names(folder)
+            kept = f"{folder}/damaged-{sum(name.startswith('damaged-') for name in names) + 1}.pt"
+            if "state.pt" in names and len(names) <= _MOST_SET_ASIDE:
+                self.storage.move(f"{folder}/state.pt", kept)
+                return f"{self.shown}/{kept}"
+            self.storage.delete(f"{folder}/state.pt")
+        return None
 
     def drop_checkpoint(self, cell_id: str) -> None:
         """Delete the stored state, if there is one."""
-        self._storage.delete_folder(f"checkpoints/{cell_id}")
+        self.storage.delete_folder(f"checkpoints/{cell_id}")
 
     def drop_scratch(self, folder: str) -> None:
         """Delete a folder that is not part of the ledger."""
-        self._storage.delete_folder(folder)
+        self.storage.delete_folder(folder)
 
-    def _attempts(self) -> list[tuple[str, str]]:
-        """Return cell id and path of every attempt, sorted by cell, then by number."""
-        found = []
-        for path in self._storage.files("cells"):
-            match = _ATTEMPT.fullmatch(path)
-            if match:
-                found.append((match["cell"], int(match["number"]), f"cells/{path}"))
-        return [(cell_id, path) for cell_id, _, path in sorted(found)]
+    def _places(self, kind: str, cell_id: str) -> tuple[str, str]:
+        """Return where curves or examples of a cell may be, the newest first."""
+        # Beside the attempts, until these are compacted. On an object store, where a file is not
+        # renamed, they are at once where they stay.
+        beside, stay = f"{FOLDER}/{cell_id}/{kind}.arrow", f"{kind}/{cell_id}.arrow"
+        return (stay, beside) if self.storage.is_object_store else (beside, stay)
 
-    def _tables(self, paths: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
-        with ThreadPoolExecutor(_READERS) as pool:
-            for path, table in zip(paths, pool.map(self._table, paths), strict=True):
-                if table is not None:
-                    yield path, table
-
-    def _table(self, path: str) -> pa.Table | None:
-        """Return one attempt's rows; None, with a warning, if the file cannot be used."""
+    def _kept(self, path: str) -> pa.Table | None:
+        """Return the table of a file; None, with a warning where it cannot be read."""
         try:
-            payload = self._storage.read(path)
-            if payload is None:
-                return None  # deleted between the listing and now
-            table = self._open(path, payload).select(SCHEMA.names).cast(SCHEMA)
-        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-            self._skip(path, f"it cannot be read ({error})")
+            payload = self.storage.read(path)
+            return None if payload is None else self.reader.open(path, payload)
+        except (OSError, pa.ArrowException, ValueError) as error:
+            self.reader.skip(path, f"it cannot be read ({self.storage.told(error)})")
             return None
-        if not table.num_rows:
-            self._skip(path, "it has no rows")
-            return None
-        return table
 
-    def _open(self, path: str, payload: pa.Buffer) -> pa.Table:
-        """Return the table of a file of this ledger; `ValueError` for foreign ones."""
-        file = pa.ipc.open_file(payload)
-        version = int((file.schema.metadata or {}).get(VERSION_KEY, b"0"))
-        if version > SCHEMA_VERSION:
-            raise RequestError(
-                f"The ledger at {self.uri} was written by schema {version}, this version "
-                f"reads up to {SCHEMA_VERSION}: upgrade xmft. (Found in {path}.)"
-            )
-        if version < 1:
-            raise ValueError("it is an Arrow file, but not one of this ledger")
-        return file.read_all()
-
-    def _skip(self, path: str, why: str) -> None:
-        if path not in self._warned:  # once, also where `states` is polled
-            self._warned.add(path)
-            logger.warning("Skipped %s/%s: %s.", self.uri, path, why)
-
-
-def _to_bytes(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    # Rows of an attempt repeat its provenance, which compresses to almost nothing.
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
+    def _write(
+        self, path: str, payload: bytes | pa.Buffer, *, overwrite: bool = True, once: bool = False
+    ) -> bool:
+        for pause in (None,) if once else (*PAUSES_S, None):
+            try:
+                if self.local_root is not None and not self.local_root.exists():
+                    raise FileNotFoundError("the folder does not exist")
+                return self.storage.write(path, payload, overwrite=overwrite)
+            except OSError as error:
+                if pause is None:
+                    raise LedgerError(
+                        f"Results cannot be written to {self.shown} ({self.storage.told(error)}). "
+                        "Make room there, or the folder writable, and run the same command again."
+                    ) from None
+                time.sleep(pause)
+        raise AssertionError("unreachable")

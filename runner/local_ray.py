@@ -7,13 +7,13 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from xmft.cache import can_be_made
 from xmft.errors import RequestError
@@ -29,21 +29,20 @@ _TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @contextmanager
-def started(cores: int, **options: Any) -> Iterator[None]:
+def started(cores: int, *, folder: Path, **options: Any) -> Iterator[None]:
     """Start Ray here, and end it.
 
     Args:
         cores: CPU cores that it shares out.
+        folder: Short folder for its own files, see `run_folder`.
         options: More of `ray.init`.
 
     Raises:
         RequestError: it does not start; the message says why.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(_short_folder())
         stack.enter_context(_own_token())
-        if folder is not None:
-            options["_temp_dir"] = str(folder)
+        stack.enter_context(_loopback())
         stack.callback(ray.shutdown)
         try:
             ray.init(
@@ -51,50 +50,57 @@ def started(cores: int, **options: Any) -> Iterator[None]:
                 num_cpus=cores,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
                 **options,
             )
         except Exception as error:  # of many classes, the bare one among them
-            raise RequestError(_why(error, folder or _usual_folder())) from error
+            raise RequestError(_why(error, folder)) from error
+        if not options.get("log_to_driver"):
+            _end_idle_processes()
         yield
 
 
-def _usual_folder() -> Path:
-    """Return the folder that Ray takes by itself."""
-    named = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    return Path(named) / "ray"
+def _end_idle_processes() -> None:
+    """End what Ray starts on every machine and nothing here asks: a sixth of a gigabyte.
+
+    That is the server of the dashboard, which is off, the autoscaler of a cluster that has one
+    node, and the process that forwards logs, which go to files.
+    """
+    node = ray._private.worker._global_node
+    if node is not None:
+        node.kill_monitor(check_alive=False)
+        node.kill_log_monitor(check_alive=False)
+        node.kill_dashboard(check_alive=False)
 
 
 @contextmanager
-def _short_folder() -> Iterator[Path | None]:
-    """Yield a folder for Ray's own files, None where the usual one will do.
+def _loopback() -> Iterator[None]:
+    """Let nothing of Ray's and of torch's listen beyond this machine.
 
-    Batch systems and macOS give long ones to temporary files, in which no socket has an address.
-    A folder of our own is private, and gone at the end.
-
-    Raises:
-        RequestError: there is none.
+    Ray's processes listen on all interfaces unless the address of their node is that of the
+    loopback, and `ray.init` replaces such an address by another, but where its constant says that
+    there is no cluster, as it does by itself on macOS and Windows. Processes that it starts read
+    the environment.
     """
-    usual = _usual_folder()
-    if _fits(usual) and can_be_made(usual):
-        yield None
-        return
-    places = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR", "")]
-    for place in filter(None, places):
-        try:
-            folder = Path(tempfile.mkdtemp(prefix="xmft-ray-", dir=place))
-        except OSError:
-            continue
-        try:
-            if _fits(folder):
-                yield folder
-                return
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    what = "cannot be written" if _fits(usual) else f"is longer than {_LONGEST_FOLDER} bytes"
-    raise RequestError(
-        f"Ray needs a folder for its sockets: {usual} {what}, and nothing can be made in "
-        f"{' or '.join(filter(None, places))}. Set RAY_TMPDIR to a short folder of yours."
-    )
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    wanted = {
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": loopback,
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    clusters = ray_constants.ENABLE_RAY_CLUSTER
+    os.environ |= wanted
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _fits(folder: Path) -> bool:

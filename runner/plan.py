@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks import catalog, data
 from benchmarks.files import one_look
@@ -14,8 +14,9 @@ from runner.cell import Cell
 from runner.config import Grid, TaskSettings
 from runner.expected import guess_seconds
 from runner.ledger import CellState, Ledger
+from runner.planned import PlannedCell, State
 from runner.plugins import install, plugins_used, read_plugins
-from runner.results import results, usual_seconds
+from runner.results import RESULT_COLUMNS, results, usual_seconds
 from runner.validation import validated
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
@@ -26,37 +27,6 @@ from xmft.metrics import METRICS
 from xmft.registry import nearest
 from xmft.source import PROXIES, check_modality, default_proxy, proxy_identity
 from xmft.task import Protocol, Recipe
-
-State = Literal["done", "failed", "missing"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedCell:
-    """A cell with what the ledger and the data root say about it.
-
-    Attributes:
-        cell: The cell.
-        state: What the ledger says.
-        failure: Class of the last failure.
-        source: Where its data come from; None when they are missing.
-        problem: Why its data are missing or do not do.
-        absent: There are no data at all.
-        expected_s: Expected seconds on one slot.
-        measured: Whether the expectation is the median of finished cells.
-        backbone: Where its backbone is found from anywhere; None where it has none.
-        remarks: What one should know of its method and backbone though they can be used.
-    """
-
-    cell: Cell
-    state: State
-    failure: str | None
-    source: data.Located | None
-    problem: str | None
-    absent: bool
-    expected_s: float
-    measured: bool
-    backbone: str | None = None
-    remarks: tuple[str, ...] = ()
 
 
 def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
@@ -88,7 +58,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     unfit = {method: _unfit(method, grid) for method in grid.methods}
     skipped = {method: _skipped(method, grid) for method in grid.methods}
     states = ledger.states()
-    usual = usual_seconds(results(ledger.read()))
+    usual = usual_seconds(results(ledger.rows(RESULT_COLUMNS)))
     with one_look():
         where = {name: _locate(name, data_root, recipes[name], grid.protocol) for name in entries}
     for name, entry in entries.items():
@@ -139,6 +109,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     absent=isinstance(found, data.MissingError),
                     expected_s=guess if expected is None else expected,
                     measured=expected is not None,
+                    resources=grid.resources_of(name, method),
                     **place,
                 )
     return list(planned.values())

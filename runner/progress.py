@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any, NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,47 +13,34 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from runner.ledger import Ledger
-from runner.plan import PlannedCell
-from runner.progress_actor import Board
-from xmft.session import Progress
+from runner.planned import PlannedCell
 
-_POLL_S = 0.5
-# Listing an object store costs a request; a local folder costs next to nothing.
-_LIST_EVERY = {True: 1, False: 20}
+
+class _Note(NamedTuple):
+    stage: str
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    account: str
 
 
 class ProgressDisplay:
-    """Watches the board and the ledger from a thread while the driver is busy."""
+    """Shows what the driver hears of running cells."""
 
-    def __init__(
-        self,
-        console: Console,
-        cells: Sequence[PlannedCell],
-        board: Board,
-        ledger: Ledger,
-        slots: int,
-    ) -> None:
+    def __init__(self, console: Console, cells: Sequence[PlannedCell], slots: int) -> None:
         """Prepare; use as a context manager around the fan-out.
 
         Args:
             console: Where to write.
             cells: The cells that run.
-            board: Holds the progress of running cells.
-            ledger: Says which cells are finished.
             slots: Cells that run at once.
         """
         self._console = console
         self._cells = {item.cell.id: item for item in cells}
-        self._board = board
-        self._ledger = ledger
         self._slots = slots
         self._started = time.monotonic()
-        self._seen = {cell_id: state.attempts for cell_id, state in ledger.states().items()}
         self._finished: set[str] = set()
-        self._notes: dict[str, Progress] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._notes: dict[str, _Note] = {}
         self._live = (
             Live(console=console, auto_refresh=False, transient=True)
             if console.is_terminal
@@ -63,7 +50,6 @@ class ProgressDisplay:
     def __enter__(self) -> ProgressDisplay:
         if self._live is not None:
             self._live.start()
-        self._thread.start()
         return self
 
     def __exit__(
@@ -72,38 +58,26 @@ class ProgressDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
-        self._thread.join(timeout=10)
         if self._live is not None:
             self._live.stop()
-        if kind is None:
-            self._announce_finished()
 
-    def _watch(self) -> None:
-        turns = 0
-        while not self._over.wait(_POLL_S):
-            self._notes = self._board.read()
-            if turns % _LIST_EVERY[self._ledger.is_local] == 0:
-                self._announce_finished()
-            turns += 1
-            if self._live is not None:
-                self._live.update(self._render(), refresh=True)
+    def show(self, notes: Mapping[str, tuple[Any, ...]]) -> None:
+        """Show the latest notes of running cells, the fields of `xmft.session.Progress`."""
+        self._notes = {cell_id: _Note(*note) for cell_id, note in notes.items()}
+        if self._live is not None:
+            self._live.update(self._render(), refresh=True)
 
-    def _announce_finished(self) -> None:
-        """Print one line for every cell that got a new attempt since the last look."""
-        for cell_id, state in self._ledger.states().items():
-            if cell_id not in self._cells or state.attempts <= self._seen.get(cell_id, 0):
-                continue
-            self._seen[cell_id] = state.attempts
-            outcome = "ok" if state.failure is None else state.failure
-            if outcome != "infra":  # a lost process is tried again
-                self._finished.add(cell_id)
-            line = Text.assemble(
-                f"{len(self._finished):>4}/{len(self._cells)}  ",
-                (f"{outcome:<8}", "green" if outcome == "ok" else "red"),
-                f"  {self._cells[cell_id].cell.label}",
-            )
-            self._console.print(line, highlight=False)
+    def finished(self, cell_id: str, failure: str | None) -> None:
+        """Print one line for a cell that has a new attempt."""
+        outcome = "ok" if failure is None else failure
+        if outcome != "infra":  # a lost process is tried again
+            self._finished.add(cell_id)
+        line = Text.assemble(
+            f"{len(self._finished):>4}/{len(self._cells)}  ",
+            (f"{outcome:<8}", "green" if outcome == "ok" else "red"),
+            f"  {self._cells[cell_id].cell.label}",
+        )
+        self._console.print(line, highlight=False)
 
     def _render(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from runner.job import CellJob, FinishedCell, Outcome
+from runner.job import CellJob, FinishedCell
+from runner.outcome import Outcome
 from runner.provenance import provenance
 from runner.schema import (
     ERROR_FLOOR,
@@ -28,6 +29,7 @@ def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt
     return Attempt(
         cell=job.cell,
         worker_count=job.workers,
+        invocation=job.invocation,
         data_origin=None,
         status="failed",
         failure=outcome.failure,
@@ -50,6 +52,7 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
     return Attempt(
         cell=job.cell,
         worker_count=job.workers,
+        invocation=job.invocation,
         data_origin=trained.origin,
         status="ok",
         params=trained.params,
@@ -60,6 +63,7 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
         wall_s=wall_s,
         peak_memory_bytes=trained.peak_memory_bytes,
         device=trained.device,
+        usage=trained.usage,
         started_at=started,
         finished_at=datetime.now(UTC),
         metrics=(*_metric_values(trained.result), *_floor(trained)),

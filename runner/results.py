@@ -9,15 +9,18 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from runner.cell import Cell
+from runner.config_texts import ConfigParser
 from runner.schema import ERROR_FLOOR, FIRST_FLOORS, FLOOR_SPREAD, REFERENCE
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 State = Literal["ok", "failed"]
 
@@ -50,6 +53,9 @@ _FACTS = (
     "finished_at",
     "config_json",
 )
+_SCORE = ("cell_id", "attempt", "metric", "metric_version", "direction", "value")
+# What `results` reads of the ledger's rows.
+RESULT_COLUMNS = tuple(dict.fromkeys((*_FACTS, "split", "selection", *_SCORE)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,7 @@ class Result:
         own_s: Seconds of the attempt that counts.
         wall_s: Seconds of all attempts, the failed ones included; likewise `align_s`, `fit_s`.
         finished_at: End of the latest attempt.
+        memory: What was made of the configuration before, for all cells that differ in the seed.
     """
 
     cell_id: str
@@ -99,16 +106,34 @@ class Result:
     align_s: float
     fit_s: float
     finished_at: datetime
+    memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def setting(self) -> dict[str, Any]:
         """The part of the configuration that compared cells of one task must share."""
-        kept = {key: value for key, value in self.config.items() if key not in _COMPARED}
-        own = self.own_recipe
-        kept["recipe"] = {k: v for k, v in self.config.get("recipe", {}).items() if k not in own}
-        plugins = self.config.get("plugins", {})
-        of_task = {role: text for role, text in plugins.items() if not _is_of_method(role)}
-        return kept | {"main_metric": self.metric, "plugins": of_task}
+        if "setting" not in self.memory:
+            kept = {key: value for key, value in self.config.items() if key not in _COMPARED}
+            own = self.own_recipe
+            recipe = self.config.get("recipe", {})
+            kept["recipe"] = {k: v for k, v in recipe.items() if k not in own}
+            plugins = self.config.get("plugins", {})
+            of_task = {role: text for role, text in plugins.items() if not _is_of_method(role)}
+            kept |= {"main_metric": self.metric, "plugins": of_task}
+            self.memory["setting"] = kept, json.dumps(kept, sort_keys=True)
+        return cast(dict[str, Any], self.memory["setting"][0])
+
+    @property
+    def setting_text(self) -> str:
+        """The setting as canonical JSON."""
+        _ = self.setting
+        return cast(str, self.memory["setting"][1])
+
+    def text_of(self, keys: tuple[str, ...]) -> str:
+        """Return values of the configuration, all but the seed, as canonical JSON."""
+        if keys not in self.memory:
+            values = [self.config.get(key) for key in keys]
+            self.memory[keys] = json.dumps(values, sort_keys=True)
+        return cast(str, self.memory[keys])
 
     @property
     def own_recipe(self) -> dict[str, Any]:
@@ -154,32 +179,38 @@ def results(table: pa.Table, *, selection: str = "best_val", split: str = "test"
     return [_result(attempts, scores, floors) for attempts in cells.values()]
 
 
-_Scores = dict[tuple[str, int, str], dict[str, Any]]
+# Value, direction and version of the metric, by cell, attempt and metric.
+_Scores = dict[tuple[str, int, str], tuple[float | None, str | None, int | None]]
+_NOTHING = (None, None, None)
 
 
 def _scores(table: pa.Table, wanted: pc.Expression) -> _Scores:
-    columns = ["cell_id", "attempt", "metric", "metric_version", "direction", "value"]
-    return {
-        (row["cell_id"], row["attempt"], row["metric"]): row
-        for row in table.filter(wanted).select(columns).to_pylist()
-    }
+    # The narrow columns alone: a filter copies what it keeps.
+    rows = table.select([*_SCORE, "split", "selection"]).filter(wanted)
+    columns = {name: rows[name].to_pylist() for name in _SCORE}
+    places = zip(columns["cell_id"], columns["attempt"], columns["metric"], strict=True)
+    found = zip(columns["value"], columns["direction"], columns["metric_version"], strict=True)
+    return dict(zip(places, found, strict=True))
 
 
 def _attempts(table: pa.Table) -> list[dict[str, Any]]:
     """Return the facts of every attempt (`_FACTS`) once, sorted by cell and attempt.
 
-    `config` is the parsed `config_json`. An attempt that failed before its data were opened does
-    not know their origin; it is that of any attempt on data with the same fingerprint.
+    `config` is the parsed `config_json`, `memory` what it is remembered with. An attempt that
+    failed before its data were opened does not know their origin; it is that of any attempt on
+    data with the same fingerprint.
     """
-    numbered = table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
-    first = numbered.group_by(["cell_id", "attempt"]).aggregate([("row", "min")])["row_min"]
+    places = table.select(["cell_id", "attempt"])
+    places = places.append_column("row", pa.array(range(table.num_rows), pa.int64()))
+    first = places.group_by(["cell_id", "attempt"]).aggregate([("row", "min")])
+    first = first.sort_by([("cell_id", "ascending"), ("attempt", "ascending")])["row_min"]
     facts = table.select(list(_FACTS)).take(first)
-    attempts: list[dict[str, Any]] = facts.sort_by(
-        [("cell_id", "ascending"), ("attempt", "ascending")]
-    ).to_pylist()
+    columns = [_plain(facts[name]) for name in _FACTS]
+    attempts = [dict(zip(_FACTS, values, strict=True)) for values in zip(*columns, strict=True)]
     origins: dict[str | None, str] = {}
+    parse = ConfigParser()
     for attempt in attempts:
-        attempt["config"] = json.loads(attempt["config_json"])
+        attempt["config"], attempt["memory"] = parse(attempt.pop("config_json"))
         if attempt["data_origin"]:
             origins[attempt["config"].get("data")] = attempt["data_origin"]
     for attempt in attempts:
@@ -188,18 +219,25 @@ def _attempts(table: pa.Table) -> list[dict[str, Any]]:
     return attempts
 
 
+def _plain(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column; times without pyarrow's way over pandas."""
+    if not pa.types.is_timestamp(column.type):
+        return cast(list[Any], column.to_pylist())
+    counts = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
+    return [None if n is None else _EPOCH + timedelta(microseconds=n) for n in counts]
+
+
 def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores) -> Result:
     counts = attempts[counting([attempt["status"] for attempt in attempts])]
     cell_id, number, config = counts["cell_id"], counts["attempt"], counts["config"]
     # A mapping, or pairs where the writer of the JSON sorts the keys of mappings.
     metric, version = next(iter(dict(config["metric_versions"]).items()))
-    score = scores.get((cell_id, number, metric), {"value": None, "direction": None})
-    value = score["value"]
+    value, direction, _ = scores.get((cell_id, number, metric), _NOTHING)
     usable = value is not None and math.isfinite(value)
-    floor = floors.get((cell_id, number, ERROR_FLOOR), {"value": None, "metric_version": None})
-    known = metric == FIRST_FLOORS or floor["metric_version"] != 1
+    floor, _, floor_version = floors.get((cell_id, number, ERROR_FLOOR), _NOTHING)
+    known = metric == FIRST_FLOORS or floor_version != 1
     spread = {
-        name: floors[cell_id, number, of]["value"]
+        name: cast(float, floors[cell_id, number, of][0])
         for name, of in FLOOR_SPREAD.items()
         if known and (cell_id, number, of) in floors
     }
@@ -218,15 +256,16 @@ def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores
         config=config,
         metric=metric,
         metric_version=version,
-        direction=score["direction"] if usable else None,
+        direction=direction if usable else None,
         value=value if usable else None,
-        floor=floor["value"] if known else None,
+        floor=floor if known else None,
         floor_spread=spread,
         own_s=counts["wall_s"] or 0.0,
         wall_s=_total(attempts, "wall_s"),
         align_s=_total(attempts, "align_s"),
         fit_s=_total(attempts, "fit_s"),
         finished_at=attempts[-1]["finished_at"],
+        memory=counts["memory"],
     )
 
 
@@ -242,7 +281,7 @@ def usual_seconds(found: Sequence[Result]) -> Callable[[Cell], float | None]:
     times: dict[str, list[float]] = {}
     for one in found:
         if one.state == "ok":
-            key = json.dumps([one.task, one.method, one.config["recipe"]], sort_keys=True)
+            key = one.text_of(("task", "method", "recipe"))
             times.setdefault(key, []).append(one.own_s)
     usual = {key: statistics.median(values) for key, values in times.items()}
     return lambda cell: usual.get(json.dumps([cell.task, cell.method, cell.recipe], sort_keys=True))

@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.data import make_ready
+from runner.apart import apart
+from runner.compaction import AT_LEAST, compact
 from runner.config import Grid
-from runner.console import complain, console, generating, say
-from runner.job import CellJob, Outcome
+from runner.console import complain, console, say
+from runner.feed import Feed
 from runner.ledger import Ledger
-from runner.plan import PlannedCell, data_root_of, make_plan, remarks_of, to_run
-from runner.plugins import Plugin, installed
-from runner.storage import Storage
-from xmft.cache import check_writable
-from xmft.errors import DataError, RequestError
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How to run, as opposed to what: nothing here is part of a cell id.
-
-    Attributes:
-        workers: Processes that train one cell.
-        threads: CPU cores of each of them.
-        gpus_per_worker: GPUs of each of them; None: one where there are GPUs.
-        cpus: Most CPU cores to use; None: all that the system grants.
-        max_concurrent: Most cells at a time; None: as many as fit.
-        address: Ray cluster to join; None: this machine.
-    """
-
-    workers: int = 1
-    threads: int = 1
-    gpus_per_worker: float | None = None
-    cpus: int | None = None
-    max_concurrent: int | None = None
-    address: str | None = None
-    retry_failed: bool = False
-    fail_fast: bool = False
-    force: bool = False
-    keep_checkpoints: bool = False
-    shared_results: bool = False
-    timeout_s: float | None = None
-    max_infra_retries: int = 2
-    verbose: bool = False
+from runner.options import RunOptions
+from runner.outcome import Outcome
+from runner.prepare import Ready, prepare
+from runner.progress import ProgressDisplay
+from runner.request import Request
+from runner.results import RESULT_COLUMNS
+from runner.supervise import Report, supervise
+from xmft.errors import XmftError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +33,9 @@ class RunSummary:
         failed_before: Cells that failed earlier and were not run again.
         overhead_s: Wall time outside of fits per cell; None if nothing ran.
         wall_s: Wall time from starting Ray to the last cell.
+        busy: Share of the resources in use while there was anything left to start.
+        slots: Most cells that ran at once.
+        elsewhere: Cells that another run on the same results finished meanwhile.
     """
 
     planned: int
@@ -67,6 +44,9 @@ class RunSummary:
     failed_before: int
     overhead_s: float | None
     wall_s: float
+    busy: float | None = None
+    slots: int = 1
+    elsewhere: int = 0
 
     @property
     def failed(self) -> int:
@@ -79,159 +59,117 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
 
     Raises:
         RequestError: the request is wrong; nothing ran.
+        LostError, LedgerError: Ray or the results were lost for good; what was finished is saved.
+        Terminated, KeyboardInterrupt: asked to end; running cells keep a checkpoint.
     """
-    planned = make_plan(grid, ledger, data_root)
-    _check_workers(planned, options.workers)
-    ledger.prepare()
-    check_writable()
-    chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
-    skipped = sum(item.state == "done" for item in planned) if not options.force else 0
+    ready = apart(prepare, grid, ledger.uri, data_root, options)
+    skipped = len(ready.done) if not options.force else 0
     summary = {
-        "planned": len(planned),
+        "planned": len(ready.cells),
         "skipped": skipped,
-        "failed_before": len(planned) - skipped - len(chosen),
+        "failed_before": len(ready.cells) - skipped - len(ready.chosen),
     }
-    failed = f", {summary['failed_before']} failed before" if summary["failed_before"] else ""
-    say(
-        f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run{failed}. "
-        f"Results: {ledger.uri}"
-    )
-    for remark in remarks_of(planned):
-        say(remark)
-    if not chosen:
+    if not ready.chosen:
         return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
-    chosen = _make_data_ready(chosen)
-    if options.force:
-        for item in chosen:
-            ledger.drop_checkpoint(item.cell.id)
     start = time.perf_counter()
-    plugins = installed(grid.plugins)
-    outcomes, slots = _fan_out(chosen, ledger, data_root_of(grid, data_root), options, plugins)
+    report = _fan_out(ready, ledger, options)
+    outcomes = list(report.outcomes.values())
     wall_s = time.perf_counter() - start
-    _draw(planned, outcomes, ledger)
-    busy_s = sum(outcome.busy_s for outcome in outcomes) / slots
+    _compact(ledger)
+    _draw(ready, outcomes, ledger)
+    busy_s = sum(outcome.busy_s for outcome in outcomes) / max(report.slots, 1)
     return RunSummary(
         **summary,
         outcomes=tuple(outcomes),
-        overhead_s=(wall_s - busy_s) / len(chosen),
+        overhead_s=(wall_s - busy_s) / max(len(outcomes), 1),
         wall_s=wall_s,
+        busy=report.busy,
+        slots=max(report.slots, 1),
+        elsewhere=report.elsewhere,
     )
 
 
-def _fan_out(
-    chosen: list[PlannedCell],
-    ledger: Ledger,
-    data_root: Path,
-    options: RunOptions,
-    plugins: Sequence[Plugin],
-) -> tuple[list[Outcome], int]:
-    # Imported here: Ray takes seconds, and nothing before this point needs it.
-    from runner import cluster, tune
-    from runner.progress import ProgressDisplay
-    from runner.progress_actor import Board
-
+def _fan_out(ready: Ready, ledger: Ledger, options: RunOptions) -> Report:
+    wishes = ready.wishes
+    sizes = [dict(size) for size in dict.fromkeys(tuple(w.items()) for w in wishes.values())]
     jobs = [
-        CellJob(
-            config_json=item.cell.config_json,
-            data_root=str(data_root),
-            results=ledger.uri,
-            backbone=item.backbone,
-            problem=item.problem,
-            workers=options.workers,
-            timeout_s=options.timeout_s,
-            keep_checkpoints=options.keep_checkpoints,
+        (
+            sizes.index(wishes[item.cell.id]),
+            {
+                "cell_id": item.cell.id,
+                "job": {
+                    "config_json": item.cell.config_json,
+                    "data_root": ready.data_root,
+                    "results": ledger.uri,
+                    "backbone": item.backbone,
+                    "problem": item.problem,
+                    "workers": wishes[item.cell.id]["workers"],
+                    "sharding": wishes[item.cell.id]["sharding"],
+                    "invocation": {
+                        **ready.told,
+                        "backbone": item.backbone,
+                        "workers": wishes[item.cell.id]["workers"],
+                        "threads": wishes[item.cell.id]["cpus"],
+                        "sharding": wishes[item.cell.id]["sharding"],
+                    },
+                    "timeout_s": options.timeout_s,
+                    "keep_checkpoints": options.keep_checkpoints,
+                },
+            },
         )
-        for item in chosen
+        for item in ready.chosen
     ]
-    with cluster.connected(options.address, cpus=options.cpus, verbose=options.verbose) as cores:
-        cluster.check_storage(ledger, options.address, shared=options.shared_results)
-        slots = cluster.slots_of(
-            len(jobs),
-            cores,
-            workers=options.workers,
-            threads=options.threads,
-            gpus_per_worker=options.gpus_per_worker,
-            max_concurrent=options.max_concurrent,
+
+    def request(run: str, folder: str) -> Request:
+        return Request(
+            run=run,
+            results=ledger.uri,
+            sizes=sizes,
+            plugins=ready.plugins,
+            folder=folder,
+            address=options.address,
+            cpus=options.cpus,
+            most=options.max_concurrent,
+            shared_results=options.shared_results,
+            verbose=options.verbose,
+            max_infra_retries=options.max_infra_retries,
+            fail_fast=options.fail_fast,
+            stall_s=options.stall_timeout_s,
         )
-        gpu = f" and {slots.gpus:g} GPU" if slots.gpus else ""
-        say(
-            f"{slots.count} cell(s) at a time, {slots.workers} worker(s) each, "
-            f"{slots.threads} thread(s){gpu} a worker, on {cores}"
-        )
-        board = Board()
-        with ProgressDisplay(console, chosen, board, ledger, slots.count):
-            outcomes = tune.fan_out(
-                jobs,
-                slots,
-                board,
-                max_infra_retries=options.max_infra_retries,
-                fail_fast=options.fail_fast,
-                plugins=plugins,
-            )
-    return outcomes, slots.count
+
+    return supervise(
+        request,
+        Feed(ledger, jobs, redo=options.force),
+        lambda slots: ProgressDisplay(console, ready.chosen, slots),
+        address=options.address,
+        cluster_wait_s=options.cluster_wait_s,
+    )
 
 
-def _draw(planned: list[PlannedCell], outcomes: list[Outcome], ledger: Ledger) -> None:
+def _compact(ledger: Ledger) -> None:
+    """Gather finished attempts into one file, where there are many."""
+    try:
+        compact(ledger, at_least=AT_LEAST)
+    except (OSError, XmftError) as error:  # the results are safe as they are
+        complain(f"The results were not compacted ({ledger.storage.told(error)}).")
+
+
+def _draw(ready: Ready, outcomes: list[Outcome], ledger: Ledger) -> None:
     """Draw the tasks that have new results, with the grid's methods alone."""
     new = {outcome.cell_id for outcome in outcomes if outcome.status == "ok"}
-    tasks = {item.cell.task for item in planned if item.cell.id in new}
+    tasks = {task for cell_id, task in ready.cells.items() if cell_id in new}
     if not tasks:
         return
-    cells = {item.cell.id for item in planned if item.cell.task in tasks}
+    cells = {cell_id for cell_id, task in ready.cells.items() if task in tasks}
     try:
         # Imported here: so that a drawing library that does not load stops nothing either.
         from runner.report.figures import pictures, write_figures
 
-        folder = Storage(f"{ledger.uri}/figures")
+        folder, table = ledger.storage.within("figures"), ledger.rows(RESULT_COLUMNS)
         with console.status("drawing"):
-            written = write_figures(pictures(ledger.read(), ledger.examples, only=cells), folder)
+            written = write_figures(pictures(table, ledger.examples, only=cells), folder)
     except Exception as error:  # the results are safe, and `xmft figures` draws them again
         complain(f"The figures could not be drawn ({type(error).__name__}: {error}).")
         return
     if written:
-        say(f"{len(written)} figure(s) of predictions in {folder.uri}")
-
-
-def _check_workers(planned: list[PlannedCell], workers: int) -> None:
-    """Refuse batches that cannot be shared evenly."""
-    for item in planned:
-        cell = item.cell
-        sizes = {
-            "batch_size": cell.recipe.get("batch_size", workers),
-            f"{cell.method}.alignment_batch": cell.method_config.get("alignment_batch", workers),
-        }
-        for name, size in sizes.items():
-            if size % workers:
-                raise RequestError(
-                    f"The global batch of {size} samples ({name}, {cell.task}) does not divide "
-                    f"among {workers} workers. Choose --workers or {name} accordingly."
-                )
-
-
-def _make_data_ready(chosen: list[PlannedCell]) -> list[PlannedCell]:
-    """Generate what has to be generated, once and before any worker asks for it.
-
-    Where that fails, the cells of the task get the reason as their problem.
-    """
-    seen: set[str] = set()
-    problems: dict[str, str] = {}
-    for item in chosen:
-        source, name = item.source, item.cell.task
-        if source is None or source.fingerprint in seen:
-            continue
-        seen.add(source.fingerprint)
-        say(f"{name}: {source.note}")
-        for line in source.warnings:
-            complain(f"{name}: {line}")
-        if not source.ready:
-            try:
-                with generating(name) as progress:
-                    make_ready(source, progress=progress)
-            except DataError as error:
-                problems[source.fingerprint] = str(error)
-    return [
-        replace(item, problem=problems[item.source.fingerprint])
-        if item.source and item.source.fingerprint in problems
-        else item
-        for item in chosen
-    ]
+        say(f"{len(written)} figure(s) of predictions in {folder.shown}")

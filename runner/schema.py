@@ -1,25 +1,27 @@
 """What the ledger's tables hold: the columns, their types and what they mean.
 
-The columns are the fields of `Attempt`, in their order; those of `MetricValue` stand where its
-`metrics` do. The schema is versioned in the metadata of every file. A file written by a newer
-version is refused instead of being half understood.
+The columns are the fields of `Attempt`, in their order; those of `MetricValue` and `Usage` stand
+where its `metrics` and `usage` do. The schema is versioned in the metadata of every file. A file of
+an older version lacks columns, which are null then; one of a newer version is refused instead of
+being half understood.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import pyarrow as pa
 
 from runner.cell import Cell
+from runner.columns import SCHEMA_VERSION, VERSION_KEY, Column, Part, columns_of, schema_of
+from runner.usage import Usage
 from xmft.task import CurvePoint
 
-SCHEMA_VERSION = 1
-VERSION_KEY = b"xmft_schema_version"
+__all__ = ["SCHEMA_VERSION", "VERSION_KEY"]  # what readers of files ask for
 FAILURES = ("oom", "infra", "data", "code", "timeout", "diverged")
 SELECTIONS = ("best_val", "last")
 # The rows of the data's error floor: their selection and their metrics. They are values of the
@@ -30,21 +32,6 @@ FIRST_FLOORS = "nrmse"
 FLOOR_SPREAD = {name: f"{ERROR_FLOOR}_{name}" for name in ("median", "largest", "samples")}
 
 _TIME = pa.timestamp("us", tz="UTC")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the ledger.
-
-    Attributes:
-        type: On disk.
-        description: For the metadata of its field.
-        of: What gives its value where it follows from the cell; None where an attempt is told.
-    """
-
-    type: pa.DataType
-    description: str
-    of: Callable[[Cell], Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +145,7 @@ class Attempt:
     error: Annotated[
         str | None, Column(pa.string(), "the error's message or traceback; null if ok")
     ] = None
-    metrics: tuple[MetricValue, ...] = ()
+    metrics: Annotated[tuple[MetricValue, ...], Part(MetricValue)] = ()
     params: Annotated[int | None, Column(pa.int64(), "parameters of the model")] = None
     trainable_params: Annotated[int | None, Column(pa.int64(), "parameters that were trained")] = (
         None
@@ -173,7 +160,10 @@ class Attempt:
     wall_s: Annotated[float, Column(pa.float64(), "seconds from start to end of the attempt")]
     peak_memory_bytes: Annotated[
         int | None,
-        Column(pa.int64(), "peak memory of the device, or of the process on a CPU"),
+        Column(
+            pa.int64(),
+            "peak memory of the device, or of the process on a CPU; of several the largest",
+        ),
     ] = None
     worker_count: Annotated[int, Column(pa.int32(), "processes that trained the cell together")]
     device: Annotated[str | None, Column(pa.string(), "name of the device")]
@@ -196,6 +186,16 @@ class Attempt:
     host: Annotated[str, Column(pa.string(), "machine that ran the attempt")]
     started_at: Annotated[datetime, Column(_TIME, "UTC")]
     finished_at: Annotated[datetime, Column(_TIME, "UTC")]
+    usage: Annotated[Usage, Part(Usage)] = field(default_factory=Usage)
+    invocation: Annotated[
+        Mapping[str, Any] | None,
+        Column(
+            pa.string(),
+            "what a run was told that is no part of the cell, a JSON object: where the data and "
+            "the backbone lay, plug-ins, workers, threads",
+            since=2,
+        ),
+    ] = None
     config_json: Annotated[
         str,
         Column(
@@ -223,27 +223,10 @@ class Attempt:
             raise ValueError(f"cell {self.cell_id}: started_at and finished_at need a time zone")
 
 
-def columns_of(record: type) -> Iterator[tuple[str, Column]]:
-    """Yield name and column of each field of a record, those of its metrics in their place."""
-    hints = get_type_hints(record, include_extras=True)
-    for one in fields(record):
-        if one.name == "metrics":
-            yield from columns_of(MetricValue)
-        for column in getattr(hints[one.name], "__metadata__", ()):
-            yield one.name, column
-
-
-def schema_of(columns: Iterable[tuple[str, Column]]) -> pa.Schema:
-    """Return a schema with descriptions and the version in its metadata."""
-    described = [
-        pa.field(name, column.type, metadata={"description": column.description})
-        for name, column in columns
-    ]
-    return pa.schema(described, metadata={VERSION_KEY: str(SCHEMA_VERSION)})
-
-
 _COLUMNS = tuple(columns_of(Attempt))
 SCHEMA: pa.Schema = schema_of(_COLUMNS)
+# The version that a column came with.
+SINCE = {name: column.since for name, column in _COLUMNS}
 CURVE_SCHEMA: pa.Schema = schema_of(
     (
         ("epoch", Column(pa.int32(), "counts from 1; 0 is before training")),
@@ -256,8 +239,10 @@ CURVE_SCHEMA: pa.Schema = schema_of(
 
 def attempt_table(attempt: Attempt, number: int) -> pa.Table:
     """Return the ledger's rows of an attempt: one per metric, or a single one if it failed."""
-    facts = {name: getattr(attempt, name, None) for name in SCHEMA.names}
+    facts = {name: getattr(attempt, name, None) for name in SCHEMA.names} | asdict(attempt.usage)
     facts |= {"attempt": number, "versions": json.dumps(dict(attempt.versions), sort_keys=True)}
+    if attempt.invocation is not None:
+        facts["invocation"] = json.dumps(dict(attempt.invocation), sort_keys=True)
     scores: list[dict[str, object]] = [asdict(metric) for metric in attempt.metrics] or [{}]
     return pa.Table.from_pylist([facts | score for score in scores], schema=SCHEMA)
 

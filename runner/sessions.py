@@ -9,19 +9,21 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from runner import stops
 from runner.cell import Cell
 from runner.failures import CellTimeoutError
-from runner.ledger import Ledger
-from runner.progress_actor import Board
+from runner.ledger import Ledger, LedgerError
 from runner.tensorboard import EventLog
 from xmft.session import Progress, Request, Session
 
 logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from runner.board import Board
 
 # Losing this much work is no loss. Where a checkpoint takes long to write (large models, slow
 # storage) they come less often, so that writing stays a twentieth of the time.
@@ -113,15 +115,14 @@ class CellSession(Session):
         torch.save({"version": _CHECKPOINT_VERSION, "state": content}, buffer)
         try:
             self._ledger.save_checkpoint(self._cell.id, buffer.getvalue())
-        except OSError as error:
+        except LedgerError as error:
             self._pause_s = min(max(_RETRY_S, 2 * self._pause_s), _RETRY_AT_MOST_S)
             self._saved = time.monotonic()
             if not self._unsaved:
                 logger.warning(
-                    "The checkpoint of %s cannot be written to %s (%s). The training goes on, and "
-                    "later ones are tried; until one is written, it cannot go on from here.",
+                    "The checkpoint of %s cannot be kept. The training goes on, and later ones are "
+                    "tried. %s",
                     self._cell.label,
-                    self._ledger.uri,
                     error,
                 )
             self._unsaved = True
@@ -140,7 +141,7 @@ class CellSession(Session):
         try:
             payload = self._ledger.load_checkpoint(self._cell.id)
         except OSError as error:
-            why = str(error)
+            why = self._ledger.storage.told(error)
         if payload is not None:
             saved, why = _unpacked(payload)
         read = self.each((why, None if payload is None else zlib.crc32(payload)))

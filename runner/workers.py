@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,13 +14,14 @@ import ray
 import torch
 import torch.distributed as dist
 from ray.train import FailureConfig, Result, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train.torch import TorchTrainer, get_device
 
 from runner import stops
+from runner.board import Board
 from runner.execute import train_cell
 from runner.job import CellJob, FinishedCell
 from runner.plugins import Plugin, install
-from runner.progress_actor import Board
+from runner.process_group import ProcessGroup
 from runner.worker_session import WorkerSession
 from xmft.errors import DivergedError, RequestError, StoppedError, XmftError
 
@@ -40,6 +41,7 @@ class Crew:
         workers: Processes.
         threads: CPU cores, and torch threads, of each worker.
         gpus: GPUs of each worker; 0 trains on CPUs.
+        memory: Bytes of main memory of each worker that are set aside; 0: not looked at.
         plugins: What each of them imports first.
         board: Takes progress.
         storage: Path or URI for Ray Train's own files.
@@ -48,13 +50,14 @@ class Crew:
     workers: int
     threads: int
     gpus: float
+    memory: int
     plugins: Sequence[Plugin]
     board: Board | None
     storage: str
 
 
-class _Config(TorchConfig):
-    """Torch's process group, in processes that take SIGTERM for a request to stop."""
+class _Group(ProcessGroup):
+    """A process group of processes that take SIGTERM for a request to stop."""
 
     @property
     def backend_cls(self) -> Any:
@@ -62,7 +65,7 @@ class _Config(TorchConfig):
 
 
 class _HeedingSignals:
-    """Mixed into Ray Train's own set-up of the workers."""
+    """Mixed into Ray Train's set-up of the workers."""
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         super().on_start(worker_group, backend_config)  # type: ignore[misc]
@@ -78,12 +81,13 @@ def train_together(crew: Crew, desk: Any, name: str) -> Result:
         desk: Handle to the actor that has their cells.
         name: Of Ray Train's run; unique, for a finished one would start at its end.
     """
-    resources = {"CPU": float(crew.threads)} | ({"GPU": crew.gpus} if crew.gpus else {})
+    wanted = {"CPU": float(crew.threads), "GPU": crew.gpus, "memory": float(crew.memory)}
+    resources = {name: amount for name, amount in wanted.items() if amount}
     return TorchTrainer(
         _work,
         train_loop_config={"crew": crew, "desk": desk},
         # NCCL refuses two workers on one GPU, where Gloo copies through main memory.
-        torch_config=_Config(backend="nccl" if crew.gpus >= 1 else "gloo"),
+        torch_config=_Group(backend="nccl" if crew.gpus >= 1 else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=crew.workers, use_gpu=crew.gpus > 0, resources_per_worker=resources
         ),
@@ -180,41 +184,3 @@ def _watch(desk: Any) -> None:
             stops.request()
         elif word == "end":
             os._exit(1)
-
-
-def distributed_runner(
-    job: CellJob,
-    board: Any,
-    *,
-    threads: int,
-    gpus: float,
-    storage: str,
-    plugins: Sequence[Plugin] = (),
-) -> Callable[[int | None], FinishedCell]:
-    """Return a function that trains the cell in a gang of its own and blocks until it is done.
-
-    Args:
-        job: The cell.
-        board: Takes progress.
-        threads: CPU cores, and torch threads, of each worker.
-        gpus: GPUs of each worker; 0 trains on CPUs over gloo.
-        storage: Path or URI for Ray Train's own files.
-        plugins: What every worker imports first.
-    """
-    from runner.gang import Gang
-
-    def run(micro_batch: int | None) -> FinishedCell:
-        gang = Gang(
-            workers=job.workers,
-            threads=threads,
-            gpus=gpus,
-            storage=storage,
-            plugins=plugins,
-            board=board,
-        )
-        try:
-            return gang.runner(job)(micro_batch)
-        finally:
-            gang.close()
-
-    return run

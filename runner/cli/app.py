@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import list as list_commands
 from runner.cli import report as report_commands
@@ -20,6 +21,7 @@ from runner.cli.options import (
     SeedFilter,
     Settings,
     TaskFilter,
+    checked_cell,
     chosen_grid,
     data_root,
     example,
@@ -29,6 +31,7 @@ from runner.console import complain, console, plain_streams, say
 from xmft.cache import lend_home
 
 if TYPE_CHECKING:
+    from runner.ledger import Ledger
     from runner.run import RunSummary
 
 
@@ -72,10 +75,20 @@ def run(
     seeds: SeedFilter = [],
     settings: Settings = [],
     plugin: Plugins = [],
-    workers: Annotated[int, typer.Option(min=1, help="processes that train one cell")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="CPU cores of each process")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="processes that train one cell [the grid's resources, or 1]"),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU cores of each process [the grid's, or 1]")
+    ] = None,
     gpus_per_worker: Annotated[
-        float | None, typer.Option(min=0, help="GPUs of each process [1 if there are GPUs]")
+        float | None,
+        typer.Option(min=0, help="GPUs of each process [the grid's, or 1 if there are GPUs]"),
+    ] = None,
+    sharding: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="ddp or fsdp, for several workers [the grid's, or ddp]"),
     ] = None,
     cpus: Annotated[
         int | None,
@@ -99,6 +112,14 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=1, help="most time for one cell")
     ] = None,
+    stall_timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="most time of a cell without progress"),
+    ] = 1800.0,
+    cluster_wait: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="most time to wait for a lost cluster"),
+    ] = 600.0,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="keep the last checkpoint of done cells")
     ] = False,
@@ -108,15 +129,21 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="show Ray's own output")] = False,
 ) -> int:
     """Run the cells of a grid that are not done yet; run it again to go on."""
-    from runner.ledger import Ledger
-    from runner.run import RunOptions, run_grid
+    from runner.ledger import Ledger, LedgerError
+    from runner.options import RunOptions
+    from runner.resources import checked_sharding
+    from runner.run import run_grid
+    from runner.supervise import LostError
+    from runner.terminations import Terminated
 
-    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
-    ledger = Ledger(results)
+    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin, results)
+    ledger, root = Ledger(results), data_root(data)
+    cell_id = checked_cell(grid, chosen, ledger, root)
     options = RunOptions(
         workers=workers,
         threads=threads,
         gpus_per_worker=gpus_per_worker,
+        sharding=checked_sharding(sharding),
         cpus=cpus,
         max_concurrent=max_concurrent,
         address=address,
@@ -126,17 +153,40 @@ def run(
         keep_checkpoints=keep_checkpoints,
         shared_results=shared_results,
         timeout_s=timeout,
+        stall_timeout_s=stall_timeout,
+        cluster_wait_s=cluster_wait,
         verbose=verbose,
     )
     try:
-        summary = run_grid(chosen, ledger, data_root(data), options)
+        summary = run_grid(chosen, ledger, root, options)
     except KeyboardInterrupt:
         complain(
             "Interrupted. Finished cells are saved and the running ones have checkpoints; "
             "run the same command again to go on."
         )
         return 130
-    return _conclude(summary, ledger.uri)
+    except (LostError, LedgerError) as error:
+        complain(str(error))
+        return 1
+    except Terminated as error:
+        complain(
+            f"Ended by {error}. Finished cells are saved and the running ones have checkpoints; "
+            "run the same command again to go on."
+        )
+        return 143
+    if cell_id is not None:
+        _compare(summary, ledger, cell_id)
+    return _conclude(summary, ledger.shown)
+
+
+def _compare(summary: RunSummary, ledger: Ledger, cell_id: str) -> None:
+    """Say whether a cell that was made again has the numbers that it had."""
+    from runner.repeat import compared
+
+    if any(outcome.status == "ok" for outcome in summary.outcomes):
+        say(compared(ledger, cell_id))
+    elif not summary.outcomes:
+        say(f"Cell {cell_id} is done. Say --force to make it again.")
 
 
 def _conclude(summary: RunSummary, results: str) -> int:
@@ -151,9 +201,13 @@ def _conclude(summary: RunSummary, results: str) -> int:
             f"overhead {summary.overhead_s:.2f} s per cell (wall time outside of aligning, "
             "fitting and scoring; Ray's start included)"
         )
+        if summary.busy is not None and len(summary.outcomes) > 2 * summary.slots:
+            say(f"{summary.busy:.0%} of the slots were busy while there were cells to start")
         resumed = sum(outcome.resumed_epochs > 0 for outcome in summary.outcomes)
         if resumed:
             say(f"{resumed} cells went on from their checkpoints")
+    if summary.elsewhere:
+        say(f"{summary.elsewhere} cells were finished by another run on the same results")
     if summary.failed:
         complain(
             f"{summary.failed} cells failed. See: xmft status --results {results}. "
@@ -181,10 +235,13 @@ def plan(
     from runner.plan import make_plan
     from runner.plan_table import plan_table
 
-    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin)
-    planned = make_plan(chosen, Ledger(results), data_root(data))
+    chosen = chosen_grid(grid, settings, tasks, methods, seeds, plugin, results)
+    ledger, root = Ledger(results), data_root(data)
+    checked_cell(grid, chosen, ledger, root)
+    planned = make_plan(chosen, ledger, root)
     for part in plan_table(planned):
         console.print(part, highlight=False)
 
 
 report_commands.add_to(app)
+compact_commands.add_to(app)

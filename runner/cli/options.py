@@ -17,8 +17,11 @@ from xmft.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from runner.config import Grid
+    from runner.ledger import Ledger
 
-GridName = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid or a YAML file")]
+GridName = Annotated[
+    str, typer.Argument(metavar="GRID", help="a shipped grid, a YAML file or cell:ID")
+]
 Results = Annotated[str, typer.Option("--results", metavar="DIR", help="folder or URI of results")]
 Data = Annotated[
     Path | None,
@@ -119,17 +122,41 @@ def chosen_grid(
     methods: list[str],
     seeds: list[str],
     plugins: list[str],
+    results: str = "results",
 ) -> Grid:
-    """Read a grid and narrow it down to what the filters leave.
+    """Read a grid, or make that of a cell of the results; narrow it down to what filters leave.
 
     Raises:
         RequestError: the grid or a filter is wrong.
     """
     from runner.config import load_grid, narrowed
 
-    grid = load_grid(name, settings, plugins=plugins)
+    if name.startswith("cell:"):
+        from runner.ledger import Ledger
+        from runner.repeat import grid_of_cell
+
+        ledger = Ledger(results)
+        grid = grid_of_cell(ledger, name.removeprefix("cell:"), settings, plugins=plugins)
+    else:
+        grid = load_grid(name, settings, plugins=plugins)
     numbers = whole_numbers(seeds) if seeds else None
     return narrowed(grid, tasks=tasks, methods=methods, seeds=numbers)
+
+
+def checked_cell(name: str, grid: Grid, ledger: Ledger, data_root: Path) -> str | None:
+    """Return the id of the cell that is to be made again; None if a grid is to be run.
+
+    Raises:
+        RequestError: what is here would make another cell.
+    """
+    if not name.startswith("cell:"):
+        return None
+    from runner.plan import make_plan
+    from runner.repeat import check_same, recorded
+
+    found = recorded(ledger, name.removeprefix("cell:"))
+    check_same(found, make_plan(grid, ledger, data_root))
+    return found.cell_id
 
 
 def import_plugins(plugins: list[str]) -> None:

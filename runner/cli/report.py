@@ -18,7 +18,7 @@ from runner.cli.options import (
     guarded,
     whole_numbers,
 )
-from runner.console import console, errors, hand_over, say
+from runner.console import complain, console, errors, hand_over, say
 from runner.report.export import (
     BOARD_FORMATS,
     ROW_FORMATS,
@@ -38,13 +38,11 @@ if TYPE_CHECKING:
 @guarded
 def status(results: Results = "results") -> None:
     """Count the cells of the ledger by task and outcome, and name the failed ones."""
-    from runner.report.status import failures_table, status_table
+    from runner.report.status import overview
 
     _, table = _opened(results)
-    console.print(status_table(table))
-    failed = failures_table(table)
-    if failed is not None:
-        console.print(failed)
+    for part in overview(table):
+        console.print(part)
 
 
 @guarded
@@ -54,11 +52,17 @@ def show(
 ) -> None:
     """Show everything about one cell: scores, configuration, provenance, failure."""
     from runner.ledger import Ledger
+    from runner.repeat import command_again, recorded
     from runner.report.status import show_cell
 
     ledger = Ledger(results)
     cell_id = ledger.find(cell)
-    console.print(show_cell(ledger.read(), ledger.curves(cell_id), cell_id))
+    console.print(show_cell(ledger.read(cell_id=cell_id), ledger.curves(cell_id), cell_id))
+    console.print("\nmade again by", style="bold")
+    try:
+        say(command_again(recorded(ledger, cell_id), ledger.shown))
+    except RequestError as error:
+        complain(str(error))
 
 
 _ENDINGS = [f"*{ending}" for ending in ROW_FORMATS]
@@ -100,6 +104,7 @@ def leaderboard(
     from runner.ledger import Ledger
     from runner.report.compare import Query, build
     from runner.report.terminal import to_terminal
+    from runner.results import RESULT_COLUMNS
 
     chosen = board_format(format_)
     ledger = Ledger(results)
@@ -110,7 +115,7 @@ def leaderboard(
         methods=globs(methods),
         seeds=whole_numbers(seeds),
     )
-    boards = build(ledger.read(), query)
+    boards = build(ledger.rows(RESULT_COLUMNS), query)
     if format_ == "table" and out is None:
         console.print(to_terminal(boards, published=published))
         return
@@ -118,10 +123,10 @@ def leaderboard(
         out = ledger.local_root / f"leaderboard.{format_}"
     elif out is None:
         raise RequestError("Results are not on this machine: name a file with --out.")
-    content = write_boards(boards, out, format=format_, ledger=ledger.uri, published=published)
+    content = write_boards(boards, out, format=format_, ledger=ledger.shown, published=published)
     if chosen.ends is not None:
         hand_over(content.decode("utf-8") + chosen.ends)
-    errors.print(f"written to {out}", highlight=False, soft_wrap=True, markup=False)
+    errors.print(f"written to {out}", highlight=False, soft_wrap=True)
 
 
 @guarded
@@ -147,7 +152,7 @@ def figures(
     from runner.storage import Storage
 
     ledger, table = _opened(results)
-    folder = Storage(f"{ledger.uri}/figures" if out is None else out)
+    folder = ledger.storage.within("figures") if out is None else Storage(out)
     shown = pictures(
         table, ledger.examples, tasks=globs(tasks), methods=globs(methods), seed=seed, sample=sample
     )
@@ -160,19 +165,20 @@ def figures(
             "Cells from before there were pictures get theirs with `xmft run GRID --force`."
         )
     for path in written:
-        say(f"{folder.uri}/{path}")
+        say(folder.shown_of(path))
 
 
 def _opened(results: str) -> tuple[Ledger, pa.Table]:
-    """Return a ledger and its rows.
+    """Return a ledger and what `results` takes of its rows.
 
     Raises:
         RequestError: it has none.
     """
     from runner.ledger import Ledger
+    from runner.results import RESULT_COLUMNS
 
     ledger = Ledger(results)
-    table = ledger.read()
+    table = ledger.rows(RESULT_COLUMNS)
     if not table.num_rows:
         raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
     return ledger, table

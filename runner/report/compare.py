@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from runner.conflicts import conflicts
 from runner.report.entries import contenders_of
 from runner.report.floors import below_floor, floor_of, heavy_tails, spread_of
 from runner.report.lines import Line, ranked_lines
@@ -122,14 +123,17 @@ def build(table: pa.Table, query: Query = Query()) -> list[Leaderboard]:
         raise RequestError(_nothing(table, cells, query))
     origins = [origin for origin in _ORIGINS if origin in scored]
     origins += sorted(scored - set(origins))
+    told = {conflict.cell_id: conflict.text for conflict in conflicts(rows)}
     return [
         # A failed cell whose origin nobody knows is worth a note on every board.
-        _leaderboard([cell for cell in cells if cell.origin in (origin, None)], origin, query)
+        _leaderboard([cell for cell in cells if cell.origin in (origin, None)], origin, query, told)
         for origin in origins
     ]
 
 
-def _leaderboard(cells: Sequence[Result], origin: str, query: Query) -> Leaderboard:
+def _leaderboard(
+    cells: Sequence[Result], origin: str, query: Query, told: Mapping[str, str]
+) -> Leaderboard:
     compared: list[Result] = []
     notes = []
     first: dict[str, Result] = {}
@@ -148,6 +152,7 @@ def _leaderboard(cells: Sequence[Result], origin: str, query: Query) -> Leaderbo
         spreads[task] = spread_of(kept, floors[task])
         notes += [note] if note else []
         first[task] = next(cell for cell in kept if cell.value is not None)
+    notes += [told[cell.cell_id] for cell in compared if cell.cell_id in told]
     if origin == "miniature":
         notes.append("miniature data are fixtures: these numbers say nothing about the methods")
     lines, found = ranked_lines(

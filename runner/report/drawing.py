@@ -15,6 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from runner.report.picture import Picture, Row
+from runner.visible import visible
 
 Field = npt.NDArray[np.float32]
 
@@ -48,7 +49,8 @@ class _Sheet:
         self.figure.text(
             left / self.width,
             1 - top / self.height,
-            text,
+            visible(text),
+            parse_math=False,  # nor by a name with two dollar signs
             fontsize=size,
             fontweight="bold" if bold else "normal",
             verticalalignment="top",

@@ -101,22 +101,21 @@ def _grouped(cells: Sequence[Result], key: Callable[[Result], str]) -> list[list
 
 def _method(cell: Result) -> str:
     """Return what a method is: name, version, configuration, own recipe, and its plug-in."""
-    own = json.dumps([cell.method_plugins, cell.own_recipe], sort_keys=True)
-    return _key(cell, ("method", "method_version", "method_config")) + own
-
-
-def _key(cell: Result, keys: Sequence[str]) -> str:
-    return json.dumps([cell.config.get(key) for key in keys], sort_keys=True)
+    if "method" not in cell.memory:
+        own = json.dumps([cell.method_plugins, cell.own_recipe], sort_keys=True)
+        named = cell.text_of(("method", "method_version", "method_config"))
+        cell.memory["method"] = named + own
+    return str(cell.memory["method"])
 
 
 def _carrier(cell: Result) -> str:
-    return _which(cell) + _key(cell, ("source",))
+    return _which(cell) + cell.text_of(("source",))
 
 
 def _which(cell: Result) -> str:
     """Return which backbone a cell ran on: its weights, and its name where they say not all."""
     from_files = str(cell.config.get("weights")).startswith(FROM_FILES)
-    return _key(cell, ("weights",) if from_files else ("backbone", "weights"))
+    return cell.text_of(("weights",) if from_files else ("backbone", "weights"))
 
 
 def _names(cells: Sequence[Result]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.visible import for_spreadsheets
 from xmft.errors import RequestError
 from xmft.registry import nearest
 
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
 
 
 def _text(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
-    from rich.console import Console
-
+    from runner.console import VisibleConsole
     from runner.report.terminal import to_terminal
 
-    console = Console(file=io.StringIO(), width=160, record=True)
+    console = VisibleConsole(file=io.StringIO(), width=160, record=True)
     console.print(to_terminal(boards, published=published))
     return console.export_text().encode("utf-8")
 
@@ -64,7 +64,7 @@ def _parquet_rows(table: pa.Table, path: str) -> None:
 def _csv_rows(table: pa.Table, path: str) -> None:
     from pyarrow import csv
 
-    csv.write_csv(table, path)
+    csv.write_csv(for_spreadsheets(table), path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,7 +133,8 @@ def write_figures(shown: Iterator[Picture], folder: Storage) -> list[str]:
             folder.write(picture.path, drawing.png(picture))
         except OSError as error:
             raise RequestError(
-                f"The figure {picture.path} cannot be written to {folder.uri} ({error}). "
+                f"The figure {picture.path} cannot be written to {folder.shown} "
+                f"({folder.told(error)}). "
                 "Name a writable folder with --out."
             ) from error
         written.append(picture.path)

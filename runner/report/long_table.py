@@ -13,6 +13,7 @@ from benchmarks.published import PublishedScore
 from runner.report.compare import Leaderboard, TaskColumn
 from runner.report.lines import Line
 from runner.report.published import published_beside
+from runner.visible import for_spreadsheets
 
 LONG_SCHEMA: pa.Schema = pa.schema(
     [
@@ -70,9 +71,9 @@ def long_table(boards: Sequence[Leaderboard], *, published: bool = True) -> pa.T
 
 
 def to_csv(boards: Sequence[Leaderboard], *, published: bool = True) -> str:
-    """Return `long_table` as CSV text."""
+    """Return `long_table` as CSV text; see `for_spreadsheets`."""
     sink = io.BytesIO()
-    csv.write_csv(long_table(boards, published=published), sink)
+    csv.write_csv(for_spreadsheets(long_table(boards, published=published)), sink)
     return sink.getvalue().decode("utf-8")
 
 

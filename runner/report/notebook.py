@@ -61,6 +61,6 @@ def leaderboard(ledger: Ledger | pa.Table, **query: Any) -> Leaderboards:
         RequestError: there is nothing to compare; the message says what to run.
     """
     table, where = (
-        (ledger.read(), ledger.uri) if isinstance(ledger, Ledger) else (ledger, "a table")
+        (ledger.read(), ledger.shown) if isinstance(ledger, Ledger) else (ledger, "a table")
     )
     return Leaderboards(boards=tuple(build(table, Query(**query))), ledger=where)

@@ -65,4 +65,4 @@ class Picture:
     @property
     def path(self) -> str:
         """The file, relative to the folder of figures."""
-        return f"{path_of(self.task)}-{self.origin}-{self.protocol}.png"
+        return path_of(f"{self.task}-{self.origin}-{self.protocol}.png")

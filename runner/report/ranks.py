@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import pandas as pd
-from scipy.stats import rankdata
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,7 @@ def standings(
     if dense:
         for task in tasks:
             sign = -1.0 if directions[task] == "max" else 1.0
-            rank.loc[dense, task] = rankdata(sign * mean.loc[dense, task], method="average")
+            rank.loc[dense, task] = (sign * mean.loc[dense, task]).rank(method="average")
     return Standings(
         seeds=seeds,
         present=present,

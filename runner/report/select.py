@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -68,12 +67,12 @@ def one_setting(cells: Sequence[Result]) -> tuple[list[Result], str | None]:
         The cells, failed ones included, and a note on those that are left out, if any. Ties go to
         the setting with the newest result.
     """
-    settings = {json.dumps(cell.setting, sort_keys=True): cell.setting for cell in cells}
-    groups = [
-        (setting, [cell for cell in cells if not _differences(setting, cell.setting)])
-        for setting in settings.values()
-        if not any(_refines(other, setting) for other in settings.values())
-    ]
+    settings = {cell.setting_text: cell.setting for cell in cells}
+    groups = []
+    for setting in settings.values():
+        if not any(_refines(other, setting) for other in settings.values()):
+            same = {text for text, own in settings.items() if not _differences(setting, own)}
+            groups.append((setting, [cell for cell in cells if cell.setting_text in same]))
 
     def weight(group: tuple[dict[str, Any], list[Result]]) -> tuple[int, datetime]:
         scored = [cell for cell in group[1] if cell.value is not None]

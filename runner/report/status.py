@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from runner.conflicts import conflicts
 from runner.report.wording import duration
 from runner.results import Result, results
 from runner.schema import FAILURES
@@ -31,7 +33,20 @@ _PROVENANCE = (
     "git_revision",
     "git_dirty",
     "host",
+    "gpu_name",
+    "gpu_driver",
+    "device_count",
+    "gpu_s",
+    "cpu_s",
+    "peak_memory_sum_bytes",
+    "energy_j",
+    "energy_source",
+    "threads",
+    "sharding",
+    "invocation",
 )
+# More failed cells than these are told in number: nobody reads them, and they take seconds to set.
+_MOST_FAILURES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +67,19 @@ class TaskCounts:
     wall_s: float
 
 
-def summary(table: pa.Table) -> list[TaskCounts]:
+def overview(table: pa.Table) -> list[RenderableType]:
+    """Return what `xmft status` shows of the rows of a ledger, in parts."""
+    cells = results(table)
+    failed = failures_table(cells)
+    parts: list[RenderableType] = [status_table(cells)]
+    parts += [failed] if failed is not None else []
+    return parts + [Text(f"note: {conflict.text}") for conflict in conflicts(table)]
+
+
+def summary(cells: Sequence[Result]) -> list[TaskCounts]:
     """Count the cells of the ledger by protocol, task and origin."""
     groups: dict[tuple[str, str, str], list[Result]] = {}
-    for cell in results(table):
+    for cell in cells:
         groups.setdefault((cell.protocol, cell.task, cell.origin or ""), []).append(cell)
     counts = []
     for (protocol, task, origin), members in sorted(groups.items()):
@@ -73,9 +97,9 @@ def summary(table: pa.Table) -> list[TaskCounts]:
     return counts
 
 
-def status_table(table: pa.Table) -> Table:
+def status_table(cells: Sequence[Result]) -> Table:
     """Return the counts of `summary` as a table for the terminal, with totals."""
-    counts = summary(table)
+    counts = summary(cells)
     shown = [name for name in FAILURES if any(name in count.failed for count in counts)]
     view = Table(title="Cells in the ledger", title_justify="left", show_footer=True)
     view.add_column("task", footer="all")
@@ -99,16 +123,26 @@ def status_table(table: pa.Table) -> Table:
     return view
 
 
-def failures_table(table: pa.Table) -> Table | None:
-    """Return the cells that have no ok attempt, with the last line of their latest error."""
-    failed = [cell for cell in results(table) if cell.state == "failed"]
+def failures_table(cells: Sequence[Result]) -> Table | None:
+    """Return the cells that have no ok attempt, with the last line of their latest error.
+
+    Of very many the first, and how to see the others.
+    """
+    failed = [cell for cell in cells if cell.state == "failed"]
     if not failed:
         return None
-    view = Table(title="Failed cells", title_justify="left")
+    left = len(failed) - _MOST_FAILURES
+    view = Table(
+        title="Failed cells",
+        title_justify="left",
+        caption=f"and {left} more: `xmft export --to cells.csv` lists them" if left > 0 else None,
+        caption_justify="left",
+    )
     for name in ("cell", "task", "method", "seed", "failure"):
         view.add_column(name, no_wrap=name == "cell")
     view.add_column("error", overflow="fold")
-    for cell in sorted(failed, key=lambda cell: (cell.task, cell.method, cell.seed)):
+    failed.sort(key=lambda cell: (cell.task, cell.method, cell.seed))
+    for cell in failed[:_MOST_FAILURES]:
         # Of a traceback the last line says what happened.
         error = (cell.error or "").strip().splitlines()[-1:]
         view.add_row(
@@ -172,14 +206,32 @@ _SCORES = ("split", "selection", "metric", "metric_version", "direction", "value
 
 def _attempts(rows: pa.Table) -> Table:
     numbers = sorted(set(rows["attempt"].to_pylist()))
-    records = [
-        rows.filter(pc.field("attempt") == number).slice(0, 1).to_pylist()[0] for number in numbers
-    ]
+    records = []
+    for number in numbers:
+        found = rows.filter(pc.field("attempt") == number).to_pylist()
+        score = main_score(found)
+        told = "" if score is None else f"{score[0]} {score[1]:.6g}"
+        records.append({**found[0], "main score": told})
     for record in records:
         record["time"] = duration(record["wall_s"] or 0.0)
         record["started_at"] = f"{record['started_at']:%Y-%m-%d %H:%M:%S} UTC"
-    columns = ("attempt", "status", "failure", "started_at", "time", "host")
+    columns = ("attempt", "status", "failure", "main score", "started_at", "time", "host")
     return _records("attempts", columns, records)
+
+
+def main_score(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
+    """Return name and value of the metric that ranks an attempt, on the test split.
+
+    The one of the best epoch by validation comes first; None if the attempt has neither.
+    """
+    for selection in ("best_val", "last"):
+        for row in rows:
+            metrics = json.loads(row["config_json"]).get("metric_versions", {})
+            if (row["split"], row["selection"]) == ("test", selection) and row["metric"] == next(
+                iter(metrics), None
+            ):
+                return row["metric"], row["value"]
+    return None
 
 
 def _curves(curves: pa.Table) -> Table:

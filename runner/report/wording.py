@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from runner.report.compare import Leaderboard, TaskColumn
-from runner.report.lines import Line, Standing
+if TYPE_CHECKING:  # they load pandas, which `xmft status` does not need
+    from runner.report.compare import Leaderboard, TaskColumn
+    from runner.report.lines import Line, Standing
 
 ARROWS = {"min": "↓", "max": "↑"}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runner.job import CellJob, Outcome
+from runner.job import CellJob
 from runner.ledger import Ledger
-from runner.plan import PlannedCell
+from runner.outcome import Outcome
+from runner.planned import PlannedCell
 
 PlanOne = Callable[..., PlannedCell]
 

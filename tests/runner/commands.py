@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from runner.cli import app
 from runner.grid_files import shipped_grids
-from runner.job import CellJob, Outcome
-from runner.plan import PlannedCell
+from runner.job import CellJob
+from runner.outcome import Outcome
+from runner.planned import PlannedCell
 
 PlanOne = Callable[..., PlannedCell]
 

@@ -11,8 +11,9 @@ import torch
 from runner import plugins
 from runner.config import Grid
 from runner.execute import attempt_cell, train_cell
-from runner.job import CellJob, FinishedCell, Outcome
+from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
+from runner.outcome import Outcome
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
 from xmft.registry import forget

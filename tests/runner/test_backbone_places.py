@@ -15,8 +15,9 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from runner.cell import FROM_FILES, Cell
 from runner.config import Grid
-from runner.job import CellJob, Outcome
+from runner.job import CellJob
 from runner.ledger import Ledger
+from runner.outcome import Outcome
 from runner.plan import PlannedCell, make_plan
 from runner.report.terminal import to_terminal
 from tests.runner.boards import build, grid, labels, text_of

@@ -10,7 +10,7 @@ import pytest
 
 from runner.cell import Cell
 from runner.config import Grid
-from runner.plan import PlannedCell
+from runner.planned import PlannedCell
 from xmft.methods import METHODS
 from xmft.task import Recipe
 

@@ -287,6 +287,7 @@ def test_a_seed_gives_the_same_numbers_again(
 ) -> None:
     item, other = plan_one(), plan_one(seeds=[1])
     again = Ledger(tmp_path / "again")
+    again.prepare()
     attempt(job_of(item))
     attempt(job_of(other))
     attempt(job_of(item, results=again.uri))

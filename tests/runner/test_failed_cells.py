@@ -119,6 +119,7 @@ def test_out_of_memory_once(
     assert {row["status"] for row in rows[1:]} == {"ok"}
     # The global batch is the same, so the numbers are, but for rounding.
     roomy = Ledger(tmp_path / "roomy")
+    roomy.prepare()
     attempt(job_of(plan_one(), results=roomy.uri))
     assert values_of(ledger, job.cell.id) == pytest.approx(values_of(roomy, job.cell.id), rel=1e-3)
 

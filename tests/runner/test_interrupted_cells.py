@@ -64,6 +64,7 @@ def test_an_interrupted_cell_goes_on_and_ends_the_same(
     assert (outcome.status, outcome.resumed_epochs) == ("ok", saves)
     assert ledger.load_checkpoint(item.cell.id) is None
     whole = Ledger(tmp_path / "whole")
+    whole.prepare()
     assert attempt(job_of(item, results=whole.uri)).resumed_epochs == 0
     assert values_of(ledger, item.cell.id) == values_of(whole, item.cell.id)
     assert ledger.curves(item.cell.id).equals(whole.curves(item.cell.id))
@@ -78,6 +79,7 @@ def test_a_failed_cell_goes_on_from_its_checkpoint(
     assert "No space left on device" in (failed.error or "")
     assert attempt(job_of(item)).resumed_epochs == 1
     whole = Ledger(tmp_path / "whole")
+    whole.prepare()
     attempt(job_of(item, results=whole.uri))
     assert values_of(ledger, item.cell.id) == values_of(whole, item.cell.id)
     assert {r["attempt"]: r["status"] for r in rows_of(ledger, item.cell.id)} == {

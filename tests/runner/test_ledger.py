@@ -20,7 +20,9 @@ COLUMNS = (
     "protocol, data_origin, status, failure, error, split, selection, metric, metric_version, "
     "direction, value, epoch, params, trainable_params, align_s, fit_s, eval_s, wall_s, "
     "peak_memory_bytes, worker_count, device, precision, git_revision, git_dirty, versions, host, "
-    "started_at, finished_at, config_json"
+    "started_at, finished_at, gpu_name, gpu_driver, device_count, gpu_s, "
+    "cpu_s, peak_memory_sum_bytes, energy_j, energy_source, threads, sharding, invocation, "
+    "config_json"
 )
 
 
@@ -142,7 +144,7 @@ def test_the_documented_lines_read_the_ledger(ledger, monkeypatch):
     (cell_folder(ledger) / ".attempt-3.arrow-5f.tmp").write_bytes(b"half")
     monkeypatch.chdir(ledger.local_root.parent)
     lines = [line for line in runner.ledger.__doc__.splitlines() if line.startswith("    ")]
-    assert len(lines) == 3
+    assert len(lines) == 5
     names = {}
     exec(textwrap.dedent("\n".join(lines)), names)
     assert names["table"].sort_by("attempt").equals(ledger.read())

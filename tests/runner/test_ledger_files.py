@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from runner.ledger import Ledger
+from runner.ledger import Ledger, LedgerError
 from runner.schema import CURVE_SCHEMA, SCHEMA, SCHEMA_VERSION, VERSION_KEY
 from runner.storage import Storage
 from tests.runner.ledgers import CELL, FAILED, OK, cell_folder, raiser, write_arrow
@@ -28,7 +28,8 @@ def test_a_number_taken_meanwhile_is_not_overwritten(ledger, monkeypatch, links)
 
 def test_write_that_dies_leaves_nothing_that_counts(ledger, monkeypatch):
     monkeypatch.setattr("os.fsync", raiser(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("runner.ledger.PAUSES_S", (0.0,))
+    with pytest.raises(LedgerError, match=r"No space left.*Make room"):
         ledger.write_attempt(OK)
     assert list(cell_folder(ledger).iterdir()) == []
     assert ledger.states() == {}
@@ -70,10 +71,12 @@ def test_unreadable_and_foreign_files_are_skipped_with_a_warning(ledger, caplog)
 
 def test_newer_schema_is_refused(ledger):
     ledger.write_attempt(OK)
-    newer = ledger.read().replace_schema_metadata({VERSION_KEY: "2"})
+    newer = ledger.read().replace_schema_metadata({VERSION_KEY: str(SCHEMA_VERSION + 1)})
     write_arrow(cell_folder(ledger, "f" * 16) / "attempt-1.arrow", newer)
     for read in (ledger.read, ledger.states, ledger.prepare):
-        with pytest.raises(RequestError, match="written by schema 2, this version reads up to 1"):
+        with pytest.raises(
+            RequestError, match=rf"schema {SCHEMA_VERSION + 1}, .* up to {SCHEMA_VERSION}:"
+        ):
             read()
 
 
@@ -128,8 +131,9 @@ def test_examples_that_cannot_be_read_are_skipped_and_newer_ones_refused(ledger,
     path = cell_folder(ledger) / "examples.arrow"
     with pa.ipc.open_file(path) as file:
         table = file.read_all()
-    write_arrow(path, table.replace_schema_metadata(table.schema.metadata | {VERSION_KEY: b"2"}))
-    with pytest.raises(RequestError, match="written by schema 2"):
+    newer = {**table.schema.metadata, VERSION_KEY: str(SCHEMA_VERSION + 1)}
+    write_arrow(path, table.replace_schema_metadata(newer))
+    with pytest.raises(RequestError, match=f"written by schema {SCHEMA_VERSION + 1}"):
         ledger.examples(CELL)
     for content in (b"", b"half"):
         path.write_bytes(content)
@@ -149,3 +153,52 @@ def test_checkpoints(ledger):
     assert [path.name for path in folder.iterdir()] == ["state.pt"]
     ledger.drop_checkpoint(CELL)
     assert not folder.exists()
+
+
+def test_files_of_version_1_are_read_and_their_new_columns_are_null(ledger):
+    ledger.write_attempt(OK)
+    path = cell_folder(ledger) / "attempt-1.arrow"
+    with pa.ipc.open_file(path.read_bytes()) as file:
+        table = file.read_all()
+    newer = ["gpu_name", "gpu_driver", "device_count", "gpu_s", "cpu_s", "peak_memory_sum_bytes"]
+    newer += ["energy_j", "energy_source", "threads", "sharding", "invocation"]
+    old = table.drop_columns(newer)
+    write_arrow(path, old.replace_schema_metadata({VERSION_KEY: "1"}))
+    found = ledger.read()
+    assert found.schema.equals(SCHEMA)
+    assert found.select(old.column_names).equals(old)
+    assert all(found[name].null_count == len(found) for name in newer)
+    for name in ("value", "config_json"):  # which every version has
+        write_arrow(path, old.drop_columns(name).replace_schema_metadata({VERSION_KEY: "1"}))
+        assert Ledger(ledger.uri).read().num_rows == 0
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"cell_id": ".."},
+        {"cell_id": "../../x"},
+        {"cell_id": "/etc/x"},
+        {"task": "a/../../x"},
+        {"task": "/etc/passwd"},
+        {"task": "a//b"},
+        {"method": "a\\b"},
+        {"method": "a\0b"},
+        {"method": "NUL.txt"},
+        {"data_origin": "../x"},
+        {"protocol": "x/y"},
+    ],
+)
+def test_rows_whose_names_lead_elsewhere_are_left_out(ledger, caplog, facts):
+    ledger.write_attempt(OK)
+    path = cell_folder(ledger) / "attempt-1.arrow"
+    with pa.ipc.open_file(path.read_bytes()) as file:
+        table = file.read_all()
+    for name, value in facts.items():
+        column = pa.array([value] * len(table))
+        table = table.set_column(table.column_names.index(name), SCHEMA.field(name), column)
+    write_arrow(path, table)
+    with caplog.at_level(logging.WARNING):
+        assert Ledger(ledger.uri).read().num_rows == 0
+    (name,) = facts
+    assert f"the {name} '" in caplog.text

@@ -18,6 +18,7 @@ def test_a_table_or_a_ledger_becomes_leaderboards(tmp_path):
     assert found.to_arrow().equals(long_table([board], published=False))
     assert found.to_pandas()["entry"].tolist() == ["orca", "pare", "nft"]
     written = Ledger(tmp_path / "results")
+    written.prepare()
     written.write_attempt(attempt_of(cell_of(), score_of(0.5)))
     found = leaderboard(written)
     assert found.to_markdown() == to_markdown(found.boards, ledger=written.uri, published=False)

@@ -18,8 +18,9 @@ from benchmarks import catalog
 from runner import plugins
 from runner.cell import Cell
 from runner.config import Grid, load_grid
-from runner.job import CellJob, Outcome
+from runner.job import CellJob
 from runner.ledger import Ledger
+from runner.outcome import Outcome
 from runner.plan import PlannedCell, make_plan
 from runner.plugins import install, installed, read_plugins
 from tests.runner.plugin_texts import ALL, FAMILY, METHOD, METRIC, TASK

@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks import catalog
 from runner.config import Grid
-from runner.job import CellJob, Outcome
+from runner.job import CellJob
 from runner.ledger import Ledger
+from runner.outcome import Outcome
 from runner.plan import PlannedCell, make_plan
 from tests.files import write_miniature
 from xmft.errors import RequestError

@@ -57,6 +57,7 @@ def test_sigterm_stops_a_cell_where_it_is(
     assert ledger.load_checkpoint(item.cell.id) == payload
     stops.clear()
     whole = Ledger(tmp_path / "whole")
+    whole.prepare()
     assert attempt(job_of(item, results=whole.uri)).status == "ok"
     assert attempt(job_of(item)).status == "ok"
     assert values_of(ledger, item.cell.id) == values_of(whole, item.cell.id)

@@ -56,6 +56,7 @@ def test_the_document_of_the_project_has_a_place_for_every_table() -> None:
 def results(tmp_path: Path) -> Path:
     ledger = Ledger(tmp_path / "results")
     ledger.prepare()
+    ledger.prepare()
     for cell in two_tasks(terms=measured(9.0, 4.0)):
         ledger.write_attempt(cell)
     return tmp_path / "results"

@@ -31,6 +31,7 @@ def results(tmp_path: Path) -> Path:
     """Two seeds each of two methods, so that there are means with deviations; a failure."""
     folder = tmp_path / "Ergebnis±ü"
     ledger = Ledger(folder)
+    ledger.prepare()
     for method in ("nft", "recraft"):
         for seed in (0, 1):
             scores = score_of(0.3 + seed / 100)

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from runner.job import Outcome
 from runner.ledger import Ledger
-from runner.plan import PlannedCell
+from runner.planned import PlannedCell
+from runner.supervise import Report
 from tests.runner.commands import (
     Attempt,
     JobOf,
@@ -150,8 +150,8 @@ def test_figures_are_drawn(two_cells: Ledger, tmp_path: Path) -> None:
 def here(monkeypatch: pytest.MonkeyPatch, job_of: JobOf, attempt: Attempt) -> pytest.MonkeyPatch:
     """Run cells in this process instead of on Ray."""
 
-    def fan_out(chosen: list[PlannedCell], *_: Any) -> tuple[list[Outcome], int]:
-        return [attempt(job_of(item)) for item in chosen], 1
+    def fan_out(chosen: list[PlannedCell], *_: Any) -> Report:
+        return Report(outcomes={item.cell.id: attempt(job_of(item)) for item in chosen}, slots=1)
 
     monkeypatch.setattr("runner.run._fan_out", fan_out)
     return monkeypatch
@@ -208,3 +208,16 @@ def test_list_options_take_their_values_in_every_usual_way(
     text = output_of("plan", grid, *line.split(), "--results", tmp_path / "results")
     assert "4 cells" in text
     assert "orca" not in text
+
+
+def test_compact_changes_nothing_that_is_shown(two_cells: Ledger, tmp_path: Path) -> None:
+    cell_id = two_cells.read()["cell_id"][0].as_py()
+    commands = (("status",), ("leaderboard",), ("show", cell_id))
+    before = [output_of(*command, "--results", two_cells.uri) for command in commands]
+    text = output_of("compact", "--results", two_cells.uri)
+    assert "2 new attempts compacted; the ledger has 1 compact file(s)" in text
+    assert [output_of(*command, "--results", two_cells.uri) for command in commands] == before
+    text = output_of("compact", "--results", two_cells.uri)
+    assert "0 new attempts compacted" in text
+    assert "0 new attempts compacted" in output_of("compact", "--results", tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,64 @@
+"""The conductor as the driver sees it: a process and a line to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from runner.processes import MARK
+from runner.request import Request
+
+
+class BrokenError(Exception):
+    """The conductor died or hangs."""
+
+
+def conductor(request: Request, mark: str) -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start a conductor; return it and the line to it.
+
+    Args:
+        request: What it is told.
+        mark: Marks all processes that come of it, see `runner.processes`.
+
+    Raises:
+        BrokenError: it died at once.
+    """
+    ours, theirs = socket.socketpair()
+    log = Path(request.folder).with_suffix(".log")
+    with theirs, log.open("ab") as output:
+        process = subprocess.Popen(
+            # -P: a folder called `runner` in the working directory is not ours.
+            [sys.executable, "-P", "-m", "runner.conduct", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            # What goes wrong in a cell is a row of the ledger and a line of ours.
+            stdout=None if request.verbose else output,
+            stderr=None if request.verbose else output,
+            # Ctrl-C in a terminal is for the driver, which tells it on.
+            start_new_session=True,
+            env={
+                **os.environ,
+                MARK: mark,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            },
+        )
+    line = Connection(ours.detach())
+    try:
+        line.send(request)
+    except OSError:
+        raise BrokenError(how_it_died(process.wait())) from None
+    return process, line
+
+
+def how_it_died(code: int) -> str:
+    """Say how a conductor ended."""
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"The process that drives Ray was ended by {signal.Signals(-code).name}"
+    return f"The process that drives Ray died (exit code {code})"

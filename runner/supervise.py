@@ -1,0 +1,260 @@
+"""The watch over a run: starts the conductor, listens to it, and starts another when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runner.conductor import BrokenError, conductor, how_it_died
+from runner.console import complain, say
+from runner.outcome import Outcome
+from runner.processes import end_all, reaped
+from runner.run_folder import run_folder
+from runner.terminations import Terminated, terminations
+from xmft.errors import RequestError, XmftError
+
+if TYPE_CHECKING:
+    from runner.feed import Feed
+    from runner.request import Request
+
+# Ray may take long to start on a busy machine; afterwards the conductor says something four times
+# a second, but for calls to a cluster that does not answer, which end after half a minute.
+_STARTING_S, _SILENT_S = 180.0, 45.0
+# Starts in a row without a finished cell.
+_FRUITLESS = 3
+# What a batch system or a cloud gives between its notice and the end.
+_STOPPING_S = 20.0
+_PAUSE_S = 5.0
+
+
+class LostError(XmftError):
+    """Ray was lost and does not come back; what was finished is saved."""
+
+
+class Display(Protocol):
+    """What is told of running cells, see `runner.progress`."""
+
+    def show(self, notes: dict[str, Any]) -> None:
+        """Take the latest notes of running cells."""
+
+    def finished(self, cell_id: str, failure: str | None) -> None:
+        """Take a cell that has a result or failed."""
+
+
+@dataclass
+class Report:
+    """How a run went.
+
+    Attributes:
+        outcomes: What became of the cells, by id.
+        slots: Most cells that ran at once.
+        busy: Share of the resources in use while there was anything left to start.
+        restarts: How often Ray had to be started again.
+        elsewhere: Cells that another run on the same results finished meanwhile.
+    """
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    slots: int = 0
+    busy: float | None = None
+    restarts: int = 0
+    elsewhere: int = 0
+
+
+def supervise(
+    request: Callable[[str, str], Request],
+    feed: Feed,
+    display: Callable[[int], contextlib.AbstractContextManager[Display]],
+    *,
+    address: str | None,
+    cluster_wait_s: float,
+) -> Report:
+    """Run cells until each has an outcome, whatever dies in between.
+
+    Args:
+        request: Makes what the conductor is told, of the run's name and a folder.
+        feed: The cells.
+        display: Makes what shows progress, of the number of cells that run at once.
+        address: Ray cluster that is joined; None: Ray is started on this machine.
+        cluster_wait_s: Most seconds to wait for a cluster that was lost.
+
+    Raises:
+        RequestError: the request is wrong.
+        LostError: Ray was lost and does not come back.
+        LedgerError: the results could not be written for minutes.
+        KeyboardInterrupt, Terminated: the run was asked to end; running cells keep a checkpoint.
+    """
+    report = Report()
+    with ExitStack() as stack:
+        folder = stack.enter_context(run_folder())
+        name = f"xmft-{secrets.token_hex(6)}"
+        stack.enter_context(reaped(name, folder))
+        stack.callback(feed.close)
+        stack.callback(end_all, name)
+        stack.enter_context(terminations())
+        run = _Run(report, feed, display, stack)
+        fruitless, lost_at = 0, None
+        while not feed.is_over():
+            before = len(report.outcomes)
+            place = folder / str(report.restarts)
+            try:
+                run.conduct(request(f"{name}-{report.restarts}", str(place)), name)
+                break
+            except BrokenError as error:
+                why = str(error)
+            except RequestError as error:
+                # What was right at first is right; a cluster may come back.
+                if not report.restarts:
+                    raise
+                why = str(error)
+            end_all(name)
+            feed.restart()
+            progressed = len(report.outcomes) > before
+            fruitless = 0 if progressed else fruitless + 1
+            lost_at = time.monotonic() if lost_at is None or progressed else lost_at
+            _give_up(why, address, fruitless, time.monotonic() - lost_at, cluster_wait_s)
+            report.restarts += 1
+            where = "is started again" if address is None else f"is joined again at {address}"
+            complain(f"{why.rstrip('.')}. Ray {where}; what ran goes on from its checkpoints.")
+            time.sleep(0 if address is None else _PAUSE_S)
+        report.elsewhere = len(feed.elsewhere)
+    return report
+
+
+def _give_up(
+    why: str, address: str | None, fruitless: int, waited_s: float, cluster_wait_s: float
+) -> None:
+    go_on = "Finished cells are saved; run the same command again to go on."
+    if address is None and fruitless >= _FRUITLESS:
+        raise LostError(
+            f"{why.rstrip('.')}, {fruitless} times without a finished cell in between. {go_on} "
+            "--verbose shows what Ray says."
+        )
+    if address is not None and waited_s > cluster_wait_s:
+        raise LostError(
+            f"{why.rstrip('.')}. The cluster at {address} did not come back within "
+            f"{cluster_wait_s:.0f} s (--cluster-wait). {go_on}"
+        )
+
+
+class _Run:
+    def __init__(
+        self,
+        report: Report,
+        feed: Feed,
+        display: Callable[[int], contextlib.AbstractContextManager[Display]],
+        stack: ExitStack,
+    ) -> None:
+        self._report, self._feed, self._make_display, self._stack = report, feed, display, stack
+        self._display: Display | None = None
+        self._at_once: dict[int, int] = {}
+        self._to_come: dict[int, int] = {}
+        self._idle: list[str] = []
+        self._most: int | None = None
+
+    def conduct(self, request: Request, mark: str) -> None:
+        """Start a conductor and listen until it says that it is done."""
+        self._most = request.most
+        process, line = conductor(request, mark)
+        try:
+            try:
+                self._listen(process, line)
+            except (KeyboardInterrupt, Terminated):
+                self._wind_down(process, line)
+                raise
+            if request.address is not None:
+                # It leaves the cluster as it found it.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=_STOPPING_S)
+        finally:
+            process.kill()
+            process.wait()
+            line.close()
+
+    def _wind_down(self, process: subprocess.Popen[bytes], line: Connection) -> None:
+        complain("Running cells keep a checkpoint; this takes up to 20 s.")
+        with contextlib.suppress(OSError, EOFError, BrokenError, KeyboardInterrupt, Terminated):
+            line.send(("stop",))
+            self._listen(process, line, most_s=_STOPPING_S)
+
+    def _listen(
+        self, process: subprocess.Popen[bytes], line: Connection, most_s: float = float("inf")
+    ) -> None:
+        ready, begun = False, time.monotonic()
+        while time.monotonic() - begun < most_s:
+            patience = _SILENT_S if ready else _STARTING_S
+            try:
+                if not line.poll(min(patience, most_s)):
+                    if most_s < float("inf"):
+                        return
+                    raise BrokenError(f"Ray did not answer for {patience:.0f} s")
+                kind, *facts = line.recv()
+            except (EOFError, OSError):
+                code = process.wait()
+                raise BrokenError(how_it_died(code)) from None
+            ready = ready or kind == "ready"
+            if kind == "end":
+                return
+            self._hear(kind, facts)
+            if most_s == float("inf") and kind in ("ready", "news"):
+                self._hand_out(line)
+
+    def _hand_out(self, line: Connection) -> None:
+        for size, jobs in self._feed.next(self._at_once):
+            line.send(("cells", size, jobs))
+        if self._to_come != self._feed.to_come():
+            self._to_come = self._feed.to_come()
+            line.send(("to come", self._to_come))
+        if self._feed.is_over():
+            line.send(("over",))
+
+    def _hear(self, kind: str, facts: list[Any]) -> None:
+        if kind == "refused":
+            raise RequestError(facts[0])
+        if kind == "broken":
+            raise BrokenError(facts[0])
+        if kind == "complaint":
+            complain(facts[0])
+        elif kind == "ready":
+            self._introduce(*facts)
+        elif kind == "news":
+            notes, _, slots, busy, idle = facts
+            self._report.slots = max(self._report.slots, slots)
+            self._report.busy = busy if busy is not None else self._report.busy
+            self._tell_idle(idle)
+            assert self._display is not None
+            self._display.show(notes)
+        elif kind == "taken":
+            self._feed.taken(facts[0])
+        elif kind in ("again", "done"):
+            outcome = Outcome(**facts[0])
+            if kind == "done":
+                self._report.outcomes[outcome.cell_id] = outcome
+                self._feed.done(outcome.cell_id)
+            assert self._display is not None
+            self._display.finished(outcome.cell_id, outcome.failure)
+
+    def _introduce(self, cores: str, sizes: list[str], at_once: list[int]) -> None:
+        most = self._most or max(at_once)
+        self._at_once = {size: min(count, most) for size, count in enumerate(at_once)}
+        self._to_come = {}
+        if self._display is not None:  # Ray was started again
+            return
+        cells = self._feed.to_come()
+        for size, needs in enumerate(sizes):
+            of = f"{cells[size]} cells: " if len(sizes) > 1 else ""
+            count = min(cells[size], self._at_once[size])
+            say(f"{of}{count} cell(s) at a time, {needs}, on {cores}")
+        most = sum(min(cells[size], self._at_once[size]) for size in cells)
+        self._display = self._stack.enter_context(self._make_display(most))
+
+    def _tell_idle(self, idle: list[str]) -> None:
+        if idle != self._idle and idle:
+            complain(f"No node has room for cells of {'; '.join(idle)}: waiting for one that has.")
+        self._idle = idle

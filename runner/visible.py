@@ -1,0 +1,57 @@
+"""Text of others, such as names and errors out of a ledger or a data file, made harmless to show.
+
+What a terminal, a Markdown renderer or a spreadsheet would obey is shown instead.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+# Control characters but for line feeds and tabs, marks that turn the direction of text around or
+# end lines, and tags that nobody sees.
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+    "\U000e0000-\U000e007f]"
+)
+_MARKDOWN = re.compile(r"[\\`*$\[\]~]")
+_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+# What spreadsheets take a text for a formula by; they skip blanks in front of it.
+_FORMULA = re.compile(r"\s*[=+\-@|%]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def visible(text: str) -> str:
+    r"""Return a text whose control characters are escapes such as `\x1b`; lines stay lines."""
+    return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def in_markdown(text: str) -> str:
+    """Return a text that Markdown shows as it is, on one line.
+
+    Bars are left to tables, and underscores, which do nothing inside of words, as they are.
+    """
+    text = " ".join(visible(text).split())
+    text = "".join(_HTML.get(character, character) for character in text)
+    return _MARKDOWN.sub(lambda match: f"\\{match[0]}", text)
+
+
+def in_spreadsheet(text: str) -> str:
+    """Return a text that spreadsheets take for text, with an apostrophe before a formula."""
+    formula = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
+    return ("'" if formula else "") + visible(text)
+
+
+def for_spreadsheets(table: pa.Table) -> pa.Table:
+    """Return a table for CSV whose texts no spreadsheet calculates; numbers stay as they are."""
+    for place, field in enumerate(table.schema):
+        if not pa.types.is_string(field.type):
+            continue
+        column = table[field.name].combine_chunks().dictionary_encode()
+        texts = [
+            text if text is None else in_spreadsheet(text) for text in column.dictionary.to_pylist()
+        ]
+        safe = pa.DictionaryArray.from_arrays(column.indices, pa.array(texts, pa.string()))
+        table = table.set_column(place, field, safe.cast(pa.string()))
+    return table

@@ -203,7 +203,9 @@ class _Run:
                 return
             self._hear(kind, facts)
             if most_s == float("inf") and kind in ("ready", "news"):
-                self._hand_out(line)
+                # To one that died meanwhile: what it said before that is read first.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    self._hand_out(line)
 
     def _hand_out(self, line: Connection) -> None:
         for size, jobs in self._feed.next(self._at_once):

@@ -46,6 +46,7 @@ bench: .venv/installed
 	$(BIN)/python -m performance.training_loop
 	$(BIN)/python -m performance.cells
 	$(BIN)/python -m performance.fan_out
+	$(BIN)/python -m performance.workers
 	$(BIN)/python -m performance.ledger
 	$(BIN)/python -m performance.solvers
 

@@ -259,3 +259,13 @@ def encoded(table: pa.Table) -> pa.Table:
             column = table[name].combine_chunks().dictionary_encode()
             table = table.set_column(place, name, column)
     return table.combine_chunks()
+
+
+def to_bytes(table: pa.Table) -> pa.Buffer:
+    """Return a table as an Arrow IPC file."""
+    sink = pa.BufferOutputStream()
+    # Rows of an attempt repeat its provenance, which compresses to almost nothing.
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return sink.getvalue()

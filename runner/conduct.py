@@ -131,9 +131,15 @@ class _Watcher(threading.Thread):
             self._account.started[cell_id] = started
             self._line.send(("taken", cell_id))
             return
+        if kind == "lost" and self._stopping:
+            return  # it ended before its cell had anything to keep
         outcome = facts[0] if kind == "done" else self._lost(*facts)
         cell_id = outcome["cell_id"]
         if outcome["status"] == "stopped":
+            if not self._stopping:  # its process alone was asked, by a node that leaves
+                self._line.send(("again", outcome))
+                needs, job = self._account.jobs[cell_id]
+                self._board.bring(needs, [job])
             return
         if outcome["failure"] == "infra" and not self._request.fail_fast:
             self._account.losses[cell_id] += 1

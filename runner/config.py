@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runner.console import remark
 from runner.grid_files import read_grid
 from runner.resources import Resources, merged
 from runner.settings import apply_setting
@@ -136,6 +137,9 @@ def load_grid(name: str, settings: Sequence[str] = (), *, plugins: Sequence[str]
         RequestError: there is no such grid, or something in it is wrong.
     """
     content, path = read_grid(name)
+    if own := _names(content.get("plugins")):
+        # Before any of it runs: the file may come from somebody else.
+        remark(f"Grid {path.name} runs code of its own: {', '.join(map(str, own))}")
     return make_grid(
         content, settings, plugins=plugins, folder=path.absolute().parent, where=f"grid {path.name}"
     )

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from benchmarks.data import load
+from runner import stops
 from runner.cell import Cell
-from runner.failures import classify, describe
+from runner.deadline import within
+from runner.failures import classify, describe, is_stop
 from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
 from runner.meters import Stopwatch, of_all_workers
@@ -28,7 +30,7 @@ from xmft.errors import DataError
 from xmft.floor import floor_of
 from xmft.source import proxy_identity, proxy_name
 from xmft.task import Recipe, TaskData
-from xmft.training import assemble
+from xmft.training import Assembled, assemble
 
 # What cells of methods without a pretrained model have in its place.
 _NONE = "none"
@@ -50,24 +52,13 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
 
 def _train(job: CellJob, session: CellSession, micro_batch: int | None) -> FinishedCell:
     cell = job.cell
-    if job.problem is not None:
-        raise DataError(job.problem)
-    recipe = Recipe.model_validate(cell.recipe)
-    data = _load(cell, job, recipe)
-    assembled = assemble(
-        data,
-        cell.method.partition(":")[0],
-        backbone=_backbone(cell, job),
-        recipe=recipe,
-        options=cell.method_config,
-        source=_proxy(cell, job) or None,
-        seed=cell.seed,
-        device=session.device,
-        cache=cache_root(),
-        data_root=Path(job.data_root),
-    )
-    with closing(session):
+    with within(job.timeout_s, cell.label), stops.heeded():
+        with session.preparing(), stops.at_once():
+            if job.problem is not None:
+                raise DataError(job.problem)
+            assembled = _assembled(cell, job, session.device)
         trained = assembled.fit(session, micro_batch=micro_batch)
+    data = assembled.data
     return FinishedCell(
         result=trained.result,
         origin=data.origin,
@@ -79,6 +70,22 @@ def _train(job: CellJob, session: CellSession, micro_batch: int | None) -> Finis
         prepare_s=trained.prepare_s,
         floor=floor_of(data),
         channels=data.task.channels,
+    )
+
+
+def _assembled(cell: Cell, job: CellJob, device: torch.device) -> Assembled:
+    recipe = Recipe.model_validate(cell.recipe)
+    return assemble(
+        _load(cell, job, recipe),
+        cell.method.partition(":")[0],
+        backbone=_backbone(cell, job),
+        recipe=recipe,
+        options=cell.method_config,
+        source=_proxy(cell, job) or None,
+        seed=cell.seed,
+        device=device,
+        cache=cache_root(),
+        data_root=Path(job.data_root),
     )
 
 
@@ -128,16 +135,18 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Out
         try:
             trained = run(micro_batch)
         except Exception as error:
-            failure = classify(error)
+            failure, stopped = classify(error), is_stop(error)
             outcome = Outcome(
                 cell_id=cell.id,
-                status="failed",
+                status="stopped" if stopped else "failed",
                 failure=failure,
                 error=describe(error),
                 busy_s=time.perf_counter() - clock,
                 wall_s=time.perf_counter() - clock,
                 resumed_epochs=0,
             )
+            if stopped:
+                return outcome  # no failure, and no row: the cell goes on somewhere else
             ledger.write_attempt(failed_attempt(job, outcome, started))
             # Methods that train nothing have no batch to halve.
             batch = int(cell.recipe.get("batch_size", 1)) // job.workers

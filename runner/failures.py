@@ -10,7 +10,7 @@ import torch
 from torch.distributed import DistError
 
 from runner.ledger import LedgerError
-from xmft.errors import DataError, DivergedError, XmftError
+from xmft.errors import DataError, DivergedError, StoppedError, XmftError
 
 FailureClass = Literal["oom", "infra", "data", "code", "timeout", "diverged"]
 
@@ -30,11 +30,16 @@ def classify(error: BaseException) -> FailureClass:
             return "diverged"
         if isinstance(cause, DataError):
             return "data"
-        if isinstance(cause, LedgerError):
+        if isinstance(cause, (LedgerError, StoppedError)):
             return "infra"
         if isinstance(cause, XmftError):
             return "code"
     return "infra" if _is_loss(error) else "code"
+
+
+def is_stop(error: BaseException) -> bool:
+    """Whether a cell ended because it was asked to, and can go on."""
+    return any(isinstance(cause, StoppedError) for cause in _causes(error))
 
 
 def _is_loss(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ being written when the power went is simply not there. Many attempts are compact
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from runner.attempt_files import FOLDER, UNNUMBERED, FileReader, numbered_name, unique_name
+from runner.attempt_files import to_bytes as _to_bytes
 from runner.attempts import Attempts, CellState
 from runner.example_table import NamedExamples, example_table, examples_in
 from runner.schema import CURVE_SCHEMA, SCHEMA, Attempt, attempt_table, curve_table
@@ -33,6 +35,8 @@ from xmft.task import CurvePoint
 # A writer waits so long for a folder that is full, read-only or away: for somebody who makes room,
 # or a file system that comes back.
 PAUSES_S = (0.5, 1.0, 2.0)
+# Of one cell: what damages more of them than these will damage the next one too.
+_MOST_SET_ASIDE = 3
 
 
 class LedgerError(XmftError):
@@ -228,14 +232,26 @@ class Ledger:
         """Store the state of a running cell, in place of an earlier one.
 
         Raises:
-            LedgerError: it cannot be written.
+            LedgerError: it cannot be written; once tried, for the training waits.
         """
-        self._write(f"checkpoints/{cell_id}/state.pt", payload)
+        self._write(f"checkpoints/{cell_id}/state.pt", payload, once=True)
 
     def load_checkpoint(self, cell_id: str) -> bytes | None:
         """Return the state that was stored last, None if there is none."""
         payload = self.storage.read(f"checkpoints/{cell_id}/state.pt")
         return None if payload is None else payload.to_pybytes()
+
+    def set_checkpoint_aside(self, cell_id: str) -> str | None:
+        """Put the stored state under another name; return it, None if it was deleted instead."""
+        folder = f"checkpoints/{cell_id}"
+        with contextlib.suppress(OSError, RequestError):
+            names = self.storage.names(folder)
+            kept = f"{folder}/damaged-{sum(name.startswith('damaged-') for name in names) + 1}.pt"
+            if "state.pt" in names and len(names) <= _MOST_SET_ASIDE:
+                self.storage.move(f"{folder}/state.pt", kept)
+                return f"{self.shown}/{kept}"
+            self.storage.delete(f"{folder}/state.pt")
+        return None
 
     def drop_checkpoint(self, cell_id: str) -> None:
         """Delete the stored state, if there is one."""
@@ -246,11 +262,9 @@ class Ledger:
         self.storage.delete_folder(folder)
 
     def _places(self, kind: str, cell_id: str) -> tuple[str, str]:
-        """Return where curves or examples of a cell may be, the newest first.
-
-        Beside the attempts, until these are compacted. On an object store, where a file is not
-        renamed, they are at once where they stay.
-        """
+        """Return where curves or examples of a cell may be, the newest first."""
+        # Beside the attempts, until these are compacted. On an object store, where a file is not
+        # renamed, they are at once where they stay.
         beside, stay = f"{FOLDER}/{cell_id}/{kind}.arrow", f"{kind}/{cell_id}.arrow"
         return (stay, beside) if self.storage.is_object_store else (beside, stay)
 
@@ -263,8 +277,10 @@ class Ledger:
             self.reader.skip(path, f"it cannot be read ({self.storage.told(error)})")
             return None
 
-    def _write(self, path: str, payload: bytes | pa.Buffer, *, overwrite: bool = True) -> bool:
-        for pause in (*PAUSES_S, None):
+    def _write(
+        self, path: str, payload: bytes | pa.Buffer, *, overwrite: bool = True, once: bool = False
+    ) -> bool:
+        for pause in (None,) if once else (*PAUSES_S, None):
             try:
                 if self.local_root is not None and not self.local_root.exists():
                     raise FileNotFoundError("the folder does not exist")
@@ -277,12 +293,3 @@ class Ledger:
                     ) from None
                 time.sleep(pause)
         raise AssertionError("unreachable")
-
-
-def _to_bytes(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    # Rows of an attempt repeat its provenance, which compresses to almost nothing.
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
-        writer.write_table(table)
-    return sink.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from runner.console import complain, generating, say
 from runner.ledger import Ledger
 from runner.options import RunOptions
 from runner.planned import PlannedCell
-from runner.plugins import installed
+from runner.plugins import Plugin, installed
 from runner.resources import merged, wish
 from xmft.cache import check_writable
 from xmft.errors import DataError, RequestError
@@ -28,7 +27,7 @@ class Ready:
         done: Ids of those that the ledger has.
         chosen: Those that are to run, longest expected first.
         wishes: What they need, see `runner.resources.wish`, by id.
-        plugins: Pickled plug-ins.
+        plugins: What every process imports first.
         data_root: Where the cells look for their data.
         told: What the ledger keeps of how the run was asked for, to make a cell again.
     """
@@ -37,7 +36,7 @@ class Ready:
     done: set[str]
     chosen: list[PlannedCell]
     wishes: dict[str, dict[str, Any]]
-    plugins: bytes
+    plugins: tuple[Plugin, ...]
     data_root: str
     told: dict[str, Any]
 
@@ -75,7 +74,7 @@ def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> R
         done=done,
         chosen=[replace(item, source=None) for item in _make_data_ready(chosen)],
         wishes={item.cell.id: wishes[item.cell.id] for item in chosen},
-        plugins=pickle.dumps(tuple(installed(grid.plugins))),
+        plugins=tuple(installed(grid.plugins)),
         data_root=str(data_root_of(grid, data_root) if chosen else data_root),
         told={"data": str(data_root), "miniature": grid.miniature, "plugins": grid.plugins},
     )

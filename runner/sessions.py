@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
+from runner import stops
 from runner.cell import Cell
 from runner.failures import CellTimeoutError
-from runner.ledger import Ledger
+from runner.ledger import Ledger, LedgerError
 from runner.tensorboard import EventLog
-from xmft.session import Progress, Session
+from xmft.session import Progress, Request, Session
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from runner.board import Board
@@ -27,9 +29,13 @@ if TYPE_CHECKING:
 # storage) they come less often, so that writing stays a twentieth of the time.
 _CHECKPOINT_EVERY_S = 3.0
 _CHECKPOINT_SHARE = 1 / 20
+# Within an epoch: an epoch's end gives a better place, if it comes soon.
+_WITHIN_EPOCH_EVERY_S = 60.0
+# Where a checkpoint cannot be written: when to try again, at first and at most.
+_RETRY_S, _RETRY_AT_MOST_S = 15.0, 300.0
 _REPORT_EVERY_S = 0.3
-# Version 1 booked times by the names of stages.
-_CHECKPOINT_VERSION = 2
+# Version 1 booked times by the names of stages, version 2 knew no place within an epoch.
+_CHECKPOINT_VERSION = 3
 
 
 class CellSession(Session):
@@ -62,12 +68,13 @@ class CellSession(Session):
         self._losses: dict[str, float] = {}
         self._saved = time.monotonic()
         self._pause_s = _CHECKPOINT_EVERY_S
+        self._unsaved = False
         self._events = EventLog(self._ledger, cell) if self.rank == 0 else None
 
-    def close(self) -> None:
-        """Let go of the event file."""
-        if self._events is not None:
-            self._events.close()
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """What is inside sends no messages; several workers fail in it together."""
+        yield
 
     def report(self, progress: Progress) -> None:
         """Tell the driver and TensorBoard; stop if the time is up."""
@@ -87,97 +94,89 @@ class CellSession(Session):
             self._reported = now
             self._board.update(self._cell.id, replace(progress, losses=self._losses))
 
+    def asked(self) -> Request:
+        """Return whether the process was asked to stop, or the last checkpoint is too long ago."""
+        if stops.requested():
+            return "stop"
+        pause = max(self._pause_s, _WITHIN_EPOCH_EVERY_S)
+        return "save" if time.monotonic() - self._saved > pause else ""
+
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Write a checkpoint unless the last one is seconds old."""
-        now = time.monotonic()
-        if self.rank or (now - self._saved < self._pause_s and not force):
+        """Write a checkpoint unless the last one is seconds old.
+
+        Where it cannot be written, the training goes on, and a later one is tried.
+        """
+        if not force and not self._due():
+            return
+        content, now = state(), time.monotonic()
+        if self.rank:
             return
         buffer = io.BytesIO()
-        torch.save({"version": _CHECKPOINT_VERSION, "state": state()}, buffer)
-        self._ledger.save_checkpoint(self._cell.id, buffer.getvalue())
+        torch.save({"version": _CHECKPOINT_VERSION, "state": content}, buffer)
+        try:
+            self._ledger.save_checkpoint(self._cell.id, buffer.getvalue())
+        except LedgerError as error:
+            self._pause_s = min(max(_RETRY_S, 2 * self._pause_s), _RETRY_AT_MOST_S)
+            self._saved = time.monotonic()
+            if not self._unsaved:
+                logger.warning(
+                    "The checkpoint of %s cannot be kept. The training goes on, and later ones are "
+                    "tried. %s",
+                    self._cell.label,
+                    error,
+                )
+            self._unsaved = True
+            return
+        self._unsaved = False
         self._saved = time.monotonic()
         self._pause_s = max(_CHECKPOINT_EVERY_S, (self._saved - now) / _CHECKPOINT_SHARE)
 
     def restore(self) -> dict[str, Any] | None:
-        """Read the cell's checkpoint, whoever wrote it and with however many workers."""
-        payload = self._ledger.load_checkpoint(self._cell.id)
-        if payload is None:
+        """Read the cell's checkpoint, whoever wrote it and with however many workers.
+
+        One that cannot be read, by any of the workers, is set aside.
+        """
+        payload = saved = None
+        why = ""
+        try:
+            payload = self._ledger.load_checkpoint(self._cell.id)
+        except OSError as error:
+            why = self._ledger.storage.told(error)
+        if payload is not None:
+            saved, why = _unpacked(payload)
+        read = self.each((why, None if payload is None else zlib.crc32(payload)))
+        if reasons := [reason for reason, _ in read if reason]:
+            self.set_aside(reasons[0])
             return None
-        saved = torch.load(io.BytesIO(payload), map_location=self.device, weights_only=True)
-        if saved["version"] != _CHECKPOINT_VERSION:
+        if len({digest for _, digest in read}) > 1:
+            self.set_aside("the workers read different ones")
             return None
-        state: dict[str, Any] = saved["state"]
-        return state
+        return saved
 
-
-class WorkerSession(CellSession):
-    """One of several workers of a cell, in a process group that is already set up."""
-
-    def __init__(self, *arguments: Any) -> None:
-        """Prepare; the arguments are those of `CellSession`."""
-        self.rank = dist.get_rank()
-        self.world_size = dist.get_world_size()
-        super().__init__(*arguments)
-
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """Average gradients over the workers."""
-        if self.world_size == 1:
-            return module
-        return DistributedDataParallel(
-            module, device_ids=[self.device.index] if self.device.type == "cuda" else None
+    def set_aside(self, why: str) -> None:
+        """Move the checkpoint to where it does no harm; the cell starts anew."""
+        if self.rank:
+            return
+        place = self._ledger.set_checkpoint_aside(self._cell.id)
+        logger.warning(
+            "The checkpoint of %s cannot be used (%s). It was %s, and the cell starts anew.",
+            self._cell.label,
+            why,
+            f"moved to {place}" if place else "deleted",
         )
 
-    @contextmanager
-    def no_sync(self, module: nn.Module) -> Iterator[None]:
-        """Keep gradients local inside."""
-        if isinstance(module, DistributedDataParallel):
-            with module.no_sync():
-                yield
-        else:
-            yield
-
-    def gather(self, x: Tensor) -> Tensor:
-        """Put the workers' parts of a batch together in its own order, differentiably."""
-        gathered: Tensor = _Gather.apply(x)
-        return gathered
-
-    def sum(self, x: Tensor) -> Tensor:
-        """Sum over the workers."""
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    def max(self, x: Tensor) -> Tensor:
-        """Maximum over the workers; gathered, for all_reduce may lose a NaN."""
-        parts = [torch.empty_like(x) for _ in range(self.world_size)]
-        dist.all_gather(parts, x.contiguous())
-        return torch.stack(parts).amax(dim=0)
-
-    def collect(self, x: Tensor) -> Tensor:
-        """Put the rows of all workers behind one another; padded, for they differ in number."""
-        counts = [
-            torch.empty(1, dtype=torch.int64, device=x.device) for _ in range(self.world_size)
-        ]
-        dist.all_gather(counts, torch.tensor([len(x)], device=x.device))
-        padded = x.new_zeros((int(torch.cat(counts).max()), *x.shape[1:]))
-        padded[: len(x)] = x
-        parts = [torch.empty_like(padded) for _ in range(self.world_size)]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved >= self._pause_s
 
 
-class _Gather(torch.autograd.Function):
-    """all_gather whose backward adds up what every worker's loss says about this part."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, x.contiguous())
-        # Worker r has every world_size-th sample from r on, so the batch is their interleaving.
-        return torch.stack(parts, dim=1).flatten(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous()
-        dist.all_reduce(total)
-        return total[dist.get_rank() :: dist.get_world_size()]
+def _unpacked(payload: bytes) -> tuple[dict[str, Any] | None, str]:
+    """Return the state in a checkpoint, or why there is none."""
+    try:
+        saved = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes of any kind make torch raise errors of any kind
+        said = next(iter(str(error).splitlines()), "no more is known")
+        return None, f"it is no checkpoint: {type(error).__name__}: {said}"
+    version = saved.get("version") if isinstance(saved, dict) else None
+    if version != _CHECKPOINT_VERSION or not isinstance(saved.get("state"), dict):
+        return None, f"it has the version {version!r}, expected {_CHECKPOINT_VERSION}"
+    return saved["state"], ""

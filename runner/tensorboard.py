@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +16,8 @@ from runner.cell import Cell
 from runner.ledger import Ledger
 from runner.storage import path_of
 from xmft.session import Progress
+
+logger = logging.getLogger(__name__)
 
 
 class EventLog:
@@ -26,7 +33,7 @@ class EventLog:
 
     def __init__(self, ledger: Ledger, cell: Cell) -> None:
         """Prepare; the folder appears with the first value."""
-        self._writer: Any = None
+        self._path: Path | None = None
         self._cell = cell
         self._folder = None
         if ledger.local_root is not None:
@@ -35,20 +42,54 @@ class EventLog:
             self._folder = ledger.local_root / "tensorboard" / run
 
     def write(self, progress: Progress) -> None:
-        """Append the losses of a finished epoch; the step counts batches within the stage."""
+        """Append the losses of a finished epoch; the step counts batches within the stage.
+
+        Where that fails the log ends, with a warning. A file that somebody deletes is followed by
+        a new one.
+        """
         if self._folder is None:
             return
-        if self._writer is None:
-            self._writer = _opened(self._folder, self._cell, progress)
-        for name, value in progress.losses.items():
-            self._writer.add_scalar(f"{progress.stage}/{name}", value, progress.step)
-        self._writer.flush()
+        try:
+            if self._path is None or not self._path.exists():
+                self._path = self._begun(self._folder, progress)
+            stage, step, now = progress.stage, progress.step, time.time()
+            scalars = (
+                _Scalar(f"{stage}/{name}", step, value, now)
+                for name, value in progress.losses.items()
+            )
+            _append(self._path, map(_event_of, scalars))
+        except OSError as error:
+            logger.warning(
+                "TensorBoard's file in %s cannot be written (%s). The cell goes on without; its "
+                "curves are in the ledger all the same.",
+                self._folder,
+                error,
+            )
+            self._folder = None
 
-    def close(self) -> None:
-        """Close the event file; its writer has a thread of its own."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+    def _begun(self, folder: Path, first: Progress) -> Path:
+        """Start a new file with all that the cell knows before its first losses."""
+        from torch.utils.tensorboard.summary import hparams, text
+
+        earlier = sorted(folder.glob("events.*")) if folder.is_dir() else []
+        scalars = list(_before(first, _scalars(earlier)))
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        # As TensorBoard's own writer names it. That one has a thread, which prints its errors.
+        unique = f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        path = folder / f"events.out.tfevents.{int(now):010d}.{unique}"
+        facts = dict(_facts(json.loads(self._cell.config_json)))
+        lines = ["| | |", "| --- | --- |", f"| cell | {self._cell.id} |"]
+        lines += [f"| {name} | {value} |" for name, value in facts.items()]
+        summaries = [text("cell", "\n".join(lines)), *hparams(facts, {})[:2]]
+        begin = [
+            _event(now, file_version="brain.Event:2"),
+            *(_event(now, summary=summary) for summary in summaries),
+        ]
+        _append(path, [*begin, *map(_event_of, scalars)])
+        for old in earlier:  # not before the new file has what they hold
+            old.unlink(missing_ok=True)
+        return path
 
 
 class _Scalar(NamedTuple):
@@ -58,26 +99,26 @@ class _Scalar(NamedTuple):
     time: float
 
 
-def _opened(folder: Path, cell: Cell, first: Progress) -> Any:
-    """Return the writer of a new file with all that the cell knows before its first losses."""
-    from torch.utils.tensorboard import SummaryWriter
-    from torch.utils.tensorboard.summary import hparams
+def _event_of(scalar: _Scalar) -> bytes:
+    from torch.utils.tensorboard.summary import scalar as summary
 
-    earlier = sorted(folder.glob("events.*")) if folder.is_dir() else []
-    scalars = list(_before(first, _scalars(earlier)))
-    writer: Any = SummaryWriter(str(folder))
-    facts = dict(_facts(json.loads(cell.config_json)))
-    lines = ["| | |", "| --- | --- |", f"| cell | {cell.id} |"]
-    lines += [f"| {name} | {value} |" for name, value in facts.items()]
-    writer.add_text("cell", "\n".join(lines), 0)
-    for summary in hparams(facts, {})[:2]:
-        writer.file_writer.add_summary(summary)
-    for scalar in scalars:
-        writer.add_scalar(scalar.tag, scalar.value, scalar.step, walltime=scalar.time)
-    writer.flush()
-    for path in earlier:  # not before the new file has what they hold
-        path.unlink(missing_ok=True)
-    return writer
+    return _event(scalar.time, step=scalar.step, summary=summary(scalar.tag, scalar.value))
+
+
+def _event(when: float, **content: Any) -> bytes:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    event: Any = Event(wall_time=when, **content)
+    return bytes(event.SerializeToString())
+
+
+def _append(path: Path, events: Iterable[bytes]) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    with path.open("ab") as file:
+        writer = RecordWriter(file)
+        for event in events:
+            writer.write(event)
 
 
 def _scalars(paths: list[Path]) -> Iterator[_Scalar]:

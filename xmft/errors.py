@@ -26,6 +26,10 @@ class DivergedError(XmftError):
     """The loss became NaN or infinite."""
 
 
+class StoppedError(XmftError):
+    """The run was asked to stop, and has kept what it needs to go on."""
+
+
 class TransportError(XmftError):
     """The solver of optimal transport ended without an optimal plan."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xmft.arrays import Indices
-from xmft.errors import DataError
+from xmft.errors import DataError, StoppedError
 from xmft.metrics import Metric, Unit
 from xmft.pooling import Group
 from xmft.recipe import Precision
@@ -75,6 +75,9 @@ def evaluate(
         session: The workers.
         precision: Of the forward pass.
         pool: How the rows of a group are put together before they are scored; see `Task.pool`.
+
+    Raises:
+        StoppedError: the session asked to stop; nothing has changed.
     """
     model.eval()
     groups = samples.split.group_of_row if pool else np.arange(len(samples), dtype=np.int64)
@@ -87,13 +90,17 @@ def evaluate(
         mine = np.zeros(1, dtype=np.int64)
     # Metrics that differ only in how they finish share their statistics.
     totals = {metric.shared: _Total(metric) for metric in metrics}
-    scored = _Scoring(model, samples, session.device, precision)
+    scored = _Scoring(model, samples, session.device, precision, divided=session.sharded)
     with torch.inference_mode():
         for kind, units, predictions, batch in scored.units(bounds, mine, pool):
+            # Several workers have different numbers of batches, and must ask equally often.
+            if session.world_size == 1 and session.asked() == "stop":
+                raise StoppedError("Asked to stop while the model was scored.")
             for total in totals.values():
                 # Where nothing is pooled, each row is a group of its own.
                 if pool is None or total.metric.unit == kind:
                     total.add(units, predictions, batch, counted=counted)
+        scored.keep_pace(session)
     counts = {"group": len(bounds) - 1, "row": len(groups)}
     reduced = {
         key: total.reduce(session, counts[total.metric.unit]) for key, total in totals.items()
@@ -102,14 +109,29 @@ def evaluate(
     return {name: score for name, score in scores.items() if score is not None}
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Scoring:
-    """Predictions of a model for the units that are scored: rows, or groups of them."""
+    """Predictions of a model for the units that are scored: rows, or groups of them.
+
+    Attributes:
+        divided: Whether no worker has all of the model.
+        passes: Forward passes until now.
+    """
 
     model: nn.Module
     samples: Samples
     device: torch.device
     precision: Precision
+    divided: bool
+    passes: int = 0
+
+    def keep_pace(self, session: Session) -> None:
+        """Make as many passes as the other workers, where each of them needs all workers."""
+        if self.divided:
+            passes = torch.tensor([self.passes], device=self.device)
+            first = self.samples.take(np.zeros(1, dtype=np.int64)).inputs
+            for _ in range(int(session.max(passes)) - self.passes):
+                self._predictions(first)
 
     def units(
         self, bounds: Indices, mine: Indices, pool: Pool | None
@@ -139,11 +161,12 @@ class _Scoring:
 
     def _predictions(self, inputs: Tensor) -> Tensor:
         """Predict a batch; in halves where the memory is not enough for the whole."""
+        self.passes += 1
         try:
             with forward_pass(self.device, self.precision):
                 predictions: Tensor = self.model(inputs).float()
         except torch.OutOfMemoryError:
-            if len(inputs) == 1:
+            if len(inputs) == 1 or self.divided:
                 raise
             halves = inputs.split(-(-len(inputs) // 2))
             return torch.cat([self._predictions(half) for half in halves])

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
+from xmft.checkpoint import Checkpoint, Place, opened, state_of
 from xmft.curves import CurvePoint
-from xmft.evaluation import evaluate, forward_pass, scored_by
-from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
-from xmft.gradients import Gradient, StageObjective
+from xmft.errors import StoppedError
+from xmft.evaluation import scored_by
+from xmft.examples import Examples
+from xmft.gradients import Gradient
 from xmft.metrics import METRICS
-from xmft.optimizers import freeze_all_but, make_optimizer, set_modes, warmup_then_linear
+from xmft.optimizers import freeze_all_but, set_modes
 from xmft.recipe import Recipe
 from xmft.records import Best, FitResult, History, Score, check_finite_values
 from xmft.samples import samples_of
+from xmft.scoring import Scorer
 from xmft.seeding import seed_everything
 from xmft.session import Progress, Session
-from xmft.split import Split
 from xmft.stages import Stage
+from xmft.steps import Training
 from xmft.task import TaskData
 
 # Steps between two progress reports inside an epoch.
@@ -61,6 +60,7 @@ def fit(
     Raises:
         DivergedError: a loss or a score is not finite.
         RequestError: an alignment batch cannot be shared evenly by the workers.
+        StoppedError: the session asked to stop, and has kept where the run is.
     """
     return _Run(model, stages, data, recipe, session, seed, micro_batch).run()
 
@@ -83,6 +83,7 @@ class _Run:
         self.session = session
         self.seed = seed
         self.samples = samples_of(data, session.device)
+        self.scorer = Scorer(model, self.samples, data, recipe, session)
         self.gradient = Gradient(
             session,
             self.samples["train"],
@@ -97,23 +98,15 @@ class _Run:
         self.examples: Examples | None = None
 
     def run(self) -> FitResult:
-        saved = self.session.restore()
-        first_stage = 0
-        if saved is not None:
-            first_stage = saved["stage"]
-            self.history = History(
-                curves=[CurvePoint(**point) for point in saved["curves"]],
-                measurements=saved["measurements"],
-                seconds=saved["seconds"],
-            )
-            self.best = Best(**saved["best"])
-            self.last_epoch = saved["last_epoch"]
-            self.model.load_state_dict(saved["model"])
+        if all(stage.divisible for stage in self.stages) and not self.recipe.compile:
+            self.session.shard(self.model)
+        saved = self._restored()
+        place = saved.place if saved else Place()
         resumed, earlier = self.last_epoch, sum(self.history.seconds.values())
-        for stage in self.stages[first_stage:]:
+        for stage in self.stages[place.stage :]:
             stage.check_division(self.session.world_size)
-        for index in range(first_stage, len(self.stages)):
-            self._train_stage(index, saved if index == first_stage else None)
+        for index in range(place.stage, len(self.stages)):
+            self._train_stage(index, saved if index == place.stage else None)
         scores = self._final_scores()
         return FitResult(
             scores=tuple(scores),
@@ -126,65 +119,83 @@ class _Run:
             examples=self.examples,
         )
 
-    def _train_stage(self, index: int, saved: dict[str, Any] | None) -> None:
+    def _restored(self) -> Checkpoint | None:
+        """Go back to what the session kept; None if that is nothing, or nothing of use."""
+        state = self.session.restore()
+        if state is None:
+            return None
+        saved, why = opened(state, self.model, self.stages, self.recipe)
+        reasons = [reason for reason in self.session.each(why) if reason]
+        if saved is None or reasons:
+            self.session.set_aside(reasons[0])
+            return None
+        divided, own = self.session.divided, self.model.state_dict()
+        self.model.load_state_dict({k: divided(v, own[k]) for k, v in saved.model.items()})
+        kept = {k: divided(v, own[k]) for k, v in saved.best.state.items()}
+        self.best = replace(saved.best, state=kept)
+        self.history, self.last_epoch = saved.history, saved.last_epoch
+        if saved.place.stage == len(self.stages) and self.stages:
+            freeze_all_but(self.model, self.stages[-1].trains)
+        return saved
+
+    def _train_stage(self, index: int, saved: Checkpoint | None) -> None:
         stage = self.stages[index]
-        done = saved["epoch"] if saved else 0
+        place = saved.place if saved else Place(stage=index)
+        begun = place.epoch > 0 or place.step > 0
         # Before measuring: gradients in features need nothing kept for those of frozen weights.
         trained = freeze_all_but(self.model, stage.trains)
-        if done == 0:
+        if not begun:
             self._measure(stage, "before")
         start = time.perf_counter()
-        optimizer = make_optimizer(trained, self.recipe, stage.learning_rate)
-        batches = stage.batches(0)
-        steps = len(batches) * stage.epochs
-        factor = (stage.schedule or partial(warmup_then_linear, self.recipe.warmup))(steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        if done:
-            assert saved is not None
-            optimizer.load_state_dict(saved["optimizer"])
-            schedule.load_state_dict(saved["schedule"])
-        # Wrapped after freezing: a data-parallel wrapper looks at requires_grad only once.
-        objective = self.session.wrap(
-            StageObjective(self.model, stage, compiled=self.recipe.compile)
-        )
+        training = Training(self.model, stage, trained, self.recipe, self.session)
+        if begun and saved is not None:
+            training.restore(saved)
         self.history.book(stage.account, start)
-        for epoch in range(done, stage.epochs):
-            self._train_epoch(stage, objective, trained, optimizer, schedule, epoch)
-            self._validate(stage)
+        first = place.epoch
+        for epoch in range(first, stage.epochs):
+            self._train_epoch(training, index, epoch, saved if epoch == first else None)
             finished = epoch + 1 == stage.epochs
             if finished:
                 self._measure(stage, "after")
-            position = (index + 1, 0) if finished else (index, epoch + 1)
-            self._save(position, optimizer, schedule, force=finished)
+            place = Place(stage=index + finished, epoch=0 if finished else epoch + 1)
+            self._save(training, place, {}, force=finished)
 
     def _train_epoch(
-        self,
-        stage: Stage,
-        objective: nn.Module,
-        trained: list[nn.Parameter],
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-        epoch: int,
+        self, training: Training, index: int, epoch: int, saved: Checkpoint | None
     ) -> None:
+        stage = training.stage
         start = time.perf_counter()
         seed_everything("epoch", self.seed, stage.name, epoch)
         set_modes(self.model, stage.trains)
         batches = stage.batches(epoch)
         done, steps = epoch * len(batches), stage.epochs * len(batches)
         total: dict[str, Tensor] = {}
-        for step, indices in enumerate(batches, start=done):
-            if (step - done) % _REPORT_EVERY == 0:
-                self._report(stage, step, steps, {})
-            optimizer.zero_grad(set_to_none=True)
+        first = saved.place.step if saved else 0
+        if saved and first:
+            saved.restore_generators(self.session)
+            total = saved.totals_of(self.session)
+        for step in range(first, len(batches)):
+            if step % _REPORT_EVERY == 0:
+                self._report(stage, done + step, steps, {})
+            place = Place(stage=index, epoch=epoch, step=step)
+            if request := self.session.asked():
+                start = self.history.book(stage.account, start)
+                self._save(training, place, total, force=True)
+                if request == "stop":
+                    raise _stopped(place)
+            training.optimizer.zero_grad(set_to_none=True)
             losses = self.gradient.accumulate(
-                stage, objective, indices, step=step, steps=steps, epoch=epoch
+                stage,
+                training.objective,
+                batches[step],
+                step=done + step,
+                steps=steps,
+                epoch=epoch,
             )
             for key, value in losses.items():
                 total[key] = total[key] + value if key in total else value
-            if self.recipe.clip_grad_norm is not None:
-                nn.utils.clip_grad_norm_(trained, self.recipe.clip_grad_norm)
-            optimizer.step()
-            schedule.step()
+            training.step()
+        points = len(self.history.curves)
         self.last_epoch += 1
         means = {key: self.session.sum(value).item() / len(batches) for key, value in total.items()}
         check_finite_values(means, f"losses in epoch {epoch + 1} of stage '{stage.name}'")
@@ -192,6 +203,15 @@ class _Run:
             self._point("train", f"{stage.name}/{key}", mean)
         self.history.book(stage.account, start)
         self._report(stage, done + len(batches), steps, means)
+        try:
+            self._validate(stage)
+        except StoppedError:
+            # As if the epoch had not been closed yet: its steps are not taken again.
+            self.last_epoch -= 1
+            del self.history.curves[points:]
+            place = Place(stage=index, epoch=epoch, step=len(batches))
+            self._save(training, place, total, force=True)
+            raise _stopped(place) from None
 
     def _measure(self, stage: Stage, when: str) -> None:
         if stage.measure is None:
@@ -206,85 +226,46 @@ class _Run:
         if not stage.validates:
             return
         start = time.perf_counter()
-        values = self._evaluate("val", self.data.task.metrics[:_CURVE_METRICS])
+        names = self.data.task.metrics[:_CURVE_METRICS]
+        values = self.scorer.evaluate("val", names, self.last_epoch)
         for name, value in values.items():
             self._point("val", name, value)
         value = scored_by(values, self.main, self.data)
         self.best.offer(self.main, value, self.last_epoch, self.model)
         self.history.book("eval", start)
 
-    def _evaluate(self, split: str, names: Sequence[str]) -> dict[str, float]:
-        values = evaluate(
-            self.model,
-            self.samples[split],
-            [METRICS[name] for name in names],
-            self.session,
-            precision=self.recipe.precision,
-            pool=self.data.task.pool,
-        )
-        check_finite_values(values, f"scores on {split} after epoch {self.last_epoch}")
-        return values
-
     def _final_scores(self) -> list[Score]:
         start = time.perf_counter()
-        last = self._score("last", self.last_epoch)
-        if self.data.task.kind == "dense" and self.session.rank == 0:
-            # By one worker alone: nothing in it waits for the others.
-            self.examples = self._examples()
+        last = self.scorer.score("last", self.last_epoch)
+        if self.data.task.kind == "dense" and (self.session.rank == 0 or self.session.sharded):
+            # By one worker alone, which has the whole model: nothing in it waits for the others.
+            self.examples = self.scorer.examples()
         if self.best.epoch not in (0, self.last_epoch):
             self.model.load_state_dict(self.best.state)
-            best = self._score("best_val", self.best.epoch)
+            best = self.scorer.score("best_val", self.best.epoch)
         else:
             best = [replace(score, selection="best_val") for score in last]
         self.history.book("eval", start)
         return last + best
-
-    def _score(self, selection: str, epoch: int) -> list[Score]:
-        return [
-            Score(split=split, selection=selection, metric=name, value=value, epoch=epoch)
-            for split in ("val", "test")
-            for name, value in self._evaluate(split, self.data.task.metrics).items()
-        ]
 
     def _fitted(self) -> CurvePoint | None:
         names = {f"{stage.name}/loss" for stage in self.stages if stage.account == "fit"}
         losses = [p for p in self.history.curves if p.split == "train" and p.name in names]
         return losses[-1] if losses else None
 
-    def _examples(self) -> Examples:
-        samples = self.samples["test"]
-        first = samples.take(np.arange(min(MOST_EXAMPLES, len(samples))))
-        inputs, targets = (part.cpu().numpy() for part in (first.inputs, first.targets))
-        return examples_of(Split(inputs=inputs, targets=targets), self._predict)
-
-    def _predict(self, inputs: Fields) -> Fields:
-        device = self.session.device
-        self.model.eval()
-        with torch.inference_mode(), forward_pass(device, self.recipe.precision):
-            output: Tensor = self.model(torch.from_numpy(inputs).to(device))
-        return output.float().cpu().numpy()
-
     def _save(
-        self,
-        position: tuple[int, int],
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-        *,
-        force: bool,
+        self, training: Training, place: Place, totals: Mapping[str, Tensor], *, force: bool
     ) -> None:
+        """Let the session keep where the run is; `totals` are those of an unfinished epoch."""
         self.session.save(
-            lambda: {
-                "stage": position[0],
-                "epoch": position[1],
-                "last_epoch": self.last_epoch,
-                "model": self.model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "best": vars(self.best),
-                "curves": [asdict(point) for point in self.history.curves],
-                "measurements": self.history.measurements,
-                "seconds": self.history.seconds,
-            },
+            lambda: state_of(
+                place=place,
+                last_epoch=self.last_epoch,
+                training=training,
+                best=self.best,
+                history=self.history,
+                totals=totals,
+            ),
             force=force,
         )
 
@@ -297,3 +278,10 @@ class _Run:
         self.session.report(
             Progress(stage=stage.name, step=step, steps=steps, losses=losses, account=stage.account)
         )
+
+
+def _stopped(place: Place) -> StoppedError:
+    return StoppedError(
+        f"Asked to stop after {place.step} steps of epoch {place.epoch + 1} in stage "
+        f"{place.stage + 1}; the same command goes on from there."
+    )

@@ -96,9 +96,13 @@ class Gradient:
         mine = indices[self.session.rank :: self.session.world_size]
         parts = [mine]
         if self.micro_batch is not None and not stage.whole_batch:
+            # Workers who put the model together in each pass must have equally many; the last
+            # ones of some are empty.
+            most = len(mine)
+            if self.session.sharded:
+                most = -(-len(indices) // self.session.world_size)
             parts = [
-                mine[i : i + self.micro_batch]
-                for i in range(0, max(len(mine), 1), self.micro_batch)
+                mine[i : i + self.micro_batch] for i in range(0, max(most, 1), self.micro_batch)
             ]
         total: dict[str, Tensor] = {}
         for number, part in enumerate(parts):

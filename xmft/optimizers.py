@@ -32,6 +32,8 @@ def make_optimizer(
     # The fused kernels know no complex numbers, which are weights of the FNO.
     fused = all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
     if recipe.optimizer == "sgd":
+        # Nor does that of SGD know parameters that are divided among workers.
+        fused = fused and all(type(p) is nn.Parameter for p in parameters)
         return torch.optim.SGD(
             parameters,
             lr=learning_rate,

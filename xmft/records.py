@@ -34,9 +34,11 @@ class History:
     measurements: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def book(self, what: str, since: float) -> None:
-        """Add the time since `since` (`time.perf_counter`) to the account `what`."""
-        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - since
+    def book(self, what: str, since: float) -> float:
+        """Add the time since `since` (`time.perf_counter`) to the account `what`; return now."""
+        now = time.perf_counter()
+        self.seconds[what] = self.seconds.get(what, 0.0) + now - since
+        return now
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+T = TypeVar("T")
+
+# What a run may be asked for between two steps.
+Request = Literal["", "save", "stop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,19 @@ class Session:
     rank: int = 0
     world_size: int = 1
     device: torch.device = torch.device("cpu")
+    # Whether no worker has all of the model: then all of them make the same calls of its parts.
+    sharded: bool = False
+
+    def shard(self, model: nn.Module) -> None:
+        """Divide the parameters of the model's parts among the workers, where that is wanted."""
+
+    def whole(self, state: Any) -> Any:
+        """Return a nest of dictionaries and lists with divided tensors put together."""
+        return state
+
+    def divided(self, tensor: Tensor, like: Tensor) -> Tensor:
+        """Return `tensor`, which is whole, divided among the workers as `like` is."""
+        return tensor
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return `module` ready for training; several workers average gradients in it."""
@@ -45,6 +63,10 @@ class Session:
     def no_sync(self, module: nn.Module) -> Iterator[None]:
         """Backward passes inside keep their gradients local (gradient accumulation)."""
         yield
+
+    def each(self, value: T) -> list[T]:
+        """Return the `value`, plain or a tensor on the CPU, of every worker, in their order."""
+        return [value]
 
     def gather(self, x: Tensor) -> Tensor:
         """Put the parts `x` `[n, ...]` of all workers together, differentiably.
@@ -68,9 +90,22 @@ class Session:
     def report(self, progress: Progress) -> None:
         """Take notice of progress; called often, must be cheap."""
 
+    def asked(self) -> Request:
+        """Return what is wanted now: nothing, a checkpoint, or one and then the end.
+
+        All workers call it equally often, and get the same answer.
+        """
+        return ""
+
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Keep `state()` as the point to resume from; may skip it unless `force`."""
+        """Keep `state()` as the point to resume from; may skip it unless `force`.
+
+        All workers call it alike, and `state` may put together what each of them has.
+        """
 
     def restore(self) -> dict[str, Any] | None:
         """Return the last saved state, or None."""
         return None
+
+    def set_aside(self, why: str) -> None:
+        """The last saved state cannot be used; called by all workers."""

@@ -72,6 +72,8 @@ class Stage:
         classes: Class of every training sample `[N]`, or None.
         whole_batch: The loss is one of the batch as a whole, which is then never taken in parts
             and must be shared evenly by the workers.
+        divisible: Whether workers may divide the parameters among themselves; not where the
+            objective puts others in their place.
         account: What its time is booked under: aligning with a source, or fitting the target.
         validates: Whether the validation split is scored after each epoch.
         measure: Quantities recorded before and after the stage, under `name/key`.
@@ -87,6 +89,7 @@ class Stage:
     learning_rate: float
     classes: Indices | None = None
     whole_batch: bool = False
+    divisible: bool = True
     account: Account = "align"
     validates: bool = False
     measure: Callable[[Any], dict[str, float]] | None = None

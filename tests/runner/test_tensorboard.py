@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +24,10 @@ def losses(stage: str, step: int, value: float) -> Progress:
     return Progress(stage=stage, step=step, steps=99, losses={"loss": value}, account="fit")
 
 
-def attempt(ledger: Ledger, cell: Cell, *epochs: tuple[str, int, float], ends: bool = True) -> None:
+def attempt(ledger: Ledger, cell: Cell, *epochs: tuple[str, int, float]) -> None:
     log = EventLog(ledger, cell)
     for epoch in epochs:
         log.write(losses(*epoch))
-    if ends:
-        log.close()
 
 
 def runs(ledger: Ledger) -> dict[str, EventAccumulator]:
@@ -88,13 +90,12 @@ def test_a_run_says_which_cell_it_is(ledger: Ledger) -> None:
     assert (given["task"], given["method"], given["seed"]) == (cell.task, "recraft", 3)
 
 
-@pytest.mark.parametrize("ends", [True, False])
-def test_a_cell_that_goes_on_is_one_line(ledger: Ledger, ends: bool) -> None:
+def test_a_cell_that_goes_on_is_one_line(ledger: Ledger) -> None:
     """It was killed after epoch 3 of fitting, and its checkpoint is that of epoch 1."""
     cell = cell_of()
     before = [("alignment", 5, 1.0), ("alignment", 10, 0.9)]
     lost = [("fitting", 9, 0.7), ("fitting", 18, 0.6), ("fitting", 27, 0.5)]
-    attempt(ledger, cell, *before, *lost, ends=ends)
+    attempt(ledger, cell, *before, *lost)
     attempt(ledger, cell, ("fitting", 18, 0.61), ("fitting", 27, 0.51))
     (run,) = runs(ledger).values()
     assert curve(run, "alignment/loss") == [(5, 1.0), (10, 0.9)]
@@ -120,3 +121,67 @@ def test_a_file_that_was_cut_short(ledger: Ledger) -> None:
     attempt(ledger, cell, ("fitting", 2, 0.3))
     (run,) = runs(ledger).values()
     assert curve(run, "fitting/loss") == [(1, 0.5), (2, 0.3)]
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "runner.tensorboard"]
+
+
+def test_a_folder_that_is_deleted_is_made_again(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ledger.local_root is not None
+    log = EventLog(ledger, cell_of())
+    log.write(losses("fitting", 1, 0.5))
+    shutil.rmtree(ledger.local_root / "tensorboard")
+    log.write(losses("fitting", 2, 0.4))
+    log.write(losses("fitting", 3, 0.3))
+    (run,) = runs(ledger).values()
+    assert curve(run, "fitting/loss") == [(2, 0.4), (3, 0.3)]
+    assert warnings_of(caplog) == []
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_place_that_cannot_be_written_is_said_once(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture, before: int
+) -> None:
+    """A file where the folder should be, from the start or from the second epoch on."""
+    assert ledger.local_root is not None
+    place = ledger.local_root / "tensorboard"
+    log = EventLog(ledger, cell_of())
+    for epoch in range(before):
+        log.write(losses("fitting", epoch, 0.5))
+    shutil.rmtree(place, ignore_errors=True)
+    place.write_text("")
+    for epoch in (1, 2, 3):
+        log.write(losses("fitting", epoch, 0.5))
+    (said,) = warnings_of(caplog)
+    assert str(place) in said and "cannot be written" in said
+
+
+def test_a_disk_that_fills_up_ends_the_log_alone(ledger: Ledger) -> None:
+    """In a process of its own, whose files may not grow beyond some bytes."""
+    script = (
+        "import resource, sys\n"
+        "from runner.ledger import Ledger\n"
+        "from tests.runner.test_tensorboard import EventLog, cell_of, losses\n"
+        "log = EventLog(Ledger(sys.argv[1]), cell_of())\n"
+        "log.write(losses('fitting', 1, 0.5))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "for step in range(2, 300):\n"
+        "    log.write(losses('fitting', step, 0.5))\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script, ledger.uri],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert done.stderr.count("cannot be written") == 1
+    assert "Traceback" not in done.stderr
+    (run,) = runs(ledger).values()
+    assert curve(run, "fitting/loss")[:2] == [(1, 0.5), (2, 0.5)]

@@ -11,9 +11,13 @@ import torch
 import torch.distributed as dist
 from conftest import build_cell
 
-from runner import sessions
+from runner import sessions, stops, worker_session
 from runner.cell import Cell
+from runner.sharding import whole
+from runner.worker_session import WorkerSession
+from xmft.errors import StoppedError
 from xmft.fit import fit
+from xmft.session import Request
 from xmft.source import stdlib_docs
 
 CELL = Cell(
@@ -33,6 +37,18 @@ CELL = Cell(
 )
 
 
+def ask(session: WorkerSession, *, after: int) -> None:
+    """Have a session's process asked to stop behind a number of questions."""
+    inherited, questions = session.asked, iter(range(after))
+
+    def asked() -> Request:
+        if next(questions, None) is None:
+            stops.request()
+        return inherited()
+
+    session.asked = asked  # type: ignore[method-assign]
+
+
 def main(rank: int, workers: int, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -42,24 +58,35 @@ def main(rank: int, workers: int, folder: Path) -> None:
         world_size=workers,
         timeout=timedelta(seconds=10),
     )
-    jobs, passages = pickle.loads((folder / "jobs.pickle").read_bytes())
+    how, jobs, passages = pickle.loads((folder / "jobs.pickle").read_bytes())
     # What is slow to start and beside the point: parsing the library's sources, and TensorBoard.
     stdlib_docs.stdlib_passages = lambda limit: passages
     sessions.EventLog = lambda *_: None
-    for number, (method, micro_batch, data, recipe) in enumerate(jobs):
+    worker_session._AGREE_EVERY_S = 0.0  # at each step
+    for name, method, micro_batch, data, recipe in jobs:
         model, stages = build_cell(folder / "cache", method, data, recipe)
         # Each job has a ledger of its own: none goes on from the checkpoint of another.
-        results = str(folder / f"results-{number}")
-        session = sessions.WorkerSession(CELL, results, torch.device("cpu"), None, None)
-        result = fit(model, stages, data, recipe, session, seed=0, micro_batch=micro_batch)
+        results = str(folder / f"results-{name}")
+        session = WorkerSession(CELL, results, torch.device("cpu"), None, None, how=how)
+        if name == "stopped" and rank == 1:
+            # One of them alone is asked, behind its third step.
+            ask(session, after=3)
+        try:
+            result = fit(model, stages, data, recipe, session, seed=0, micro_batch=micro_batch)
+        except StoppedError as error:
+            torch.save({"said": str(error)}, folder / f"{name}-{rank}.pt")
+            stops.clear()
+            continue
         torch.save(
             {
-                "model": model.state_dict(),
+                "model": whole(model.state_dict(), keep=True),
+                "divided": session.sharded,
+                "resumed": result.resumed_epochs,
                 "curves": [(p.split, p.name, p.epoch, p.value) for p in result.curves],
                 "scores": [(s.split, s.selection, s.metric, s.value) for s in result.scores],
                 "measurements": result.measurements,
             },
-            folder / f"{number}-{rank}.pt",
+            folder / f"{name}-{rank}.pt",
         )
     dist.destroy_process_group()
 

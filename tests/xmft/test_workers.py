@@ -34,6 +34,9 @@ JOBS = {
     "labels": ("nft", None),
     "windows": ("nft", 2),
 }
+# What can be divided, and FNO, whose complex parameters cannot.
+DIVIDED = ("nft", "fno", "recraft", "accumulated", "windows")
+CASES = [*(("ddp", job) for job in JOBS), *(("fsdp", job) for job in DIVIDED)]
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
 # Distances between residues are scored on squares, and these are series.
 DENSE, LABELS = (
@@ -72,12 +75,12 @@ def data(
 
 
 @pytest.fixture(scope="module")
-def finished(data: dict[str, TaskData], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(how: str, data: dict[str, TaskData], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all jobs in two processes; returns the folder with what they saved."""
     folder = tmp_path_factory.mktemp("workers")
-    jobs = [(*job, data[name], RECIPE) for name, job in JOBS.items()]
+    jobs = [(name, *JOBS[name], data[name], RECIPE) for case, name in CASES if case == how]
     passages = stdlib_passages(limit=3 * 64)  # what 64 samples of the proxy are chosen from
-    (folder / "jobs.pickle").write_bytes(pickle.dumps((jobs, passages)))
+    (folder / "jobs.pickle").write_bytes(pickle.dumps((how, jobs, passages)))
     script = Path(__file__).with_name("one_of_several.py")
     root = script.parents[2]
     with contextlib.ExitStack() as stack:
@@ -104,15 +107,16 @@ def finished(data: dict[str, TaskData], tmp_path_factory: pytest.TempPathFactory
 
 
 def load(folder: Path, job: str, rank: int) -> dict[str, Any]:
-    path = folder / f"{list(JOBS).index(job)}-{rank}.pt"
+    path = folder / f"{job}-{rank}.pt"
     if not path.is_file():
         pytest.fail((folder / f"stderr-{rank}").read_text()[-3000:])
     found: dict[str, Any] = torch.load(path, weights_only=True)
     return found
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("how, job", CASES, scope="module")
 def test_two_workers_train_as_one(
+    how: str,
     job: str,
     finished: Path,
     data: dict[str, TaskData],
@@ -121,18 +125,22 @@ def test_two_workers_train_as_one(
     first, second = (load(finished, job, rank) for rank in range(WORKERS))
     model, result = train(JOBS[job][0], data[job], RECIPE)
 
+    assert first["divided"] == (how == "fsdp" and job != "fno")
     assert first["curves"] == second["curves"] and first["scores"] == second["scores"]
     for key, value in first["model"].items():
         assert torch.equal(value, second["model"][key]), key
 
     assert [p[:3] for p in first["curves"]] == [(p.split, p.name, p.epoch) for p in result.curves]
     together = [value for *_, value in first["curves"]]
-    assert together == pytest.approx([p.value for p in result.curves], rel=1e-4)
+    # The transport plan of the public code's alignment jumps between vertices as it rounds.
+    jumps = job == "released"
+    exact = 1e-4 if jumps else 1e-5
+    assert together == pytest.approx([p.value for p in result.curves], rel=exact)
     together = [value for *_, value in first["scores"]]
     assert together == pytest.approx(
-        [s.value for s in result.scores], rel=1e-4, abs=1e-5 if job == "released" else 1e-6
+        [s.value for s in result.scores], rel=exact, abs=1e-5 if jumps else 1e-6
     )
-    assert first["measurements"] == pytest.approx(result.measurements, rel=1e-4)
+    assert first["measurements"] == pytest.approx(result.measurements, rel=1e-5)
     parameters = dict(model.named_parameters())
     if job in ("recraft", "released"):
         # Adam magnifies the rounding of gradients near zero, and a transport plan jumps: in one
@@ -143,5 +151,5 @@ def test_two_workers_train_as_one(
     else:
         for key, value in parameters.items():
             torch.testing.assert_close(
-                first["model"][key], value.detach(), atol=1e-4, rtol=1e-4, msg=key
+                first["model"][key], value.detach(), atol=1e-5, rtol=1e-5, msg=key
             )

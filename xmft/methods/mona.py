@@ -88,6 +88,7 @@ class Mona(Method):
             trains=("embedder", "head"),
             # To the first order every sample is alone.
             whole_batch=config.order == "exact",
+            divisible=False,
         )
 
 

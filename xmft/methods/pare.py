@@ -159,7 +159,8 @@ class Pare(Method):
 
         mixes = max(config.begin_share, config.end_share) > 0
         stage = fitting_stage(context, trains=_PARTS + (_EXTRA_PARTS if mixes else ()))
-        return [replace(stage, objective=objective)]
+        # Parameters are read where no part is called: by the gates, and by `_nothing`.
+        return [replace(stage, objective=objective, divisible=False)]
 
 
 @dataclass(frozen=True, kw_only=True)

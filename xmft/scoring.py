@@ -1,0 +1,86 @@
+"""Scores of the model that a run trains, and a few of its predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xmft.evaluation import evaluate, forward_pass
+from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
+from xmft.metrics import METRICS
+from xmft.recipe import Recipe
+from xmft.records import Score, check_finite_values
+from xmft.samples import Samples
+from xmft.session import Session
+from xmft.split import Split
+from xmft.task import TaskData
+
+
+class Scorer:
+    """Scores a model on the splits of a task as it is trained."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: Mapping[str, Samples],
+        data: TaskData,
+        recipe: Recipe,
+        session: Session,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            model: In physical units on both ends.
+            samples: Of each split.
+            data: Says which metrics.
+            recipe: Says how precise.
+            session: The workers.
+        """
+        self._model = model
+        self._samples = samples
+        self._data = data
+        self._recipe = recipe
+        self._session = session
+
+    def evaluate(self, split: str, names: Sequence[str], epoch: int) -> dict[str, float]:
+        """Return the named metrics of a split, for parameters as they are after `epoch`.
+
+        Raises:
+            DivergedError: one is not finite.
+            StoppedError: the session asked to stop.
+        """
+        values = evaluate(
+            self._model,
+            self._samples[split],
+            [METRICS[name] for name in names],
+            self._session,
+            precision=self._recipe.precision,
+            pool=self._data.task.pool,
+        )
+        check_finite_values(values, f"scores on {split} after epoch {epoch}")
+        return values
+
+    def score(self, selection: str, epoch: int) -> list[Score]:
+        """Return all metrics of the task on `val` and `test`; raises as `evaluate` does."""
+        return [
+            Score(split=split, selection=selection, metric=name, value=value, epoch=epoch)
+            for split in ("val", "test")
+            for name, value in self.evaluate(split, self._data.task.metrics, epoch).items()
+        ]
+
+    def examples(self) -> Examples:
+        """Return what the model makes of the first samples of the test split."""
+        samples = self._samples["test"]
+        first = samples.take(np.arange(min(MOST_EXAMPLES, len(samples))))
+        inputs, targets = (part.cpu().numpy() for part in (first.inputs, first.targets))
+        return examples_of(Split(inputs=inputs, targets=targets), self._predict)
+
+    def _predict(self, inputs: Fields) -> Fields:
+        device = self._session.device
+        self._model.eval()
+        with torch.inference_mode(), forward_pass(device, self._recipe.precision):
+            output: Tensor = self._model(torch.from_numpy(inputs).to(device))
+        return output.float().cpu().numpy()

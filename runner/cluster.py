@@ -35,6 +35,7 @@ for _key, _value in ENVIRONMENT.items():
 
 import ray  # noqa: E402
 
+from runner.joining import joined  # noqa: E402
 from runner.local_ray import started  # noqa: E402
 
 
@@ -54,7 +55,8 @@ def connected(
         The cores to share out.
 
     Raises:
-        RequestError: no cluster answers at `address`, or Ray does not start here, or did already.
+        RequestError: no cluster answers at `address` or lets us in, or Ray does not start here, or
+            did already.
     """
     # What goes wrong in a cell is a row of the ledger and a line of ours.
     level = logging.INFO if verbose else logging.CRITICAL
@@ -64,37 +66,15 @@ def connected(
         with started(cores.count, folder=folder, **options):
             yield cores
         return
-    _check_answers(address)
-    try:
-        ray.init(address=address, **options)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise RequestError(
-            f"No Ray cluster answers at {address}: {reason}. Since Ray 2.60 a "
-            "cluster asks for a token: set RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled on both sides."
-        ) from None
-    try:
+    with joined(address, **options):
         total = int(ray.cluster_resources().get("CPU", 0))
         yield _at_most(Cores(count=total, machine=total), cpus)
-    finally:
-        ray.shutdown()
 
 
 def _at_most(cores: Cores, cpus: int | None) -> Cores:
     return (
         cores if cpus is None or cpus >= cores.count else replace(cores, count=cpus, limit="--cpus")
     )
-
-
-def _check_answers(address: str) -> None:
-    """Try the port first: Ray itself waits for minutes before it gives up."""
-    host, _, port = address.rpartition("//")[2].rpartition(":")
-    if not port.isdigit():  # `auto`
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
-        raise RequestError(f"No Ray cluster answers at {address} ({error}).") from None
 
 
 def alive_nodes(cores: Cores) -> list[Node]:

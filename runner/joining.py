@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import ray
 
 # What `ray.init` itself asks, of the same version (constraints.txt); there is no public way.

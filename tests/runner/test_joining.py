@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 from ray.core.generated.ray_client_pb2 import ClusterInfoResponse
 from ray.core.generated.ray_client_pb2_grpc import (
@@ -34,22 +34,12 @@ def address() -> Iterator[str]:
     server.stop(grace=0).wait()
 
 
-@pytest.mark.parametrize(
-    ("mode", "said"),
-    [
-        ("disabled", "asks for a token, but RAY_AUTH_MODE is disabled: unset it"),
-        ("token", "RAY_AUTH_MODE is token, but no token was given"),
-    ],
-)
 def test_the_token_of_a_client_server_is_asked_for_at_once(
-    address: str, monkeypatch: pytest.MonkeyPatch, mode: str, said: str, tmp_path: Any
+    address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray itself waits for half a minute, and then calls it a time-out."""
-    monkeypatch.setenv("HOME", str(tmp_path))  # no token of the user's own
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     begun = time.monotonic()
-    with pytest.raises(RequestError, match=said), joined(address):
+    with pytest.raises(RequestError, match=f"{address} asks for a token"), joined(address):
         pass
     assert time.monotonic() - begun < 5

@@ -8,16 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import ray
 
 # What `ray.init` itself asks, of the same version (constraints.txt); there is no public way.
 from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
+from ray._private.grpc_utils import init_grpc_channel
 from ray._raylet import AuthenticationTokenLoader, GcsClient  # type: ignore[attr-defined]
+from ray.core.generated.ray_client_pb2 import ClusterInfoRequest, ClusterInfoType
+from ray.core.generated.ray_client_pb2_grpc import RayletDriverStub
 
 from xmft.errors import RequestError
 
+_CLIENT, _PATIENCE_S = "ray://", 5.0
+_PING = ClusterInfoRequest(type=ClusterInfoType.PING)
 _GIVE_ONE = "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it"
 
 
@@ -68,22 +74,36 @@ def _check_answers(address: str) -> None:
 
 
 def _check_token(address: str) -> None:
-    """Show the token once: Ray itself tries a wrong one for 20 s, and then names another cause."""
+    """Show the token once: Ray itself tries a wrong one for 20 to 30 s, and names another cause."""
     mode = os.environ.get("RAY_AUTH_MODE", "").lower()
     has_one = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
     if mode == "token" and not has_one:
         raise RequestError(f"RAY_AUTH_MODE is token, but no token was given: {_GIVE_ONE}.")
-    if _port(address) is None or "//" in address:
+    if _port(address) is None:
         return
-    try:
-        GcsClient(address=address)
-    except ray.exceptions.AuthenticationError:
+    if _is_refused(address):
         if not has_one:
             why = f"asks for a token, and none was given: {_GIVE_ONE}"
         elif mode == "token":
             why = f"does not take the token that was given: {_GIVE_ONE} that the cluster has"
         else:
             why = f"asks for a token, but RAY_AUTH_MODE is {mode}: unset it"
-        raise RequestError(f"The cluster at {address} {why}.") from None
+        raise RequestError(f"The cluster at {address} {why}.")
+
+
+def _is_refused(address: str) -> bool:
+    """Ask for what costs nothing; whatever else goes wrong, `ray.init` tells the cause."""
+    try:
+        if address.startswith(_CLIENT):
+            channel = init_grpc_channel(address.removeprefix(_CLIENT).partition("?")[0])
+            with channel:
+                RayletDriverStub(channel).ClusterInfo(_PING, timeout=_PATIENCE_S)
+        else:
+            GcsClient(address=address)
+    except ray.exceptions.AuthenticationError:
+        return True
+    except grpc.RpcError as error:
+        return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError):
-        pass  # `ray.init` tells the cause
+        return False
+    return False

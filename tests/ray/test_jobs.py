@@ -55,7 +55,7 @@ def head(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     """One head on loopback for the module, with a token, in a process group of its own."""
     home = tmp_path_factory.mktemp("home")  # no token of the user's own
     clean = {key: value for key, value in environment.items() if not key.startswith("RAY_")}
-    port, dashboard = _free_port(), _free_port()
+    port, dashboard, agent = _free_port(), _free_port(), _free_port()
     theirs = {
         **clean,
         "HOME": str(home),
@@ -73,6 +73,7 @@ def head(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
             *("start", "--head", "--block", "--num-cpus=2", "--object-store-memory=150000000"),
             *("--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}"),
             *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
+            f"--dashboard-agent-listen-port={agent}",  # what runs jobs
         ],
         env={key: value for key, value in theirs.items() if key != "RAY_ADDRESS"},
         stdout=subprocess.DEVNULL,

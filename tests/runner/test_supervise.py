@@ -177,6 +177,17 @@ def test_a_cluster_may_come_back_for_a_while(run: Any) -> None:
         run([working(1), away], address="x:1", wait_s=1.0)
 
 
+def test_cells_that_fit_nowhere_are_waited_for_no_longer_than_said(run: Any) -> None:
+    def idle(line: Connection) -> None:
+        ready(line)
+        while True:
+            line.send(("news", {}, 0, 0, None, ["4 workers"]))
+            time.sleep(0.05)
+
+    with pytest.raises(LostError, match=r"room for cells of 4 workers came within 1 s"):
+        run([idle], address="x:1", wait_s=1.0)
+
+
 def test_broken_lines_say_why(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     def broken(line: Connection) -> None:
         ready(line)

@@ -24,7 +24,7 @@ from xmft.errors import RequestError
 
 _CLIENT, _PATIENCE_S = "ray://", 5.0
 _PING = ClusterInfoRequest(type=ClusterInfoType.PING)
-_GIVE_ONE = "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it"
+_GIVE_ONE = "set RAY_AUTH_TOKEN to its token, or RAY_AUTH_TOKEN_PATH to a file that holds it"
 
 
 @contextmanager
@@ -78,14 +78,16 @@ def _check_token(address: str) -> None:
     mode = os.environ.get("RAY_AUTH_MODE", "").lower()
     has_one = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
     if mode == "token" and not has_one:
-        raise RequestError(f"RAY_AUTH_MODE is token, but no token was given: {_GIVE_ONE}.")
+        raise RequestError(
+            f"RAY_AUTH_MODE is token, but no token was given for {address}: {_GIVE_ONE}."
+        )
     if _port(address) is None:
         return
     if _is_refused(address):
         if not has_one:
             why = f"asks for a token, and none was given: {_GIVE_ONE}"
         elif mode == "token":
-            why = f"does not take the token that was given: {_GIVE_ONE} that the cluster has"
+            why = f"does not take the token that was given: {_GIVE_ONE}"
         else:
             why = f"asks for a token, but RAY_AUTH_MODE is {mode}: unset it"
         raise RequestError(f"The cluster at {address} {why}.")

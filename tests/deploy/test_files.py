@@ -75,17 +75,25 @@ def test_the_ray_job_is_valid_and_its_schema_can_refuse() -> None:
         jsonschema.validate(job, schema)
 
 
-def test_all_pods_of_the_ray_job_have_the_token_from_a_secret() -> None:
+def test_the_operator_hands_out_the_token_of_the_ray_job() -> None:
+    """It asks the cluster itself how the job is: a token of which it does not know keeps it out."""
     spec = _read(_DEPLOY / "kuberay/rayjob.yaml")["spec"]
     cluster = spec["rayClusterSpec"]
-    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    for template in [spec["submitterPodTemplate"], *(group["template"] for group in groups)]:
-        (container,) = template["spec"]["containers"]
-        values = {variable["name"]: variable for variable in container["env"]}
-        assert values["RAY_AUTH_MODE"]["value"] == "token"
-        assert values["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"]["name"] == "xmft-token"
-        mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
-        assert mounted == {volume["name"] for volume in template["spec"].get("volumes", [])}
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert "RAY_AUTH" not in yaml.safe_dump(spec)
+
+
+def test_pods_of_the_ray_job_share_what_they_mount_and_run_one_image_without_rights() -> None:
+    cluster = _read(_DEPLOY / "kuberay/rayjob.yaml")["spec"]["rayClusterSpec"]
+    images = set()
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        images.add(container["image"])
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+        assert pod["securityContext"]["runAsNonRoot"]
+    assert len(images) == 1
 
 
 def _parsed(command: list[str]) -> dict[str, Any]:

@@ -98,10 +98,5 @@ def test_a_checkpoint_is_not_unpickled(ledger: Ledger, tmp_path: Path) -> None:
     for content in (payload.getvalue(), pickle.dumps(Trap(tmp_path / "ran"))):
         ledger.save_checkpoint(cell.id, content)
         session = CellSession(cell, ledger.uri, torch.device("cpu"), None, None)
-        try:
-            session.restore()
-        except Exception as error:
-            # What becomes of a damaged checkpoint is another matter; it must not run.
-            assert "weights_only" in str(error) or "nsupported" in str(error), error
-        session.close()
+        assert session.restore() is None  # set aside
     assert not (tmp_path / "ran").exists()

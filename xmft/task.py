@@ -135,6 +135,10 @@ class TaskData:
         """The splits by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
+    def without_test(self) -> TaskData:
+        """Return the data with those of validation in the place of the test split."""
+        return replace(self, test=self.val, floor=None, perfect=None)
+
     @classmethod
     def from_arrays(
         cls,

@@ -110,8 +110,8 @@ def grid_of_cell(
     _check_plugins(found, plugins)
     if cell.trial or cell.tuned:
         raise RequestError(
-            f"Cell {found.cell_id} is part of a search ({cell.title}). Run the grid with that search "
-            "again: what is missing of it is made as it was."
+            f"Cell {found.cell_id} is part of a search ({cell.title}). Run its grid again "
+            "instead: what is missing of it is made as it was."
         )
     own = {name: cell.recipe[name] for name in cell.own_recipe if name in cell.recipe}
     content: dict[str, Any] = {

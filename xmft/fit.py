@@ -28,7 +28,7 @@ from xmft.task import TaskData
 
 # Steps between two progress reports inside an epoch.
 _REPORT_EVERY = 10
-# Metrics of a training curve; the final scores have all that the task has.
+# Metrics of a training curve; the final scores have all.
 _CURVE_METRICS = 3
 
 
@@ -45,8 +45,8 @@ def fit(
 ) -> FitResult:
     """Train `model` through `stages` and score it.
 
-    A run that is interrupted and started again with the same arguments goes on from the last
-    state the session kept, and ends with the same numbers as if nothing had happened.
+    A run that is interrupted and started again goes on from the last state the session kept, and
+    ends with the same numbers as if nothing had happened.
 
     Args:
         model: On the session's device, in physical units on both ends. Its direct children are
@@ -55,7 +55,7 @@ def fit(
         data: The task's splits; the test split is scored once, after the last stage.
         recipe: Optimizer settings.
         session: Workers, progress, checkpoints.
-        seed: Seed of the cell.
+        seed: Of the cell.
         micro_batch: Most samples in one forward pass of a worker; gradients are accumulated.
         until: Of a trial, scored on `val` alone: the validated epochs after which it pauses.
 
@@ -158,8 +158,7 @@ class _Run:
             training.restore(saved)
         self.history.book(stage.account, start)
         first = place.epoch
-        last = self._last(stage)
-        for epoch in range(first, last):
+        for epoch in range(first, last := self._last(stage)):
             self._train_epoch(training, index, epoch, saved if epoch == first else None)
             finished = epoch + 1 == stage.epochs
             if finished:
@@ -169,8 +168,7 @@ class _Run:
 
     def _last(self, stage: Stage) -> int:
         """Return how many epochs of a stage are trained in this run."""
-        pauses = stage.validates and self.until is not None
-        return min(stage.epochs, self.until or 0) if pauses else stage.epochs
+        return min(stage.epochs, self.until or stage.epochs) if stage.validates else stage.epochs
 
     def _train_epoch(
         self, training: Training, index: int, epoch: int, saved: Checkpoint | None
@@ -298,7 +296,5 @@ class _Run:
 
 
 def _stopped(place: Place) -> StoppedError:
-    return StoppedError(
-        f"Asked to stop after {place.step} steps of epoch {place.epoch + 1} in stage "
-        f"{place.stage + 1}; the same command goes on from there."
-    )
+    where = f"{place.step} steps of epoch {place.epoch + 1} in stage {place.stage + 1}"
+    return StoppedError(f"Asked to stop after {where}; the same command goes on from there.")

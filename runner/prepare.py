@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,21 @@ class Ready:
     told: dict[str, Any]
 
 
-def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> Ready:
+def prepare(
+    grid: Grid,
+    results: str,
+    data_root: Path,
+    options: RunOptions,
+    tried: Collection[str] = frozenset(),
+) -> Ready:
     """Plan a grid, say so, and generate what has to be generated.
+
+    Args:
+        grid: What to run.
+        results: Path or URI of the ledger.
+        data_root: Folder with the data.
+        options: How to run.
+        tried: Ids of cells that this run has had already: of a search, that goes round by round.
 
     Raises:
         RequestError: the request is wrong.
@@ -58,8 +71,9 @@ def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> R
     ledger.prepare()
     check_writable()
     chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
+    chosen = [item for item in chosen if item.cell.id not in tried]
     done = {item.cell.id for item in planned if item.state == "done"}
-    skipped = 0 if options.force else len(done)
+    skipped = 0 if options.force and not tried else len(done)
     failed = len(planned) - skipped - len(chosen)
     say(
         f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run"
@@ -69,6 +83,9 @@ def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> R
         say(remark)
     if options.force:
         for item in chosen:
+            ledger.drop_checkpoint(item.cell.id)
+    for item in planned:
+        if item.spent and item.state == "done" and not options.keep_checkpoints:
             ledger.drop_checkpoint(item.cell.id)
     return Ready(
         cells={item.cell.id: item.cell.task for item in planned},

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ for _key, _value in ENVIRONMENT.items():
     os.environ.setdefault(_key, _value)
 
 import ray  # noqa: E402
+from ray.autoscaler.sdk import request_resources  # noqa: E402
 
 from runner.joining import joined  # noqa: E402
 from runner.local_ray import started  # noqa: E402
@@ -78,8 +80,11 @@ def _at_most(cores: Cores, cpus: int | None) -> Cores:
 
 
 def alive_nodes(cores: Cores) -> list[Node]:
-    """Return the resources of the nodes that are there, no more than the cores to share out."""
-    left = float(cores.count)
+    """Return the resources of the nodes that are there, no more than the cores to share out.
+
+    Where nothing limits these, nodes that joined later count as those that were there.
+    """
+    left = float(cores.count) if cores.limit else float("inf")
     nodes: list[Node] = []
     for node in ray.nodes():
         if not node["Alive"]:
@@ -105,6 +110,19 @@ def check_fits(needs: Needs, nodes: Sequence[Node], cores: Cores) -> None:
             + f" each, but there are {cores} and {gpus:g} GPUs on {len(nodes)} node(s). "
             "Lower --workers, --threads or --gpus-per-worker, or the resources of the grid."
         )
+
+
+def ask_for(wanted: Mapping[Needs, int]) -> None:
+    """Tell an autoscaler, where there is one, what the run could use; nothing: no more than it has.
+
+    Slots are opened where there is room, and room is made where slots are asked for.
+    """
+    bundles = [
+        needs.bundle for needs, count in wanted.items() for _ in range(count * needs.workers)
+    ]
+    # A cluster that cannot scale, or is joined as a client, is used as it is.
+    with contextlib.suppress(Exception):
+        request_resources(bundles=bundles)
 
 
 def check_storage(ledger: Ledger, address: str | None, *, shared: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.config import Grid
 from runner.console import complain, generating, say
+from runner.footprints import gpu_peaks, own_gpu_bytes, shared
 from runner.ledger import Ledger
 from runner.options import RunOptions
 from runner.planned import PlannedCell
@@ -52,7 +53,7 @@ def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> R
 
     ledger = Ledger(results)
     planned = make_plan(grid, ledger, data_root)
-    wishes = {item.cell.id: wish(merged(item.resources, options.resources)) for item in planned}
+    wishes = _wishes(planned, ledger, options)
     _check_workers(planned, wishes)
     ledger.prepare()
     check_writable()
@@ -78,6 +79,20 @@ def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> R
         data_root=str(data_root_of(grid, data_root) if chosen else data_root),
         told={"data": str(data_root), "miniature": grid.miniature, "plugins": grid.plugins},
     )
+
+
+def _wishes(
+    planned: list[PlannedCell], ledger: Ledger, options: RunOptions
+) -> dict[str, dict[str, Any]]:
+    # A cluster's GPUs are not seen from here: there, grids say what shares one.
+    gpu_bytes = own_gpu_bytes() if options.address is None else None
+    peaks = gpu_peaks(ledger) if gpu_bytes else {}
+    wishes = {}
+    for item in planned:
+        said = merged(item.resources, options.resources)
+        shared(said, (item.cell.task, item.cell.backbone), peaks, gpu_bytes)
+        wishes[item.cell.id] = wish(said)
+    return wishes
 
 
 def _check_workers(planned: list[PlannedCell], wishes: Mapping[str, dict[str, Any]]) -> None:

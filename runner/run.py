@@ -19,6 +19,7 @@ from runner.progress import ProgressDisplay
 from runner.request import Request
 from runner.results import RESULT_COLUMNS
 from runner.supervise import Report, supervise
+from runner.terminations import terminations
 from xmft.errors import XmftError
 
 
@@ -62,7 +63,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         LostError, LedgerError: Ray or the results were lost for good; what was finished is saved.
         Terminated, KeyboardInterrupt: asked to end; running cells keep a checkpoint.
     """
-    ready = apart(prepare, grid, ledger.uri, data_root, options)
+    with terminations():
+        ready = apart(prepare, grid, ledger.uri, data_root, options)
     skipped = len(ready.done) if not options.force else 0
     summary = {
         "planned": len(ready.cells),

@@ -90,9 +90,9 @@ def test_two_workers_train_the_same_curve(
         curves(results), on=["cell", "epoch", "split", "name"], validate="one_to_one"
     )
     assert len(pairs) == len(curves(results))
-    np.testing.assert_allclose(pairs["value_x"], pairs["value_y"], rtol=1e-4)
+    np.testing.assert_allclose(pairs["value_x"], pairs["value_y"], rtol=1e-5)
     two = scores(results)
-    np.testing.assert_allclose(two, scores(uninterrupted).loc[two.index], rtol=1e-4)
+    np.testing.assert_allclose(two, scores(uninterrupted).loc[two.index], rtol=1e-5)
     rows = Ledger(results).read().to_pandas()
     assert set(rows["worker_count"]) == {2}
 

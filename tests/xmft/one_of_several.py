@@ -10,43 +10,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from conftest import build_cell
+from several import CELL, ask
 
 from runner import sessions, stops, worker_session
-from runner.cell import Cell
 from runner.sharding import whole
 from runner.worker_session import WorkerSession
 from xmft.errors import StoppedError
 from xmft.fit import fit
-from xmft.session import Request
 from xmft.source import stdlib_docs
-
-CELL = Cell(
-    task="toy/dense",
-    task_version=1,
-    method="nft",
-    method_version=1,
-    method_config={},
-    recipe={},
-    backbone="tiny-sequence",
-    weights="",
-    source=None,
-    protocol="clean",
-    seed=0,
-    data="",
-    metric_versions={"nrmse": 1},
-)
-
-
-def ask(session: WorkerSession, *, after: int) -> None:
-    """Have a session's process asked to stop behind a number of questions."""
-    inherited, questions = session.asked, iter(range(after))
-
-    def asked() -> Request:
-        if next(questions, None) is None:
-            stops.request()
-        return inherited()
-
-    session.asked = asked  # type: ignore[method-assign]
 
 
 def main(rank: int, workers: int, folder: Path) -> None:
@@ -66,6 +37,7 @@ def main(rank: int, workers: int, folder: Path) -> None:
     for name, method, micro_batch, data, recipe in jobs:
         model, stages = build_cell(folder / "cache", method, data, recipe)
         # Each job has a ledger of its own: none goes on from the checkpoint of another.
+        (folder / f"results-{name}").mkdir(exist_ok=True)
         results = str(folder / f"results-{name}")
         session = WorkerSession(CELL, results, torch.device("cpu"), None, None, how=how)
         if name == "stopped" and rank == 1:

@@ -1,26 +1,19 @@
 """Two processes that train together give what one gives."""
 
-import contextlib
-import os
-import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.xmft.several import WORKERS, load, run_workers
 from xmft.metrics import METRICS
 from xmft.model import CrossModalModel
 from xmft.records import FitResult
-from xmft.source.stdlib_docs import stdlib_passages
 from xmft.task import Recipe, Split, TaskData, Windows
 
-WORKERS = 2
 # 45 samples in batches of 8: the last batch has 5, which is 3 for one worker and 2 for the other,
 # and with parts of 2 samples two parts for one and one for the other.
 JOBS = {
@@ -79,39 +72,8 @@ def finished(how: str, data: dict[str, TaskData], tmp_path_factory: pytest.TempP
     """Run all jobs in two processes; returns the folder with what they saved."""
     folder = tmp_path_factory.mktemp("workers")
     jobs = [(name, *JOBS[name], data[name], RECIPE) for case, name in CASES if case == how]
-    passages = stdlib_passages(limit=3 * 64)  # what 64 samples of the proxy are chosen from
-    (folder / "jobs.pickle").write_bytes(pickle.dumps((how, jobs, passages)))
-    script = Path(__file__).with_name("one_of_several.py")
-    root = script.parents[2]
-    with contextlib.ExitStack() as stack:
-        processes = []
-        for rank in range(WORKERS):
-            errors = stack.enter_context((folder / f"stderr-{rank}").open("w"))
-            process = subprocess.Popen(
-                [sys.executable, str(script), str(rank), str(WORKERS), str(folder)],
-                cwd=root,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(root),
-                    "GLOO_SOCKET_IFNAME": "lo",
-                    "OMP_NUM_THREADS": "1",
-                },
-                stderr=errors,
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)  # runs first, and does nothing to a finished one
-            processes.append(process)
-        for process in processes:
-            process.wait(timeout=100)
+    run_workers(folder, how, jobs)
     return folder
-
-
-def load(folder: Path, job: str, rank: int) -> dict[str, Any]:
-    path = folder / f"{job}-{rank}.pt"
-    if not path.is_file():
-        pytest.fail((folder / f"stderr-{rank}").read_text()[-3000:])
-    found: dict[str, Any] = torch.load(path, weights_only=True)
-    return found
 
 
 @pytest.mark.parametrize("how, job", CASES, scope="module")

@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test accuracy lint bench loading chaos gpu study clean
+.PHONY: help quickstart test cluster accuracy lint bench loading chaos gpu study clean
 
 help:
 	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
 	@echo "make test        set up, run the tests"
+	@echo "make cluster     set up, runs whose processes die, jobs, tokens, the batch script; minutes"
 	@echo "make accuracy    set up, run the tests of the solvers' accuracy; minutes"
 	@echo "make lint        set up, ruff and mypy"
 	@echo "make bench       set up, timings against straightforward versions"
@@ -29,7 +30,11 @@ quickstart: .venv/installed
 	$(BIN)/xmft leaderboard
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore=tests/accuracy
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+	  --ignore=tests/accuracy --ignore=tests/cluster
+
+cluster: .venv/installed
+	$(BIN)/python -m pytest tests/cluster
 
 accuracy: .venv/installed
 	$(BIN)/python -m pytest tests/accuracy

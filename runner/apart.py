@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_PR_SET_PDEATHSIG = 1  # see prctl(2)
 
 
 def apart(function: Callable[..., T], *arguments: Any) -> T:
@@ -48,6 +52,8 @@ def apart(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def _call(line: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    # Not to be left over when the other one is ended by a signal.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     answer: tuple[BaseException | None, Any]
     try:
         answer = None, function(*arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,10 @@ class Cell:
             of what the method is, as its options are. A cell without any says nothing of it.
         plugins: Plug-ins of the user's that take part: what for and which, to the hash of their
             text. A cell without any says nothing of it.
+        trial: Of a trial of a search: `study` and `number`, the epochs `until` which it trains and
+            those `since` which it goes on; only `until` is part of the id. Others: nothing.
+        tuned: Of a cell whose configuration a search chose: how many `trials` there were, by which
+            `scheduler` and `algorithm`, a hash of the `space`, and the `fields` that were chosen.
     """
 
     task: str
@@ -50,6 +54,8 @@ class Cell:
     metric_versions: dict[str, int]
     own_recipe: list[str] = field(default_factory=list)
     plugins: dict[str, str] = field(default_factory=dict)
+    trial: dict[str, Any] = field(default_factory=dict)
+    tuned: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def config_json(self) -> str:
@@ -57,7 +63,7 @@ class Cell:
         content = {key: getattr(self, key) for key in self.__dataclass_fields__}
         ordered = {key: _sorted(content[key]) for key in sorted(content)}
         ordered["metric_versions"] = content["metric_versions"]
-        for key in ("own_recipe", "plugins"):
+        for key in ("own_recipe", "plugins", "trial", "tuned"):
             if not content[key]:
                 del ordered[key]
         return json.dumps(ordered, separators=(",", ":"), allow_nan=False)
@@ -66,19 +72,38 @@ class Cell:
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of `config_json`.
 
-        The name of a backbone that is read from files is left out: their fingerprint says it.
+        The name of a backbone that is read from files is left out: their fingerprint says it. So
+        is what names a trial and changes no number.
         """
         text = self.config_json
-        if self.weights.startswith(FROM_FILES):
+        if self.weights.startswith(FROM_FILES) or self.trial:
             content = json.loads(text)
-            del content["backbone"]
+            if self.weights.startswith(FROM_FILES):
+                del content["backbone"]
+            if self.trial:
+                content["trial"] = {"until": self.trial["until"]}
             text = json.dumps(content, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def label(self) -> str:
         """Short name for people."""
-        return f"{self.task} {self.method} seed {self.seed}"
+        return f"{self.task} {self.title} seed {self.seed}"
+
+    @property
+    def title(self) -> str:
+        """The method, and what a search has to do with it."""
+        if self.trial:
+            return f"{self.method} trial {self.trial['number']} to epoch {self.trial['until']}"
+        if self.tuned:
+            return f"{self.method} tuned, {self.tuned['trials']} trials"
+        return self.method
+
+    @property
+    def goes_on_from(self) -> str | None:
+        """The id of the cell whose checkpoint a trial goes on from; None where it begins."""
+        since = self.trial.get("since")
+        return replace(self, trial={**self.trial, "until": since}).id if since else None
 
     @classmethod
     def from_json(cls, text: str) -> Cell:

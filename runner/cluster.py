@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,9 @@ for _key, _value in ENVIRONMENT.items():
     os.environ.setdefault(_key, _value)
 
 import ray  # noqa: E402
+from ray.autoscaler.sdk import request_resources  # noqa: E402
 
+from runner.joining import joined  # noqa: E402
 from runner.local_ray import started  # noqa: E402
 
 
@@ -54,7 +57,8 @@ def connected(
         The cores to share out.
 
     Raises:
-        RequestError: no cluster answers at `address`, or Ray does not start here, or did already.
+        RequestError: no cluster answers at `address` or lets us in, or Ray does not start here, or
+            did already.
     """
     # What goes wrong in a cell is a row of the ledger and a line of ours.
     level = logging.INFO if verbose else logging.CRITICAL
@@ -64,20 +68,9 @@ def connected(
         with started(cores.count, folder=folder, **options):
             yield cores
         return
-    _check_answers(address)
-    try:
-        ray.init(address=address, **options)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise RequestError(
-            f"No Ray cluster answers at {address}: {reason}. Since Ray 2.60 a "
-            "cluster asks for a token: set RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled on both sides."
-        ) from None
-    try:
+    with joined(address, **options):
         total = int(ray.cluster_resources().get("CPU", 0))
         yield _at_most(Cores(count=total, machine=total), cpus)
-    finally:
-        ray.shutdown()
 
 
 def _at_most(cores: Cores, cpus: int | None) -> Cores:
@@ -86,20 +79,12 @@ def _at_most(cores: Cores, cpus: int | None) -> Cores:
     )
 
 
-def _check_answers(address: str) -> None:
-    """Try the port first: Ray itself waits for minutes before it gives up."""
-    host, _, port = address.rpartition("//")[2].rpartition(":")
-    if not port.isdigit():  # `auto`
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
-        raise RequestError(f"No Ray cluster answers at {address} ({error}).") from None
-
-
 def alive_nodes(cores: Cores) -> list[Node]:
-    """Return the resources of the nodes that are there, no more than the cores to share out."""
-    left = float(cores.count)
+    """Return the resources of the nodes that are there, no more than the cores to share out.
+
+    Where nothing limits these, nodes that joined later count as those that were there.
+    """
+    left = float(cores.count) if cores.limit else float("inf")
     nodes: list[Node] = []
     for node in ray.nodes():
         if not node["Alive"]:
@@ -125,6 +110,19 @@ def check_fits(needs: Needs, nodes: Sequence[Node], cores: Cores) -> None:
             + f" each, but there are {cores} and {gpus:g} GPUs on {len(nodes)} node(s). "
             "Lower --workers, --threads or --gpus-per-worker, or the resources of the grid."
         )
+
+
+def ask_for(wanted: Mapping[Needs, int]) -> None:
+    """Tell an autoscaler, where there is one, what the run could use; nothing: no more than it has.
+
+    Slots are opened where there is room, and room is made where slots are asked for.
+    """
+    bundles = [
+        needs.bundle for needs, count in wanted.items() for _ in range(count * needs.workers)
+    ]
+    # A cluster that cannot scale, or is joined as a client, is used as it is.
+    with contextlib.suppress(Exception):
+        request_resources(bundles=bundles)
 
 
 def check_storage(ledger: Ledger, address: str | None, *, shared: bool) -> None:

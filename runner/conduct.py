@@ -34,6 +34,8 @@ from xmft.errors import RequestError, XmftError
 
 _LOOK_S = 0.25
 _NODES_EVERY_S = 3.0
+# How often an autoscaler is told what could be used, and how many cells of a size at most.
+_ASK_EVERY_S, _MOST_ASKED = 10.0, 64
 
 
 @dataclass
@@ -63,11 +65,13 @@ class _Watcher(threading.Thread):
     def run(self) -> None:
         try:
             self._watch()
-        except (ray.exceptions.RayError, OSError, EOFError, RuntimeError) as error:
+        except (ray.exceptions.RayError, OSError, EOFError) as error:
             self._break(f"Ray does not answer ({type(error).__name__})")
+        except Exception as error:  # without this thread nothing would go on
+            self._break(f"{type(error).__name__}: {error}")
 
     def _watch(self) -> None:
-        looked = time.monotonic()
+        looked, asked = time.monotonic(), 0.0
         while not self.finished.is_set():
             self._hear()
             self._check_processes()
@@ -75,6 +79,9 @@ class _Watcher(threading.Thread):
                 looked = time.monotonic()
                 self._board.set_nodes(cluster.alive_nodes(self._cores))
             news = self._board.news()
+            if self._request.address is not None and time.monotonic() - asked > _ASK_EVERY_S:
+                asked = time.monotonic()
+                cluster.ask_for({n: min(c, _MOST_ASKED) for n, c in news.wanted.items()})
             for event in news.events:
                 self._handle(event)
             for place in news.silent:
@@ -84,6 +91,8 @@ class _Watcher(threading.Thread):
             )
             if self._over or (self._stopping and not news.running):
                 self._board.finish()
+                if self._request.address is not None:
+                    cluster.ask_for({})
                 self._line.send(("end",))
                 return
             time.sleep(_LOOK_S)
@@ -131,6 +140,8 @@ class _Watcher(threading.Thread):
             self._account.started[cell_id] = started
             self._line.send(("taken", cell_id))
             return
+        if kind == "lost" and self._stopping:
+            return  # it ended before its cell had anything to keep
         outcome = facts[0] if kind == "done" else self._lost(*facts)
         cell_id = outcome["cell_id"]
         if outcome["status"] == "stopped":
@@ -201,7 +212,8 @@ def _conduct(request: Request, line: Connection) -> None:
             Needs(**{**wish, "gpus": gpus if wish["gpus"] is None else wish["gpus"]})
             for wish in request.sizes
         ]
-        for needs in sizes:
+        for needs in sizes if request.address is None else ():
+            # A cluster may have room later.
             cluster.check_fits(needs, nodes, cores)
         at_once = [cluster.how_many(nodes, needs) for needs in sizes]
         line.send(("ready", str(cores), list(map(str, sizes)), at_once))

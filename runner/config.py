@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runner.console import remark
 from runner.grid_files import read_grid
 from runner.resources import Resources, merged
+from runner.search.space import Search, check_search
 from runner.settings import apply_setting
 from runner.validation import validated
 from xmft.errors import RequestError
@@ -68,6 +70,9 @@ class Grid(BaseModel):
     )
     resources: dict[str, Resources] = Field(
         {}, description="task, method or method:variant: workers, cpus, gpus, memory, sharding"
+    )
+    search: Search | None = Field(
+        None, description="trials, scheduler, algorithm, space: tune each method alike first"
     )
 
     def settings_of(self, task: str, method: str | None = None) -> TaskSettings:
@@ -136,6 +141,9 @@ def load_grid(name: str, settings: Sequence[str] = (), *, plugins: Sequence[str]
         RequestError: there is no such grid, or something in it is wrong.
     """
     content, path = read_grid(name)
+    if own := _names(content.get("plugins")):
+        # Before any of it runs: the file may come from somebody else.
+        remark(f"Grid {path.name} runs code of its own: {', '.join(map(str, own))}")
     return make_grid(
         content, settings, plugins=plugins, folder=path.absolute().parent, where=f"grid {path.name}"
     )
@@ -191,6 +199,8 @@ def make_grid(
                     f"{what} are given for '{name}', which is not among the methods of {where}. "
                     f"{nearest(name, grid.methods)}"
                 )
+    if grid.search is not None:
+        check_search(grid.search, [*grid.methods, *written], where=where)
     return grid
 
 

@@ -94,7 +94,7 @@ class _Warnings(logging.Handler):
     """Prints what nobody else handles, such as what is said of files that are left out."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        errors.print(visible(self.format(record)), highlight=False, soft_wrap=True)
+        remark(self.format(record))
 
 
 def encodable(text: str, encoding: str) -> str:
@@ -136,6 +136,11 @@ def quiet(on: bool = True) -> Iterator[None]:
 def say(text: str) -> None:
     """Print plain text as it is: no markup, no wrapping, paths stay whole."""
     console.print(visible(text), highlight=False, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Print plain text on standard error."""
+    errors.print(visible(text), highlight=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:

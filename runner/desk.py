@@ -13,7 +13,7 @@ here, from the resources of the nodes and what is left to run:
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -64,6 +64,7 @@ class News:
         slots: Slots that are there, those on their way included.
         at_hand: Cells of each size at hand and not yet taken.
         busy: Share of the resources in use while there was anything left to start.
+        wanted: How many slots of each size the run could use.
     """
 
     events: list[tuple[Any, ...]]
@@ -74,6 +75,7 @@ class News:
     slots: int
     at_hand: dict[Needs, int]
     busy: float | None
+    wanted: dict[Needs, int]
 
 
 class Desk:
@@ -151,6 +153,10 @@ class Desk:
             slots=len(self._slots),
             at_hand={needs: len(queue.jobs) for needs, queue in self._queues.items()},
             busy=self._used_s / self._there_s if self._there_s else None,
+            wanted=dict(
+                Counter(slot.needs for slot in self._slots.values() if slot.cell is not None)
+                + Counter({needs: queue.left for needs, queue in self._queues.items()})
+            ),
         )
 
     # What Ray Tune's searcher asks.

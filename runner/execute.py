@@ -57,7 +57,7 @@ def _train(job: CellJob, session: CellSession, micro_batch: int | None) -> Finis
             if job.problem is not None:
                 raise DataError(job.problem)
             assembled = _assembled(cell, job, session.device)
-        trained = assembled.fit(session, micro_batch=micro_batch)
+        trained = assembled.fit(session, micro_batch=micro_batch, until=cell.trial.get("until"))
     data = assembled.data
     return FinishedCell(
         result=trained.result,
@@ -68,7 +68,7 @@ def _train(job: CellJob, session: CellSession, micro_batch: int | None) -> Finis
         device=device_name(session.device),
         peak_memory_bytes=None,
         prepare_s=trained.prepare_s,
-        floor=floor_of(data),
+        floor=None if cell.trial else floor_of(data),
         channels=data.task.channels,
     )
 
@@ -96,7 +96,7 @@ def _load(cell: Cell, job: CellJob, recipe: Recipe) -> TaskData:
             f"The data of {cell.task} ({data.source}) changed since the grid was planned. "
             "Run the same command again."
         )
-    return data
+    return data.without_test() if cell.trial else data
 
 
 def _backbone(cell: Cell, job: CellJob) -> str:
@@ -170,8 +170,16 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Out
             ledger.write_examples(cell.id, trained.result.examples, trained.channels)
         ledger.write_attempt(ok_attempt(job, trained, started, outcome.wall_s))
         if not job.keep_checkpoints:
-            ledger.drop_checkpoint(cell.id)
+            _drop_checkpoints(ledger, cell)
         return outcome
+
+
+def _drop_checkpoints(ledger: Ledger, cell: Cell) -> None:
+    """Delete what no later cell goes on from; a paused trial may be promoted."""
+    if not cell.trial or cell.trial["until"] == cell.recipe["epochs"]:
+        ledger.drop_checkpoint(cell.id)
+    if cell.goes_on_from is not None:
+        ledger.drop_checkpoint(cell.goes_on_from)
 
 
 def local_runner(

@@ -42,6 +42,7 @@ _TRUSTED_S = LEASE_S - 15.0
 _CLEARED_S = 10 * LEASE_S
 _FOLDER = "leases"
 _LOOK_AGAIN_S = (0.02, 1.0)
+_TRIES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +174,7 @@ class Leases:
             self._wanted.clear()
             if self._entered:
                 self._entered = False
-                for kind in ("cells", "alive"):
+                for kind in ("alive", "cells"):
                     try:
                         self._storage.delete(f"{_FOLDER}/{self.id}.{kind}")
                     except OSError:
@@ -201,11 +202,12 @@ class Leases:
         if self._entered:
             self._storage.touch(f"{_FOLDER}/{self.id}.alive", self._described())
         else:
+            # Before the run can be listed.
+            self._publish()
             # Never over an old one: a name that is there all the time is in every listing.
             path = f"{_FOLDER}/{self.id}.alive"
             if not self._storage.write(path, self._described(), overwrite=False):
                 self._storage.touch(path, self._described())
-            self._publish()
             self._entered = True
         self._touched_at = before
 
@@ -231,10 +233,12 @@ class Leases:
             ended = facts is not None and ProcessIdentity.of(facts).has_ended()
             if ended or age > LEASE_S:
                 if ended or age > _CLEARED_S:
-                    self._storage.delete(f"{_FOLDER}/{run_id}.cells")
                     self._storage.delete(f"{_FOLDER}/{name}")
+                    self._storage.delete(f"{_FOLDER}/{run_id}.cells")
                 continue
-            cells = self._json(f"{run_id}.cells") or {}
+            cells = self._cells_of(run_id, name)
+            if cells is None:
+                continue
             found.append(
                 _Run(
                     id=run_id,
@@ -244,6 +248,23 @@ class Leases:
                 )
             )
         return found
+
+    def _cells_of(self, run_id: str, name: str) -> dict[str, Any] | None:
+        """Return what a run holds and wants; None if it has ended since it was listed.
+
+        The file is there before the run is listed, and goes after that: one that cannot be read is
+        being replaced, by a store that is not as whole about it as it should be.
+
+        Raises:
+            OSError: it cannot be read though its run is alive.
+        """
+        for _ in range(_TRIES):
+            if (cells := self._json(f"{run_id}.cells")) is not None:
+                return cells
+            if self._json(name) is None:
+                return None
+            time.sleep(_LOOK_AGAIN_S[0])
+        raise OSError(f"the cells of a run in {_FOLDER} cannot be read")
 
     def _json(self, name: str) -> dict[str, Any] | None:
         """Return what a file says; None if it is gone or not whole."""

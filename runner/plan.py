@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from runner.ledger import CellState, Ledger
 from runner.planned import PlannedCell, State
 from runner.plugins import install, plugins_used, read_plugins
 from runner.results import RESULT_COLUMNS, results, usual_seconds
+from runner.search.planning import check_methods, planned_steps
+from runner.search.study import settled_trials
 from runner.validation import validated
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
@@ -58,7 +59,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     unfit = {method: _unfit(method, grid) for method in grid.methods}
     skipped = {method: _skipped(method, grid) for method in grid.methods}
     states = ledger.states()
-    usual = usual_seconds(results(ledger.rows(RESULT_COLUMNS)))
+    table = ledger.rows(RESULT_COLUMNS)
+    usual = usual_seconds(results(table))
+    settled = settled_trials(table) if grid.search else {}
     with one_look():
         where = {name: _locate(name, data_root, recipes[name], grid.protocol) for name in entries}
     for name, entry in entries.items():
@@ -95,11 +98,15 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             left_out = _left_out(method, unfit[method], skipped[method])
             place = _found(kind, settings[name], left_out)
             guess = guess_seconds(kind, recipe, entry, miniature=grid.miniature)
-            for seed in grid.seeds:
-                cell = replace(common, seed=seed)
+            steps = planned_steps(grid, name, common, settled)
+            if steps.note:
+                place["remarks"] = (*place["remarks"], steps.note)
+            for cell in (*steps.trials, *steps.final):
                 known = states.get(cell.id)
                 expected = usual(cell)
-                # By id: a task under two names, or a seed written twice, is one cell.
+                share = _share(cell)
+                # By id: a task under two names, a seed written twice, or a configuration that is
+                # proposed twice, is one cell.
                 planned[cell.id] = PlannedCell(
                     cell=cell,
                     state=_state(known),
@@ -107,9 +114,10 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     source=source,
                     problem=problem,
                     absent=isinstance(found, data.MissingError),
-                    expected_s=guess if expected is None else expected,
+                    expected_s=share * (guess if expected is None else expected),
                     measured=expected is not None,
                     resources=grid.resources_of(name, method),
+                    spent=cell.id in steps.spent,
                     **place,
                 )
     return list(planned.values())
@@ -121,6 +129,12 @@ def _with_source(settings: TaskSettings) -> TaskSettings:
         return settings
     modality = backbone_size(settings.backbone).modality
     return settings.model_copy(update={"source": default_proxy(modality)})
+
+
+def _share(cell: Cell) -> float:
+    """Return how much of its epochs a cell trains itself, which is all but for trials."""
+    trial = cell.trial
+    return (trial["until"] - trial["since"]) / cell.recipe["epochs"] if trial else 1.0
 
 
 def _state(known: CellState | None) -> State:
@@ -154,6 +168,7 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
             base = method.partition(":")[0]
             if base not in METHODS:
                 raise RequestError(f"Unknown method '{base}' in {key}. {nearest(base, METHODS)}")
+    check_methods(grid)
     for method in grid.methods:
         if len(_skipped(method, grid)) == len(grid.tasks):
             raise RequestError(

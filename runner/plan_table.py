@@ -35,7 +35,7 @@ def plan_table(planned: Sequence[PlannedCell]) -> list[RenderableType]:
         lacking = Text(_lacking(item), style="red")
         rows.append(
             [
-                *map(Text, (item.cell.id, item.cell.task, item.cell.method, str(item.cell.seed))),
+                *map(Text, (item.cell.id, item.cell.task, item.cell.title, str(item.cell.seed))),
                 _state(item),
                 Text(item.source.origin) if item.source else lacking,
                 Text(("" if item.measured else "~") + duration_text(item.expected_s)),

@@ -30,6 +30,7 @@ class PlannedCell:
         backbone: Where its backbone is found from anywhere; None where it has none.
         remarks: What one should know of its method and backbone though they can be used.
         resources: What the grid says of its resources, fields of `Resources`.
+        spent: A trial from whose checkpoint no other one will go on.
     """
 
     cell: Cell
@@ -43,3 +44,4 @@ class PlannedCell:
     backbone: str | None = None
     remarks: tuple[str, ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
+    spent: bool = False

@@ -26,6 +26,8 @@ from xmft.registry import forget, owned, registering
 from xmft.text_files import read_text
 
 _RESERVED = sys.stdlib_module_names | {"xmft", "benchmarks", "runner"}
+# The modules that fill the registries with what comes with the package.
+_REGISTERS = ("xmft.methods", "xmft.metrics", "xmft.source", "xmft.backbones")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +231,9 @@ def _install(plugin: Plugin) -> None:
         forget(name)
         _installed.pop(name, None)
     loaded = _modules(plugin.name)
+    # What a plug-in imports first would be taken for its own.
+    for own in _REGISTERS:
+        importlib.import_module(own)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:

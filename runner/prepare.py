@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runner.config import Grid
 from runner.console import complain, generating, say
+from runner.footprints import gpu_peaks, own_gpu_bytes, shared
 from runner.ledger import Ledger
 from runner.options import RunOptions
 from runner.planned import PlannedCell
-from runner.plugins import installed
+from runner.plugins import Plugin, installed
 from runner.resources import merged, wish
 from xmft.cache import check_writable
 from xmft.errors import DataError, RequestError
@@ -28,7 +28,7 @@ class Ready:
         done: Ids of those that the ledger has.
         chosen: Those that are to run, longest expected first.
         wishes: What they need, see `runner.resources.wish`, by id.
-        plugins: Pickled plug-ins.
+        plugins: What every process imports first.
         data_root: Where the cells look for their data.
         told: What the ledger keeps of how the run was asked for, to make a cell again.
     """
@@ -37,13 +37,26 @@ class Ready:
     done: set[str]
     chosen: list[PlannedCell]
     wishes: dict[str, dict[str, Any]]
-    plugins: bytes
+    plugins: tuple[Plugin, ...]
     data_root: str
     told: dict[str, Any]
 
 
-def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> Ready:
+def prepare(
+    grid: Grid,
+    results: str,
+    data_root: Path,
+    options: RunOptions,
+    tried: Collection[str] = frozenset(),
+) -> Ready:
     """Plan a grid, say so, and generate what has to be generated.
+
+    Args:
+        grid: What to run.
+        results: Path or URI of the ledger.
+        data_root: Folder with the data.
+        options: How to run.
+        tried: Ids of cells that this run has had already: of a search, that goes round by round.
 
     Raises:
         RequestError: the request is wrong.
@@ -53,13 +66,14 @@ def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> R
 
     ledger = Ledger(results)
     planned = make_plan(grid, ledger, data_root)
-    wishes = {item.cell.id: wish(merged(item.resources, options.resources)) for item in planned}
+    wishes = _wishes(planned, ledger, options)
     _check_workers(planned, wishes)
     ledger.prepare()
     check_writable()
     chosen = to_run(planned, retry_failed=options.retry_failed, force=options.force)
+    chosen = [item for item in chosen if item.cell.id not in tried]
     done = {item.cell.id for item in planned if item.state == "done"}
-    skipped = 0 if options.force else len(done)
+    skipped = 0 if options.force and not tried else len(done)
     failed = len(planned) - skipped - len(chosen)
     say(
         f"{len(planned)} cells: {skipped} done before, {len(chosen)} to run"
@@ -70,15 +84,32 @@ def prepare(grid: Grid, results: str, data_root: Path, options: RunOptions) -> R
     if options.force:
         for item in chosen:
             ledger.drop_checkpoint(item.cell.id)
+    for item in planned:
+        if item.spent and item.state == "done" and not options.keep_checkpoints:
+            ledger.drop_checkpoint(item.cell.id)
     return Ready(
         cells={item.cell.id: item.cell.task for item in planned},
         done=done,
         chosen=[replace(item, source=None) for item in _make_data_ready(chosen)],
         wishes={item.cell.id: wishes[item.cell.id] for item in chosen},
-        plugins=pickle.dumps(tuple(installed(grid.plugins))),
+        plugins=tuple(installed(grid.plugins)),
         data_root=str(data_root_of(grid, data_root) if chosen else data_root),
         told={"data": str(data_root), "miniature": grid.miniature, "plugins": grid.plugins},
     )
+
+
+def _wishes(
+    planned: list[PlannedCell], ledger: Ledger, options: RunOptions
+) -> dict[str, dict[str, Any]]:
+    # A cluster's GPUs are not seen from here: there, grids say what shares one.
+    gpu_bytes = own_gpu_bytes() if options.address is None else None
+    peaks = gpu_peaks(ledger) if gpu_bytes else {}
+    wishes = {}
+    for item in planned:
+        said = merged(item.resources, options.resources)
+        shared(said, (item.cell.task, item.cell.backbone), peaks, gpu_bytes)
+        wishes[item.cell.id] = wish(said)
+    return wishes
 
 
 def _check_workers(planned: list[PlannedCell], wishes: Mapping[str, dict[str, Any]]) -> None:

@@ -54,7 +54,7 @@ def reaped(run: str, folder: Path) -> Iterator[None]:
     one's do not reach it.
     """
     reaper = subprocess.Popen(
-        [sys.executable, "-m", "runner.processes", run, str(folder)],
+        [sys.executable, "-P", "-m", "runner.processes", run, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -108,6 +108,11 @@ def grid_of_cell(
     found = recorded(ledger, cell_id)
     cell = found.cell
     _check_plugins(found, plugins)
+    if cell.trial or cell.tuned:
+        raise RequestError(
+            f"Cell {found.cell_id} is part of a search ({cell.title}). Run its grid again "
+            "instead: what is missing of it is made as it was."
+        )
     own = {name: cell.recipe[name] for name in cell.own_recipe if name in cell.recipe}
     content: dict[str, Any] = {
         "tasks": [cell.task],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from runner.plugins import Plugin
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -15,7 +17,7 @@ class Request:
         results: Path or URI of the ledger.
         sizes: What cells need, fields of `Needs`; GPUs of None are one where there are any. Cells
             follow one by one, with the number of their size.
-        plugins: Pickled plug-ins.
+        plugins: What every process of a cell imports first.
         folder: For Ray's own files.
         most: Most cells at once.
         stall_s: Most seconds of a cell without progress.
@@ -24,7 +26,7 @@ class Request:
     run: str
     results: str
     sizes: list[dict[str, Any]]
-    plugins: bytes
+    plugins: tuple[Plugin, ...]
     folder: str
     address: str | None = None
     cpus: int | None = None

@@ -35,6 +35,8 @@ _COMPARED = {
     "source",
     "seed",
     "own_recipe",
+    "trial",
+    "tuned",
 }
 _FACTS = (
     "cell_id",
@@ -162,20 +164,24 @@ def counting(statuses: Sequence[str]) -> int:
     return ok[-1] if ok else len(statuses) - 1
 
 
-def results(table: pa.Table, *, selection: str = "best_val", split: str = "test") -> list[Result]:
+def results(
+    table: pa.Table, *, selection: str = "best_val", split: str = "test", trials: bool = False
+) -> list[Result]:
     """Return every cell of the table once, sorted by id.
 
     Args:
         table: Rows of the ledger.
         selection: Rule that chose the epoch of the values, `last` or `best_val`.
         split: Split of the values.
+        trials: Whether to return the trials of searches instead, which belong in no comparison.
     """
     wanted = (pc.field("split") == split) & (pc.field("selection") == selection)
     known = pc.field("selection") == REFERENCE
     scores, floors = _scores(table, wanted), _scores(table, known)
     cells: dict[str, list[dict[str, Any]]] = {}
     for attempt in _attempts(table):
-        cells.setdefault(attempt["cell_id"], []).append(attempt)
+        if bool(attempt["config"].get("trial")) == trials:
+            cells.setdefault(attempt["cell_id"], []).append(attempt)
     return [_result(attempts, scores, floors) for attempts in cells.values()]
 
 

@@ -19,6 +19,7 @@ from runner.progress import ProgressDisplay
 from runner.request import Request
 from runner.results import RESULT_COLUMNS
 from runner.supervise import Report, supervise
+from runner.terminations import terminations
 from xmft.errors import XmftError
 
 
@@ -62,17 +63,20 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         LostError, LedgerError: Ray or the results were lost for good; what was finished is saved.
         Terminated, KeyboardInterrupt: asked to end; running cells keep a checkpoint.
     """
-    ready = apart(prepare, grid, ledger.uri, data_root, options)
+    with terminations():
+        ready = apart(prepare, grid, ledger.uri, data_root, options)
     skipped = len(ready.done) if not options.force else 0
     summary = {
-        "planned": len(ready.cells),
         "skipped": skipped,
         "failed_before": len(ready.cells) - skipped - len(ready.chosen),
     }
     if not ready.chosen:
-        return RunSummary(**summary, outcomes=(), overhead_s=None, wall_s=0.0)
+        cells = len(ready.cells)
+        return RunSummary(**summary, planned=cells, outcomes=(), overhead_s=None, wall_s=0.0)
     start = time.perf_counter()
     report = _fan_out(ready, ledger, options)
+    if grid.search is not None:
+        ready = _further_rounds(grid, ledger, data_root, options, ready, report)
     outcomes = list(report.outcomes.values())
     wall_s = time.perf_counter() - start
     _compact(ledger)
@@ -80,6 +84,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     busy_s = sum(outcome.busy_s for outcome in outcomes) / max(report.slots, 1)
     return RunSummary(
         **summary,
+        planned=len(ready.cells),
         outcomes=tuple(outcomes),
         overhead_s=(wall_s - busy_s) / max(len(outcomes), 1),
         wall_s=wall_s,
@@ -87,6 +92,41 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         slots=max(report.slots, 1),
         elsewhere=report.elsewhere,
     )
+
+
+def _further_rounds(
+    grid: Grid,
+    ledger: Ledger,
+    data_root: Path,
+    options: RunOptions,
+    ready: Ready,
+    report: Report,
+) -> Ready:
+    """Run what follows from the trials of a search, round by round; return the last plan.
+
+    Each round is planned from the ledger alone, as the first one of another run would be.
+
+    Args:
+        grid: The grid.
+        ledger: The results.
+        data_root: Folder with the data.
+        options: How to run.
+        ready: The first round.
+        report: How it went; those of the others are added.
+    """
+    tried = {item.cell.id for item in ready.chosen}
+    while not (options.fail_fast and any(o.status != "ok" for o in report.outcomes.values())):
+        ready = apart(prepare, grid, ledger.uri, data_root, options, tried)
+        if not ready.chosen:
+            break
+        tried |= {item.cell.id for item in ready.chosen}
+        more = _fan_out(ready, ledger, options)
+        report.outcomes |= more.outcomes
+        report.slots = max(report.slots, more.slots)
+        report.busy = more.busy if report.busy is None else report.busy
+        report.restarts += more.restarts
+        report.elsewhere += more.elsewhere
+    return ready
 
 
 def _fan_out(ready: Ready, ledger: Ledger, options: RunOptions) -> Report:

@@ -69,6 +69,7 @@ class CellSession(Session):
         self._saved = time.monotonic()
         self._pause_s = _CHECKPOINT_EVERY_S
         self._unsaved = False
+        self._restored_from = cell.id
         self._events = EventLog(self._ledger, cell) if self.rank == 0 else None
 
     @contextmanager
@@ -134,12 +135,17 @@ class CellSession(Session):
     def restore(self) -> dict[str, Any] | None:
         """Read the cell's checkpoint, whoever wrote it and with however many workers.
 
+        A trial without one goes on from where it paused before.
+
         One that cannot be read, by any of the workers, is set aside.
         """
         payload = saved = None
         why = ""
         try:
             payload = self._ledger.load_checkpoint(self._cell.id)
+            if payload is None and self._cell.goes_on_from is not None:
+                self._restored_from = self._cell.goes_on_from
+                payload = self._ledger.load_checkpoint(self._restored_from)
         except OSError as error:
             why = self._ledger.storage.told(error)
         if payload is not None:
@@ -157,7 +163,7 @@ class CellSession(Session):
         """Move the checkpoint to where it does no harm; the cell starts anew."""
         if self.rank:
             return
-        place = self._ledger.set_checkpoint_aside(self._cell.id)
+        place = self._ledger.set_checkpoint_aside(self._restored_from)
         logger.warning(
             "The checkpoint of %s cannot be used (%s). It was %s, and the cell starts anew.",
             self._cell.label,

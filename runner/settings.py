@@ -39,7 +39,7 @@ def apply_setting(content: dict[str, Any], setting: str, fields: Collection[str]
         _forget(content, field)
     elif "." in key:
         *parents, leaf = key.split(".")
-        target = content if parents[0] == "per_method" else _mapping(content, "options")
+        target = content if parents[0] in ("per_method", "search") else _mapping(content, "options")
         for parent in parents:
             target = _mapping(target, parent)
         target[leaf] = value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ def serve(
     slot_id: str,
     needs: dict[str, Any],
     *,
-    plugins: bytes,
+    plugins: Sequence[Plugin],
     storage: str,
     stall_s: float | None,
 ) -> int:
@@ -39,7 +38,7 @@ def serve(
         board: The desk.
         slot_id: This slot.
         needs: Fields of its `Needs`.
-        plugins: Pickled plug-ins, imported before any name is looked up.
+        plugins: Imported before any name is looked up.
         storage: Folder or URI for Ray Train's own files.
         stall_s: Most seconds of a cell without progress; None: no limit.
 
@@ -47,9 +46,8 @@ def serve(
         How many cells there were.
     """
     size, count = Needs(**needs), 0
-    imported = pickle.loads(plugins)
-    install(imported)
-    with closing(_Crew(board, size, imported, storage)) as crew:
+    install(plugins)
+    with closing(_Crew(board, size, plugins, storage)) as crew:
         while not stops.requested() and (job := board.take(slot_id)) is not None:
             if job == WAIT:
                 time.sleep(_PAUSE_S)

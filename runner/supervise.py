@@ -98,7 +98,7 @@ def supervise(
         stack.callback(feed.close)
         stack.callback(end_all, name)
         stack.enter_context(terminations())
-        run = _Run(report, feed, display, stack)
+        run = _Run(report, feed, display, stack, cluster_wait_s)
         fruitless, lost_at = 0, None
         while not feed.is_over():
             before = len(report.outcomes)
@@ -150,6 +150,7 @@ class _Run:
         feed: Feed,
         display: Callable[[int], contextlib.AbstractContextManager[Display]],
         stack: ExitStack,
+        cluster_wait_s: float,
     ) -> None:
         self._report, self._feed, self._make_display, self._stack = report, feed, display, stack
         self._display: Display | None = None
@@ -157,6 +158,8 @@ class _Run:
         self._to_come: dict[int, int] = {}
         self._idle: list[str] = []
         self._most: int | None = None
+        self._idle_since: float | None = None
+        self._cluster_wait_s = cluster_wait_s
 
     def conduct(self, request: Request, mark: str) -> None:
         """Start a conductor and listen until it says that it is done."""
@@ -203,7 +206,9 @@ class _Run:
                 return
             self._hear(kind, facts)
             if most_s == float("inf") and kind in ("ready", "news"):
-                self._hand_out(line)
+                # To one that died meanwhile: what it said before that is read first.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    self._hand_out(line)
 
     def _hand_out(self, line: Connection) -> None:
         for size, jobs in self._feed.next(self._at_once):
@@ -224,10 +229,10 @@ class _Run:
         elif kind == "ready":
             self._introduce(*facts)
         elif kind == "news":
-            notes, _, slots, busy, idle = facts
+            notes, running, slots, busy, idle = facts
             self._report.slots = max(self._report.slots, slots)
             self._report.busy = busy if busy is not None else self._report.busy
-            self._tell_idle(idle)
+            self._tell_idle(idle, running)
             assert self._display is not None
             self._display.show(notes)
         elif kind == "taken":
@@ -254,7 +259,24 @@ class _Run:
         most = sum(min(cells[size], self._at_once[size]) for size in cells)
         self._display = self._stack.enter_context(self._make_display(most))
 
-    def _tell_idle(self, idle: list[str]) -> None:
-        if idle != self._idle and idle:
-            complain(f"No node has room for cells of {'; '.join(idle)}: waiting for one that has.")
+    def _tell_idle(self, idle: list[str], running: int) -> None:
+        """Say which cells fit nowhere; where nothing else runs, wait no longer than said.
+
+        Raises:
+            LostError: none came.
+        """
+        sizes = "; ".join(idle)
+        if idle and idle != self._idle:
+            complain(f"No node has room for cells of {sizes}: waiting for one that has.")
         self._idle = idle
+        if not idle or running:
+            self._idle_since = None
+            return
+        now = time.monotonic()
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since > self._cluster_wait_s:
+            raise LostError(
+                f"No node with room for cells of {sizes} came within {self._cluster_wait_s:.0f} s "
+                "(--cluster-wait). Lower --workers, --threads, --gpus-per-worker or the grid's "
+                "resources. Finished cells are saved; run the same command again to go on."
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -43,11 +43,16 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
 
 def _fields_at(model: type[BaseModel], problem: Any) -> Iterable[str]:
     """Return the keys that would have been right where the wrong one stood."""
+    annotation: Any = model
     for part in problem["loc"][:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return model.model_fields
+        fields = getattr(annotation, "model_fields", {})
+        # A field of a model, or any key of a mapping, whose values are of one kind.
+        annotation = fields[part].annotation if part in fields else get_args(annotation)[-1]
+        models = [one for one in get_args(annotation) if hasattr(one, "model_fields")]
+        if models and get_origin(annotation) is not dict:  # one that may be left out
+            annotation = models[0]
+    found: Iterable[str] = getattr(annotation, "model_fields", ())
+    return found
 
 
 def _is_number(text: str) -> bool:

@@ -28,7 +28,7 @@ from xmft.task import TaskData
 
 # Steps between two progress reports inside an epoch.
 _REPORT_EVERY = 10
-# Metrics of a training curve; the final scores have all that the task has.
+# Metrics of a training curve; the final scores have all.
 _CURVE_METRICS = 3
 
 
@@ -41,11 +41,12 @@ def fit(
     *,
     seed: int,
     micro_batch: int | None = None,
+    until: int | None = None,
 ) -> FitResult:
     """Train `model` through `stages` and score it.
 
-    A run that is interrupted and started again with the same arguments goes on from the last
-    state the session kept, and ends with the same numbers as if nothing had happened.
+    A run that is interrupted and started again goes on from the last state the session kept, and
+    ends with the same numbers as if nothing had happened.
 
     Args:
         model: On the session's device, in physical units on both ends. Its direct children are
@@ -54,15 +55,16 @@ def fit(
         data: The task's splits; the test split is scored once, after the last stage.
         recipe: Optimizer settings.
         session: Workers, progress, checkpoints.
-        seed: Seed of the cell.
+        seed: Of the cell.
         micro_batch: Most samples in one forward pass of a worker; gradients are accumulated.
+        until: Of a trial, scored on `val` alone: the validated epochs after which it pauses.
 
     Raises:
         DivergedError: a loss or a score is not finite.
         RequestError: an alignment batch cannot be shared evenly by the workers.
         StoppedError: the session asked to stop, and has kept where the run is.
     """
-    return _Run(model, stages, data, recipe, session, seed, micro_batch).run()
+    return _Run(model, stages, data, recipe, session, seed, micro_batch, until).run()
 
 
 class _Run:
@@ -75,6 +77,7 @@ class _Run:
         session: Session,
         seed: int,
         micro_batch: int | None,
+        until: int | None,
     ) -> None:
         self.model = model
         self.stages = stages
@@ -82,6 +85,7 @@ class _Run:
         self.recipe = recipe
         self.session = session
         self.seed = seed
+        self.until = until
         self.samples = samples_of(data, session.device)
         self.scorer = Scorer(model, self.samples, data, recipe, session)
         self.gradient = Gradient(
@@ -107,6 +111,8 @@ class _Run:
             stage.check_division(self.session.world_size)
         for index in range(place.stage, len(self.stages)):
             self._train_stage(index, saved if index == place.stage else None)
+            if self._last(self.stages[index]) < self.stages[index].epochs:
+                break
         scores = self._final_scores()
         return FitResult(
             scores=tuple(scores),
@@ -152,13 +158,17 @@ class _Run:
             training.restore(saved)
         self.history.book(stage.account, start)
         first = place.epoch
-        for epoch in range(first, stage.epochs):
+        for epoch in range(first, last := self._last(stage)):
             self._train_epoch(training, index, epoch, saved if epoch == first else None)
             finished = epoch + 1 == stage.epochs
             if finished:
                 self._measure(stage, "after")
             place = Place(stage=index + finished, epoch=0 if finished else epoch + 1)
-            self._save(training, place, {}, force=finished)
+            self._save(training, place, {}, force=epoch + 1 == last)
+
+    def _last(self, stage: Stage) -> int:
+        """Return how many epochs of a stage are trained in this run."""
+        return min(stage.epochs, self.until or stage.epochs) if stage.validates else stage.epochs
 
     def _train_epoch(
         self, training: Training, index: int, epoch: int, saved: Checkpoint | None
@@ -236,13 +246,18 @@ class _Run:
 
     def _final_scores(self) -> list[Score]:
         start = time.perf_counter()
-        last = self.scorer.score("last", self.last_epoch)
-        if self.data.task.kind == "dense" and (self.session.rank == 0 or self.session.sharded):
+        splits = ("val", "test") if self.until is None else ("val",)
+        last = self.scorer.score("last", self.last_epoch, splits)
+        if (
+            self.until is None
+            and self.data.task.kind == "dense"
+            and (self.session.rank == 0 or self.session.sharded)
+        ):
             # By one worker alone, which has the whole model: nothing in it waits for the others.
             self.examples = self.scorer.examples()
         if self.best.epoch not in (0, self.last_epoch):
             self.model.load_state_dict(self.best.state)
-            best = self.scorer.score("best_val", self.best.epoch)
+            best = self.scorer.score("best_val", self.best.epoch, splits)
         else:
             best = [replace(score, selection="best_val") for score in last]
         self.history.book("eval", start)
@@ -281,7 +296,5 @@ class _Run:
 
 
 def _stopped(place: Place) -> StoppedError:
-    return StoppedError(
-        f"Asked to stop after {place.step} steps of epoch {place.epoch + 1} in stage "
-        f"{place.stage + 1}; the same command goes on from there."
-    )
+    where = f"{place.step} steps of epoch {place.epoch + 1} in stage {place.stage + 1}"
+    return StoppedError(f"Asked to stop after {where}; the same command goes on from there.")

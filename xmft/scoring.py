@@ -63,11 +63,11 @@ class Scorer:
         check_finite_values(values, f"scores on {split} after epoch {epoch}")
         return values
 
-    def score(self, selection: str, epoch: int) -> list[Score]:
-        """Return all metrics of the task on `val` and `test`; raises as `evaluate` does."""
+    def score(self, selection: str, epoch: int, splits: Sequence[str]) -> list[Score]:
+        """Return all metrics of the task on some splits; raises as `evaluate` does."""
         return [
             Score(split=split, selection=selection, metric=name, value=value, epoch=epoch)
-            for split in ("val", "test")
+            for split in splits
             for name, value in self.evaluate(split, self._data.task.metrics, epoch).items()
         ]
 

@@ -68,7 +68,7 @@ class Task:
         metrics: Names in `xmft.metrics.METRICS`; the first one is what leaderboards rank by and
             what `best_val` selects on.
         classes: Number of classes or of labels, None for dense tasks.
-        channels: What the channels of the targets are called; empty where there is but one.
+        channels: Names of the channels of the targets; empty where there is but one.
         pool: How the predictions for the rows of a group are put together before they are scored:
             mean of the logits, vote of the likeliest classes, or windows stitched to the sample;
             None: every row is scored for itself.
@@ -134,6 +134,10 @@ class TaskData:
     def splits(self) -> dict[str, Split]:
         """The splits by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def without_test(self) -> TaskData:
+        """Return the data with those of validation in the place of the test split."""
+        return replace(self, test=self.val, floor=None, perfect=None)
 
     @classmethod
     def from_arrays(
@@ -210,8 +214,7 @@ class TaskData:
         """Look at every stored value.
 
         Raises:
-            DataError: some are NaN or infinite or mark what is missing, or labels are none of the
-                task's.
+            DataError: some are NaN, infinite or marks of what is missing, or labels no class.
         """
         for name, split in self.splits.items():
             for part in ("inputs", "targets", "weights"):

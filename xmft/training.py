@@ -98,7 +98,13 @@ class Assembled:
     device: torch.device
     prepare_s: float
 
-    def fit(self, session: Session | None = None, *, micro_batch: int | None = None) -> Trained:
+    def fit(
+        self,
+        session: Session | None = None,
+        *,
+        micro_batch: int | None = None,
+        until: int | None = None,
+    ) -> Trained:
         """Train through the stages and score; arguments and errors as `xmft.fit.fit`."""
         if session is None:
             session = Session()
@@ -111,6 +117,7 @@ class Assembled:
             session,
             seed=self.seed,
             micro_batch=micro_batch,
+            until=until,
         )
         return Trained(
             model=self.model,

@@ -18,7 +18,7 @@ from runner.cli.options import (
     guarded,
     whole_numbers,
 )
-from runner.console import complain, console, errors, hand_over, say
+from runner.console import complain, console, hand_over, remark, say
 from runner.report.export import (
     BOARD_FORMATS,
     ROW_FORMATS,
@@ -126,7 +126,7 @@ def leaderboard(
     content = write_boards(boards, out, format=format_, ledger=ledger.shown, published=published)
     if chosen.ends is not None:
         hand_over(content.decode("utf-8") + chosen.ends)
-    errors.print(f"written to {out}", highlight=False, soft_wrap=True)
+    remark(f"written to {out}")
 
 
 @guarded

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.cell import FROM_FILES
+from runner.report.tuning import tuned_of, untuned_config, untuned_recipe
 from runner.results import Result
 
 # What cells of methods without a pretrained model have in its place.
@@ -81,7 +82,7 @@ def contenders_of(cells: Sequence[Result]) -> list[Contender]:
                 label=label,
                 method=group[0].method,
                 method_version=group[0].config["method_version"],
-                method_config=group[0].config["method_config"] or {},
+                method_config=untuned_config(group[0]),
                 backbones=_backbones(group, names),
                 sources=_values(group, "source"),
                 cells=tuple(group),
@@ -100,11 +101,14 @@ def _grouped(cells: Sequence[Result], key: Callable[[Result], str]) -> list[list
 
 
 def _method(cell: Result) -> str:
-    """Return what a method is: name, version, configuration, own recipe, and its plug-in."""
+    """Return what a method is: name, version, configuration, own recipe, plug-in, and search.
+
+    What a search chose is another value on each task; how it was chosen is what the method is.
+    """
     if "method" not in cell.memory:
-        own = json.dumps([cell.method_plugins, cell.own_recipe], sort_keys=True)
-        named = cell.text_of(("method", "method_version", "method_config"))
-        cell.memory["method"] = named + own
+        said = [cell.method_plugins, untuned_recipe(cell), untuned_config(cell), tuned_of(cell)]
+        named = cell.text_of(("method", "method_version"))
+        cell.memory["method"] = named + json.dumps(said, sort_keys=True)
     return str(cell.memory["method"])
 
 
@@ -156,7 +160,7 @@ def _labels(groups: Sequence[Sequence[Result]], called: Mapping[str, str]) -> li
     backbones = [" + ".join(_backbones(group, called)) for group in groups]
     several = len({backbone for backbone in backbones if backbone}) > 1
     names = [
-        f"{group[0].method} / {backbone}" if several and backbone else group[0].method
+        _title(group) + (f" / {backbone}" if several and backbone else "")
         for group, backbone in zip(groups, backbones, strict=True)
     ]
     traits = [_traits(group) for group in groups]
@@ -172,12 +176,18 @@ def _labels(groups: Sequence[Sequence[Result]], called: Mapping[str, str]) -> li
     return labels
 
 
+def _title(group: Sequence[Result]) -> str:
+    tuned = tuned_of(group[0])
+    return f"{group[0].method} (tuned, {tuned['trials']} trials)" if tuned else group[0].method
+
+
 def _traits(group: Sequence[Result]) -> dict[str, str]:
     """Return everything that tells entries of one method on one backbone apart, as text."""
     config = group[0].config
     traits = {"version": _text(config["method_version"])}
-    traits |= {key: _text(value) for key, value in (config["method_config"] or {}).items()}
-    traits |= {key: _text(value) for key, value in group[0].own_recipe.items()}
+    traits |= {key: _text(value) for key, value in untuned_config(group[0]).items()}
+    traits |= {key: _text(value) for key, value in untuned_recipe(group[0]).items()}
+    traits |= {key: _text(value) for key, value in tuned_of(group[0]).items()}
     traits["source"] = " + ".join(_values(group, "source")) or "none"
     for role, text in group[0].method_plugins.items():
         traits[role] = text[:8]

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.conflicts import conflicts
+from runner.report.tuning import trials_table
 from runner.report.wording import duration
 from runner.results import Result, results
 from runner.schema import FAILURES
@@ -73,6 +74,8 @@ def overview(table: pa.Table) -> list[RenderableType]:
     failed = failures_table(cells)
     parts: list[RenderableType] = [status_table(cells)]
     parts += [failed] if failed is not None else []
+    trials = trials_table(results(table, split="val", trials=True))
+    parts += [trials] if trials is not None else []
     return parts + [Text(f"note: {conflict.text}") for conflict in conflicts(table)]
 
 
@@ -170,7 +173,7 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     rows = table.filter(pc.field("cell_id") == cell_id)
     if not rows.num_rows:
         raise RequestError(f"The ledger holds no cell '{cell_id}'.")
-    (cell,) = results(rows)
+    (cell,) = results(rows) or results(rows, trials=True)
     records = rows.filter(pc.field("attempt") == cell.attempt).to_pylist()
     first = records[0]
     backbone = "no backbone" if first["backbone"] == "none" else first["backbone"]

@@ -55,6 +55,8 @@ CHANGES: dict[str, Any] = {
     "metric_versions": {"rmse": 2, "nrmse": 2},
     "own_recipe": ["epochs"],
     "plugins": {"method:mine": "00aa"},
+    "trial": {"study": "s", "number": 1, "until": 2, "since": 0},
+    "tuned": {"trials": 4},
 }
 
 

@@ -129,15 +129,20 @@ def test_ray_shares_out_what_was_granted(
 
 
 @pytest.mark.parametrize(
-    ("alive", "cores", "shared"), [([4.0, 4.0], 8, [4.0, 4.0]), ([4.0, 4.0], 6, [4.0, 2.0])]
+    ("alive", "cores", "shared"),
+    [
+        ([4.0, 4.0], Cores(count=6, machine=8, limit="--cpus"), [4.0, 2.0]),
+        # One joined later.
+        ([4.0, 4.0], Cores(count=4, machine=4), [4.0, 4.0]),
+    ],
 )
 def test_nodes_share_out_no_more_than_was_granted(
-    monkeypatch: pytest.MonkeyPatch, alive: list[float], cores: int, shared: list[float]
+    monkeypatch: pytest.MonkeyPatch, alive: list[float], cores: Cores, shared: list[float]
 ) -> None:
     nodes: list[Any] = [{"Alive": True, "Resources": {"CPU": cpus, "GPU": 1.0}} for cpus in alive]
     nodes.append({"Alive": False, "Resources": {"CPU": 64.0}})
     monkeypatch.setattr("ray.nodes", lambda: nodes)
-    found = cluster.alive_nodes(Cores(count=cores, machine=8))
+    found = cluster.alive_nodes(cores)
     assert [node["CPU"] for node in found] == shared
     assert [node["GPU"] for node in found] == [1.0, 1.0]
 

@@ -13,7 +13,7 @@ from benchmarks.pdebench.entry import PdeEntry
 from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
 from runner.plan_table import plan_table
-from runner.run import _make_data_ready
+from runner.prepare import _make_data_ready
 from tests.files import write_miniature
 from tests.runner.commands import output_of
 from tests.runner.plans import MakeGrid, record

@@ -205,3 +205,22 @@ def test_another_process_needs_no_file(write_plugin: Write, tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "('nrmse', 'largest') waves"
+
+
+def test_what_a_plug_in_imports_first_is_not_its_own(write_plugin: Write) -> None:
+    """In a new process nothing is registered yet: cells would be others than in an old one."""
+    path = write_plugin("waves.py", "import xmft.source, xmft.backbones, xmft.metrics\n" + METHOD)
+    program = (
+        "import sys; from runner.plugins import install, read_plugins;"
+        "install(read_plugins([sys.argv[1]]));"
+        "from xmft.registry import owned; print(owned('waves'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['mine']"

@@ -73,7 +73,7 @@ def measured_terms(table: pa.Table) -> dict[str, Terms]:
     # By epoch: the first `before` and the last `after` stay.
     for row in sorted(rows, key=lambda row: row["epoch"]):
         cell, value = row["cell_id"], row["value"]
-        if row["attempt"] != counts[cell]:
+        if row["attempt"] != counts.get(cell):
             continue
         when, _, stage = row["selection"].partition("_")
         term = row["metric"].removeprefix(f"{stage}_")

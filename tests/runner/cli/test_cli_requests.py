@@ -30,6 +30,7 @@ VERBS = {
     "export",
     "leaderboard",
     "figures",
+    "compact",
     "list tasks",
     "list methods",
     "list backbones",

@@ -42,7 +42,7 @@ def test_runs_that_race_hold_no_cell_twice(either, tmp_path):
     marks.mkdir()
     context = multiprocessing.get_context("spawn")
     with context.Pool(4) as pool:
-        taken = pool.starmap(work, [(either.uri, str(marks), 12)] * 4)
+        taken = pool.starmap(work, [(either.uri, str(marks), 6)] * 4)
     assert all(taken)
     assert either.storage.names("leases") == []
 

@@ -1,6 +1,6 @@
 """One cell on one worker and on two: what the start costs, cold and warm, and what two save.
 
-    python -m performance.workers [--rounds 3] [--method nft] [--epochs 10]
+    python -m performance.workers [--rounds 3] [--method nft] [--epochs 2]
 
 A cell of the small grid (generated advection data, minilm cut to two layers) with another seed in
 each round. One worker is this process, as a slot's is; two are a gang, whose first cell starts its
@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--method", default="nft")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))

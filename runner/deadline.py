@@ -15,8 +15,12 @@ from runner.failures import CellTimeoutError
 _SIGNAL = int(getattr(signal, "SIGRTMIN", signal.SIGUSR2))
 
 
+# What ends by itself once it notices can say better where it was.
+GRACE_S = 2.0
+
+
 @contextmanager
-def within(seconds: float | None, what: str) -> Iterator[None]:
+def within(seconds: float | None, what: str, *, grace_s: float = 0.0) -> Iterator[None]:
     """Raise in this thread once the time is up, wherever its Python code is.
 
     A sleep or a wait of the main thread is broken off; in other threads it ends when the call
@@ -25,6 +29,7 @@ def within(seconds: float | None, what: str) -> Iterator[None]:
     Args:
         seconds: Time for what is inside; None for no limit.
         what: Its name.
+        grace_s: Seconds more in which it may end by itself.
 
     Raises:
         CellTimeoutError: it took longer.
@@ -52,7 +57,7 @@ def within(seconds: float | None, what: str) -> Iterator[None]:
             raise CellTimeoutError
 
     before = signal.signal(_SIGNAL, handle) if main else None
-    timer = threading.Timer(seconds, interrupt)
+    timer = threading.Timer(seconds + grace_s, interrupt)
     timer.daemon = True
     timer.start()
     try:

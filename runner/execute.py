@@ -15,7 +15,7 @@ import torch
 from benchmarks.data import load
 from runner import stops
 from runner.cell import Cell
-from runner.deadline import within
+from runner.deadline import GRACE_S, within
 from runner.failures import classify, describe, is_stop
 from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
@@ -52,7 +52,7 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
 
 def _train(job: CellJob, session: CellSession, micro_batch: int | None) -> FinishedCell:
     cell = job.cell
-    with within(job.timeout_s, cell.label), stops.heeded():
+    with within(job.timeout_s, cell.label, grace_s=GRACE_S), stops.heeded():
         with session.preparing(), stops.at_once():
             if job.problem is not None:
                 raise DataError(job.problem)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import xmft.fit as fit_module
+import xmft.scoring as scoring
 from xmft.errors import DivergedError
 from xmft.examples import examples_of
 from xmft.fit import fit
@@ -69,14 +69,14 @@ def test_best_val_is_the_epoch_with_the_lowest_score(
     recipe = recipe.model_copy(update={"epochs": 5})
     script = iter([3.0, 1.0, 2.0, 1.0, 4.0])  # the first of two equal ones wins
     model, stages = build("nft", dense_data, recipe)
-    real = fit_module.evaluate
+    real = scoring.evaluate
 
     def evaluate(model: nn.Module, samples: Any, *rest: Any, **options: Any) -> dict[str, float]:
         found = real(model, samples, *rest, **options)
         value = next(script, None) if len(samples) == len(dense_data.val) else None
         return found if value is None else {**found, "nrmse": value}
 
-    monkeypatch.setattr(fit_module, "evaluate", evaluate)
+    monkeypatch.setattr(scoring, "evaluate", evaluate)
     keeper = Keeper()
     result = fit(model, stages, dense_data, recipe, keeper, seed=0)
 

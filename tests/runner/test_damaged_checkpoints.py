@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def test_a_checkpoint_that_cannot_be_written_is_no_reason_to_stop(
     """A file where the folder should be: not even an administrator can write into it."""
     item = plan_one()
     blocked = Path(ledger.uri) / "checkpoints"
-    blocked.rmdir()
+    shutil.rmtree(blocked, ignore_errors=True)
     blocked.write_text("")
     with caplog.at_level(logging.WARNING):
         outcome = attempt(job_of(item), stops_after(-1, KeyboardInterrupt()))  # tries each epoch

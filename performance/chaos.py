@@ -83,7 +83,7 @@ def run_with_deaths(
     rng, chaos, turn = random.Random(seed), Chaos(), 0
     began = time.monotonic()
     while True:
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
             driver = subprocess.Popen(
                 command, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
             )

@@ -95,7 +95,7 @@ def _run(grid: dict[str, Any], folder: Path, *, plan: bool = False, **options: A
         [sys.executable, "-m", "performance.fan_out", "--one", json.dumps(request)],
         stdout=subprocess.PIPE,
         check=True,
-        text=True,
+        encoding="utf-8",
     )
     found = json.loads(done.stdout.splitlines()[-1])
     if found.get("failed"):
@@ -141,7 +141,7 @@ def _slots(folder: Path, rounds: int) -> None:
 
 def _mixed(folder: Path) -> None:
     plugin = folder / "sleeper.py"
-    plugin.write_text(_SLEEPER)
+    plugin.write_text(_SLEEPER, encoding="utf-8")
     rng = random.Random(0)
     sizes = [{"gpus": 0.5}, {"gpus": 1.0}, {"gpus": 2.0}, {"gpus": 0.0, "cpus": 2}]
     names = [f"sleeper:s{number}" for number in range(60)]

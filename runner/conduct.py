@@ -129,6 +129,8 @@ class _Watcher(threading.Thread):
                     self._break(f"Ray's {name} died (exit code {process.process.returncode})")
 
     def _break(self, why: str) -> None:
+        if self.finished.is_set():
+            return
         with contextlib.suppress(OSError):
             self._line.send(("broken", why))
         os._exit(3)
@@ -220,13 +222,18 @@ def _conduct(request: Request, line: Connection) -> None:
         board = Board.open(request.run, nodes, most=request.most)
         watcher = _Watcher(request, line, board, _Account(sizes), cores)
         watcher.start()
-        with cluster.scratch_folder(ledger, folder) as storage:
-            tune.fan_out(
-                board,
-                storage,
-                {"plugins": request.plugins, "storage": storage, "stall_s": request.stall_s},
-            )
-            watcher.join(timeout=10)
+        try:
+            with cluster.scratch_folder(ledger, folder) as storage:
+                common = {
+                    "plugins": request.plugins,
+                    "storage": storage,
+                    "stall_s": request.stall_s,
+                }
+                tune.fan_out(board, storage, common)
+                watcher.join(timeout=10)
+        finally:
+            # What is wrong here is the reason; the watcher would only see that Ray has gone.
+            watcher.finished.set()
 
 
 def _mute_signals() -> None:

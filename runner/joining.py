@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -16,13 +19,15 @@ from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.grpc_utils import init_grpc_channel
-from ray._raylet import AuthenticationTokenLoader, GcsClient  # type: ignore[attr-defined]
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.core.generated.ray_client_pb2 import ClusterInfoRequest, ClusterInfoType
 from ray.core.generated.ray_client_pb2_grpc import RayletDriverStub
 
 from xmft.errors import RequestError
 
 _CLIENT, _PATIENCE_S = "ray://", 5.0
+# Exit code of the process that asked.
+_REFUSED = 77
 _PING = ClusterInfoRequest(type=ClusterInfoType.PING)
 _GIVE_ONE = "set RAY_AUTH_TOKEN to its token, or RAY_AUTH_TOKEN_PATH to a file that holds it"
 
@@ -42,7 +47,6 @@ def joined(address: str, **options: Any) -> Iterator[None]:
         RequestError: nothing answers there, or it does not take our token.
     """
     _check_answers(address)
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     _check_token(address)
     try:
         ray.init(address=address, **options)
@@ -74,27 +78,69 @@ def _check_answers(address: str) -> None:
 
 
 def _check_token(address: str) -> None:
-    """Show the token once: Ray itself tries a wrong one for 20 to 30 s, and names another cause."""
-    mode = os.environ.get("RAY_AUTH_MODE", "").lower()
-    has_one = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+    """Show the token once: Ray itself tries a wrong one for 20 to 30 s, and names another cause.
+
+    One that is there is used where it is asked for, and only there: a process that uses one wants
+    it from the cluster too, which then cannot reach it.
+    """
+    mode, has_one = os.environ.get("RAY_AUTH_MODE", "").lower(), _has_token()
     if mode == "token" and not has_one:
         raise RequestError(
             f"RAY_AUTH_MODE is token, but no token was given for {address}: {_GIVE_ONE}."
         )
-    if _port(address) is None:
+    if _port(address) is None or not _is_refused(address, mode or "disabled"):
         return
-    if _is_refused(address):
-        if not has_one:
-            why = f"asks for a token, and none was given: {_GIVE_ONE}"
-        elif mode == "token":
-            why = f"does not take the token that was given: {_GIVE_ONE}"
-        else:
-            why = f"asks for a token, but RAY_AUTH_MODE is {mode}: unset it"
-        raise RequestError(f"The cluster at {address} {why}.")
+    if not mode and has_one:
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        mode = "token"
+        if not _is_refused(address, mode):
+            return
+    if not has_one:
+        why = f"asks for a token, and none was given: {_GIVE_ONE}"
+    elif mode == "token":
+        why = f"does not take the token that was given: {_GIVE_ONE}"
+    else:
+        why = f"asks for a token, but RAY_AUTH_MODE is {mode}: unset it"
+    raise RequestError(f"The cluster at {address} {why}.")
 
 
-def _is_refused(address: str) -> bool:
-    """Ask for what costs nothing; whatever else goes wrong, `ray.init` tells the cause."""
+def _has_token() -> bool:
+    """Tell whether there is a token, where Ray looks for one.
+
+    Ray's own loader is not asked: once it has a token, the process uses it, whatever its mode.
+    """
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return True
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    try:
+        path = Path(named).expanduser() if named else Path.home() / ".ray" / "auth_token"
+        return bool(path.read_text(encoding="utf-8", errors="replace").strip())
+    except (OSError, RuntimeError):
+        return False
+
+
+def _is_refused(address: str, mode: str) -> bool:
+    """Ask for what costs nothing, in a process of its own.
+
+    A client of the cluster in this one would settle, before `ray.init` does, what the process is
+    to Ray: the cluster then cannot reach it, and its actors never start.
+    """
+    asked = subprocess.run(
+        [sys.executable, "-P", "-m", "runner.joining", address],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={
+            **os.environ,
+            "RAY_AUTH_MODE": mode,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
+        check=False,
+    )
+    return asked.returncode == _REFUSED
+
+
+def _refuses(address: str) -> bool:
+    """Ask from this process; whatever else goes wrong, `ray.init` tells the cause."""
     try:
         if address.startswith(_CLIENT):
             channel = init_grpc_channel(address.removeprefix(_CLIENT).partition("?")[0])
@@ -109,3 +155,7 @@ def _is_refused(address: str) -> bool:
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError):
         return False
     return False
+
+
+if __name__ == "__main__":
+    sys.exit(_REFUSED if _refuses(sys.argv[1]) else 0)

@@ -42,4 +42,4 @@ def test_the_token_of_a_client_server_is_asked_for_at_once(
     begun = time.monotonic()
     with pytest.raises(RequestError, match=f"{address} asks for a token"), joined(address):
         pass
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20  # a process of its own asks

@@ -27,6 +27,7 @@ from typing import Any
 
 import psutil
 
+from runner.conflicts import differ
 from runner.ledger import Ledger
 from runner.processes import of_run
 
@@ -170,7 +171,7 @@ def differences(
 ) -> Iterator[str]:
     """Yield what two ledgers differ in, value for value."""
     for key in sorted(one.keys() | other.keys()):
-        if one.get(key) != other.get(key):
+        if differ(one.get(key), other.get(key)):
             yield f"{key}: {one.get(key)} and {other.get(key)}"
 
 

@@ -70,13 +70,9 @@ class Board:
         """See `Desk.done`."""
         self._ask("done", slot_id, dict(outcome))
 
-    def ended(self, slot_id: str, reason: str, failure: str) -> None:
-        """See `Desk.ended`."""
-        self._ask("ended", slot_id, reason, failure)
-
-    def lost(self, slot_id: str, reason: str) -> None:
+    def lost(self, slot_id: str, reason: str, failure: str) -> None:
         """See `Desk.lost`."""
-        self._ask("lost", slot_id, reason)
+        self._ask("lost", slot_id, reason, failure)
 
     def next_slot(self, slot_id: str) -> Needs | Literal["over"] | None:
         """See `Desk.next_slot`."""

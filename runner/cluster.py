@@ -17,9 +17,9 @@ from runner.needs import Needs, Node, how_many
 from xmft.cores import Cores, usable_cores
 from xmft.errors import RequestError
 
-# Ray reads these when it is imported. Workers keep the working directory, the SIGINT handler
-# stays Python's own (Ctrl-C must end the run at once), and nothing phones home.
-ENVIRONMENT = {
+# Ray reads these when it is imported. Workers keep the working directory, signals are left to us,
+# many slots may be on their way at once, and nothing phones home.
+_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -31,13 +31,11 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
-for _key, _value in ENVIRONMENT.items():
+for _key, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_key, _value)
 
 import ray  # noqa: E402
-from ray.autoscaler.sdk import request_resources  # noqa: E402
 
-from runner.joining import joined  # noqa: E402
 from runner.local_ray import started  # noqa: E402
 
 
@@ -57,8 +55,7 @@ def connected(
         The cores to share out.
 
     Raises:
-        RequestError: no cluster answers at `address` or lets us in, or Ray does not start here, or
-            did already.
+        RequestError: no cluster answers at `address` or lets us in, or Ray does not start here.
     """
     # What goes wrong in a cell is a row of the ledger and a line of ours.
     level = logging.INFO if verbose else logging.CRITICAL
@@ -68,6 +65,9 @@ def connected(
         with started(cores.count, folder=folder, **options):
             yield cores
         return
+    # Imported here: most runs join nothing.
+    from runner.joining import joined
+
     with joined(address, **options):
         total = int(ray.cluster_resources().get("CPU", 0))
         yield _at_most(Cores(count=total, machine=total), cpus)
@@ -117,6 +117,8 @@ def ask_for(wanted: Mapping[Needs, int]) -> None:
 
     Slots are opened where there is room, and room is made where slots are asked for.
     """
+    from ray.autoscaler.sdk import request_resources
+
     bundles = [
         needs.bundle for needs, count in wanted.items() for _ in range(count * needs.workers)
     ]
@@ -158,15 +160,20 @@ def _is_here(address: str) -> bool:
 
 
 @contextmanager
-def scratch_folder(ledger: Ledger, folder: Path) -> Iterator[str]:
+def scratch_folder(ledger: Ledger, folder: Path, run: str) -> Iterator[str]:
     """Give Ray a place for its own files, which nobody reads: gone afterwards.
 
     On several nodes Ray insists on one that all of them share.
+
+    Args:
+        ledger: The results, in whose folder it is on several nodes.
+        folder: That of the run, on one node.
+        run: Name of the run: others may run on the same results.
     """
     if node_count() == 1:
         yield str(folder / "scratch")
     else:
-        name = f"ray-{folder.name}"
+        name = f"ray-{run}"
         try:
             yield ledger.storage.uri_of(name)
         finally:

@@ -148,21 +148,22 @@ class _Watcher(threading.Thread):
         cell_id = outcome["cell_id"]
         if outcome["status"] == "stopped":
             if not self._stopping:  # its process alone was asked, by a node that leaves
-                self._line.send(("again", outcome))
-                needs, job = self._account.jobs[cell_id]
-                self._board.bring(needs, [job])
+                self._again(outcome)
             return
         if outcome["failure"] == "infra" and not self._request.fail_fast:
             self._account.losses[cell_id] += 1
             if self._account.losses[cell_id] <= self._request.max_infra_retries:
-                # From its checkpoint, after the others.
-                self._line.send(("again", outcome))
-                needs, job = self._account.jobs[cell_id]
-                self._board.bring(needs, [job])
+                self._again(outcome)
                 return
         self._line.send(("done", outcome))
         if outcome["status"] != "ok" and self._request.fail_fast:
             self._stop()
+
+    def _again(self, outcome: dict[str, Any]) -> None:
+        """Have a cell go on from its checkpoint, after the others."""
+        self._line.send(("again", outcome))
+        needs, job = self._account.jobs[outcome["cell_id"]]
+        self._board.bring(needs, [job])
 
     def _lost(self, cell_id: str, reason: str, failure: str) -> dict[str, Any]:
         """Write the row that a process which died could not write."""
@@ -223,7 +224,7 @@ def _conduct(request: Request, line: Connection) -> None:
         watcher = _Watcher(request, line, board, _Account(sizes), cores)
         watcher.start()
         try:
-            with cluster.scratch_folder(ledger, folder) as storage:
+            with cluster.scratch_folder(ledger, folder, request.run) as storage:
                 common = {
                     "plugins": request.plugins,
                     "storage": storage,

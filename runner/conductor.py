@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
-import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from runner.processes import MARK
+from runner.processes import MARK, module_command, module_environment
 from runner.request import Request
 
 
@@ -33,8 +31,7 @@ def conductor(request: Request, mark: str) -> tuple[subprocess.Popen[bytes], Con
     log = Path(request.folder).with_suffix(".log")
     with theirs, log.open("ab") as output:
         process = subprocess.Popen(
-            # -P: a folder called `runner` in the working directory is not ours.
-            [sys.executable, "-P", "-m", "runner.conduct", str(theirs.fileno())],
+            module_command("runner.conduct", str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             # What goes wrong in a cell is a row of the ledger and a line of ours.
@@ -42,11 +39,7 @@ def conductor(request: Request, mark: str) -> tuple[subprocess.Popen[bytes], Con
             stderr=None if request.verbose else output,
             # Ctrl-C in a terminal is for the driver, which tells it on.
             start_new_session=True,
-            env={
-                **os.environ,
-                MARK: mark,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            },
+            env=module_environment(**{MARK: mark}),
         )
     line = Connection(ours.detach())
     try:

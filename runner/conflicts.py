@@ -59,7 +59,7 @@ def _of_cell(attempts: dict[int, list[dict[str, Any]]]) -> Iterator[Conflict]:
             f"{row['split']} {row['selection']} {row['metric']} {_text(row['value'])} instead of "
             f"{_text(values[_place(row)])}"
             for row in rows
-            if _place(row) in values and _differ(row["value"], values[_place(row)])
+            if _place(row) in values and differ(row["value"], values[_place(row)])
         ]
         if number != counts and others:
             first = rows[0]
@@ -78,10 +78,11 @@ def _place(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in _SCORE)
 
 
-def _differ(one: float | None, other: float | None) -> bool:
+def differ(one: float | None, other: float | None) -> bool:
+    """Tell whether two values of a metric are not the same; NaN is the same as NaN."""
     if one is None or other is None:
         return one is not other
-    return one != other and not (one != one and other != other)  # NaN is the same as NaN
+    return one != other and not (one != one and other != other)
 
 
 def _text(value: float | None) -> str:

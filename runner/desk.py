@@ -30,10 +30,8 @@ WAIT: Literal["wait"] = "wait"
 @dataclass
 class _Slot:
     needs: Needs
-    opened: float
     heard: float
     cell: str | None = None
-    job: Job | None = None
     started: float = 0.0
     place: tuple[str, int] | None = None
 
@@ -62,7 +60,6 @@ class News:
         idle: Sizes that have cells left but no slot, and do not fit on any node there is.
         running: Cells at work.
         slots: Slots that are there, those on their way included.
-        at_hand: Cells of each size at hand and not yet taken.
         busy: Share of the resources in use while there was anything left to start.
         wanted: How many slots of each size the run could use.
     """
@@ -73,7 +70,6 @@ class News:
     idle: list[Needs]
     running: int
     slots: int
-    at_hand: dict[Needs, int]
     busy: float | None
     wanted: dict[Needs, int]
 
@@ -151,7 +147,6 @@ class Desk:
             idle=[n for n in waiting if n not in held and not fits(self._nodes, (), n)],
             running=len(running),
             slots=len(self._slots),
-            at_hand={needs: len(queue.jobs) for needs, queue in self._queues.items()},
             busy=self._used_s / self._there_s if self._there_s else None,
             wanted=dict(
                 Counter(slot.needs for slot in self._slots.values() if slot.cell is not None)
@@ -175,19 +170,25 @@ class Desk:
             on_their_way = sum(slot.cell is None for slot in same)
             if queue.left > on_their_way and self._fits(needs):
                 now = self._clock()
-                self._slots[slot_id] = _Slot(needs, opened=now, heard=now)
+                self._slots[slot_id] = _Slot(needs, heard=now)
                 return needs
         return None
 
-    def lost(self, slot_id: str, reason: str) -> None:
-        """Take note of a slot that ended: with a cell in hand it was lost with it."""
+    # What searcher and slots say.
+
+    def lost(self, slot_id: str, reason: str, failure: str) -> None:
+        """Take note of a slot that ended or is about to: a cell in its hand is lost with it.
+
+        Args:
+            slot_id: The slot; one that was lost before is not lost again.
+            reason: For the ledger.
+            failure: Class of the failure.
+        """
         self._account()
         slot = self._slots.pop(slot_id, None)
         if slot is not None and slot.cell is not None:
             self._forget(slot.cell)
-            self._events.append(("lost", slot.cell, reason, "infra"))
-
-    # What the slots say.
+            self._events.append(("lost", slot.cell, reason, failure))
 
     def take(self, slot_id: str, place: tuple[str, int]) -> Job | Literal["wait"] | None:
         """Return the next cell for a slot; None: it is not needed any more.
@@ -201,7 +202,7 @@ class Desk:
         if slot is None or self._stopping or self._over:
             self._slots.pop(slot_id, None)
             return None
-        slot.cell = slot.job = None
+        slot.cell = None
         slot.place, slot.heard = place, self._clock()
         queue = self._queues.get(slot.needs, _Queue())
         if not queue.left or self._must_give_way(slot):
@@ -209,11 +210,11 @@ class Desk:
             return None
         if not queue.jobs:
             return WAIT
-        slot.job = queue.jobs.popleft()
-        slot.cell, slot.started = str(slot.job["cell_id"]), self._clock()
+        job = queue.jobs.popleft()
+        slot.cell, slot.started = str(job["cell_id"]), self._clock()
         self._noted[slot.cell] = slot.started
         self._events.append(("taken", slot.cell, time.time()))
-        return slot.job
+        return job
 
     def beat(self, slot_id: str) -> tuple[bool, float, float]:
         """Hear that a slot is alive; say whether it has to stop, and how its cell is.
@@ -241,17 +242,9 @@ class Desk:
         self._account()
         slot = self._slots.get(slot_id)
         if slot is not None and slot.cell == outcome["cell_id"]:
-            slot.cell = slot.job = None
+            slot.cell = None
         self._forget(str(outcome["cell_id"]))
         self._events.append(("done", dict(outcome)))
-
-    def ended(self, slot_id: str, reason: str, failure: str) -> None:
-        """Hear why a slot is about to end its own process."""
-        self._account()
-        slot = self._slots.pop(slot_id, None)
-        if slot is not None and slot.cell is not None:
-            self._forget(slot.cell)
-            self._events.append(("lost", slot.cell, reason, failure))
 
     def _widest_first(self) -> list[Needs]:
         return sorted(self._queues, key=lambda needs: needs.size, reverse=True)

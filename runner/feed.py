@@ -93,10 +93,10 @@ class Feed:
         Raises:
             LedgerError: the results could not be written for minutes.
         """
+        found = []
         try:
             self._renew()
             self._look_elsewhere()
-            found = []
             for size, cells in self._open.items():
                 ahead = min(max(_AHEAD, 2 * self._taken.pop(size, 0)), _MOST_AHEAD)
                 room = at_once.get(size, 1) + ahead - len(self._sent[size])
@@ -109,8 +109,8 @@ class Feed:
                     found.append((size, [self._jobs[cell_id][1] for cell_id in mine]))
         except LedgerError as error:
             self._fail(error)
-            return []
-        self._failing_since = None
+        else:
+            self._failing_since = None
         return found
 
     def close(self) -> None:
@@ -120,16 +120,18 @@ class Feed:
     def _mine(self, cell_ids: Sequence[str]) -> list[str]:
         """Take cells; leave those that others hold or have finished since they were planned."""
         taken = self._leases.take(cell_ids)
-        self._held_elsewhere |= set(cell_ids) - taken
-        for cell_id in taken:
-            if not self._redo and self._is_ok(cell_id):
-                self.elsewhere.add(cell_id)
-                self._leases.release(cell_id)
-        self._tell()
-        return [cell_id for cell_id in cell_ids if cell_id in taken - self.elsewhere]
+        done = set() if self._redo else taken & self._ok()
+        for cell_id in done:
+            self._leases.release(cell_id)
+        self.elsewhere |= done
+        if refused := set(cell_ids) - taken:
+            self._held_elsewhere |= refused
+            self._tell(refused)
+        return [cell_id for cell_id in cell_ids if cell_id in taken - done]
 
-    def _is_ok(self, cell_id: str) -> bool:
-        return "ok" in self._ledger.read(cell_id=cell_id)["status"].to_pylist()
+    def _ok(self) -> set[str]:
+        """Return the cells that are done by now, from one listing."""
+        return {cell for cell, state in self._ledger.states().items() if state.status == "ok"}
 
     def _renew(self) -> None:
         now = time.monotonic()
@@ -147,18 +149,16 @@ class Feed:
         if not self._held_elsewhere or now - self._looked < _LOOK_EVERY_S:
             return
         self._looked = now
-        for cell_id in sorted(self._held_elsewhere - self._leases.holders(self._jobs).keys()):
-            self._held_elsewhere.discard(cell_id)
-            if self._is_ok(cell_id):
-                self.elsewhere.add(cell_id)
-            else:
-                self._open[self._jobs[cell_id][0]].append(cell_id)
+        free = self._held_elsewhere - self._leases.holders(self._held_elsewhere).keys()
+        done = free & self._ok()
+        self._held_elsewhere -= free
+        self.elsewhere |= done
+        for cell_id in sorted(free - done):
+            self._open[self._jobs[cell_id][0]].append(cell_id)
 
-    def _tell(self) -> None:
+    def _tell(self, refused: set[str]) -> None:
         """Say who holds cells of this run, when that changes."""
-        if not self._held_elsewhere:
-            return
-        holders = sorted(set(self._leases.holders(self._held_elsewhere).values()))
+        holders = sorted(set(self._leases.holders(refused).values()))
         text = ", ".join(holders)
         if text and text != self._told:
             self._told = text

@@ -23,6 +23,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.core.generated.ray_client_pb2 import ClusterInfoRequest, ClusterInfoType
 from ray.core.generated.ray_client_pb2_grpc import RayletDriverStub
 
+from runner.processes import module_command, module_environment
 from xmft.errors import RequestError
 
 _CLIENT, _PATIENCE_S = "ray://", 5.0
@@ -126,14 +127,10 @@ def _is_refused(address: str, mode: str) -> bool:
     to Ray: the cluster then cannot reach it, and its actors never start.
     """
     asked = subprocess.run(
-        [sys.executable, "-P", "-m", "runner.joining", address],
+        module_command("runner.joining", address),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={
-            **os.environ,
-            "RAY_AUTH_MODE": mode,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },
+        env=module_environment(RAY_AUTH_MODE=mode),
         check=False,
     )
     return asked.returncode == _REFUSED

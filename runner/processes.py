@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,20 @@ import psutil
 # A variable of the environment: Ray's processes hand it on, whoever starts them.
 MARK = "XMFT_RUN"
 _ENDING_S = 10.0
+
+
+def module_command(name: str, *arguments: str) -> Sequence[str]:
+    """Return the command that runs a module of this project; -P: no folder of that name instead."""
+    return [sys.executable, "-P", "-m", name, *arguments]
+
+
+def module_environment(**more: str) -> dict[str, str]:
+    """Return the environment for `module_command`: this process's, which finds what this one does.
+
+    Args:
+        more: Further variables.
+    """
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
 
 
 def of_run(run: str) -> list[psutil.Process]:
@@ -54,13 +68,13 @@ def reaped(run: str, folder: Path) -> Iterator[None]:
     one's do not reach it.
     """
     reaper = subprocess.Popen(
-        [sys.executable, "-P", "-m", "runner.processes", run, str(folder)],
+        module_command("runner.processes", run, str(folder)),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        # Not marked, for it must not end itself; found from any folder.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        # Not marked, for it must not end itself.
+        env=module_environment(),
     )
     try:
         yield

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from runner.cell import Cell
 from runner.config import Grid, make_grid
+from runner.conflicts import differ
 from runner.ledger import Ledger
 from runner.planned import PlannedCell
 from xmft.errors import RequestError
@@ -63,7 +64,7 @@ def recorded(ledger: Ledger, prefix: str) -> Recorded:
         RequestError: there is none, there are several, or what it says cannot be read.
     """
     cell_id = ledger.find(prefix)
-    rows = _rows(ledger, cell_id).to_pylist()
+    rows = ledger.read(cell_id=cell_id).to_pylist()
     # The attempt that gave the numbers, or the latest one.
     return record_of(max(rows, key=lambda row: (row["status"] == "ok", row["attempt"])))
 
@@ -108,11 +109,7 @@ def grid_of_cell(
     found = recorded(ledger, cell_id)
     cell = found.cell
     _check_plugins(found, plugins)
-    if cell.trial or cell.tuned:
-        raise RequestError(
-            f"Cell {found.cell_id} is part of a search ({cell.title}). Run its grid again "
-            "instead: what is missing of it is made as it was."
-        )
+    _check_not_searched(found)
     own = {name: cell.recipe[name] for name in cell.own_recipe if name in cell.recipe}
     content: dict[str, Any] = {
         "tasks": [cell.task],
@@ -157,7 +154,11 @@ def command_again(found: Recorded, results: str) -> str:
     Args:
         found: The cell.
         results: Path or URI of the ledger, without secrets.
+
+    Raises:
+        RequestError: a search made it, and its grid makes it again.
     """
+    _check_not_searched(found)
     from benchmarks.files import default_data_root
 
     said = found.invocation
@@ -180,14 +181,14 @@ def compared(ledger: Ledger, cell_id: str) -> str:
 
     Only attempts that are ok count.
     """
-    rows = _rows(ledger, cell_id).filter(pc.field("status") == "ok")
+    rows = ledger.read(cell_id=cell_id).filter(pc.field("status") == "ok")
     numbers = sorted(set(rows["attempt"].to_pylist()))
     if len(numbers) < 2:
         return f"Cell {cell_id} has no earlier numbers to compare with."
     before, after = numbers[-2:]
     old, new = _values(rows, before), _values(rows, after)
     names = old.keys() & new.keys()
-    far = {name: abs(old[name] - new[name]) for name in names if not _same(old[name], new[name])}
+    far = {name: abs(old[name] - new[name]) for name in names if differ(old[name], new[name])}
     of = f"attempt {after} and attempt {before} of cell {cell_id}"
     if not far and old.keys() == new.keys():
         return f"The same numbers: {of} agree in all {len(names)} of them."
@@ -199,10 +200,6 @@ def compared(ledger: Ledger, cell_id: str) -> str:
     return text + (f"; {lacking} are in one of them alone." if lacking else ".")
 
 
-def _rows(ledger: Ledger, cell_id: str) -> pa.Table:
-    return ledger.read(cell_id=cell_id)
-
-
 def _values(rows: pa.Table, attempt: int) -> dict[tuple[str, str, str], float]:
     return {
         (row["split"], row["selection"], row["metric"]): row["value"]
@@ -210,8 +207,12 @@ def _values(rows: pa.Table, attempt: int) -> dict[tuple[str, str, str], float]:
     }
 
 
-def _same(one: float, other: float) -> bool:
-    return one == other or (one != one and other != other)
+def _check_not_searched(found: Recorded) -> None:
+    if found.cell.trial or found.cell.tuned:
+        raise RequestError(
+            f"Cell {found.cell_id} is part of a search ({found.cell.title}). Run its grid again "
+            "instead: what is missing of it is made as it was."
+        )
 
 
 def _check_plugins(found: Recorded, given: Sequence[str]) -> None:

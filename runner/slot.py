@@ -57,7 +57,8 @@ def serve(
                 board,
                 slot_id,
                 label=told.cell.label,
-                timeout_s=told.timeout_s,
+                # A gang counts from when its workers have the cell: they may have to start first.
+                timeout_s=told.timeout_s if size.workers == 1 else None,
                 stall_s=stall_s,
                 stop=_stop,
             )

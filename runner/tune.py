@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from runner.cluster import ENVIRONMENT  # sets Ray's environment before Ray is imported
+import runner.cluster  # noqa: F401  (sets Ray's environment before Ray is imported)
 
 # isort: split
 from ray import tune
@@ -15,8 +14,6 @@ from ray.tune.search import Searcher
 
 from runner.board import Board
 from runner.needs import Needs
-
-assert ENVIRONMENT["TUNE_MAX_PENDING_TRIALS_PG"] == os.environ["TUNE_MAX_PENDING_TRIALS_PG"]
 
 # The driver of a cell with workers only waits, on the head node; its workers ask for their own
 # resources. Tune does not take an empty request, so it asks for a sliver of the node.
@@ -55,7 +52,7 @@ class _Slots(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        self._board.lost(trial_id, "The process of the cell was lost.")
+        self._board.lost(trial_id, "The process of the cell was lost.", "infra")
 
     def save(self, checkpoint_path: str) -> None:
         """Keep nothing: the ledger is the truth."""

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
 import ray
 
@@ -49,12 +48,7 @@ class Watch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
 
     def _run(self) -> None:
@@ -84,6 +78,6 @@ class Watch:
 
     def _end(self, reason: str, failure: str) -> None:
         try:
-            self._board.ended(self._slot_id, reason, failure)
+            self._board.lost(self._slot_id, reason, failure)
         finally:
             os.kill(os.getpid(), signal.SIGKILL)

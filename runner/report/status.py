@@ -223,16 +223,17 @@ def _attempts(rows: pa.Table) -> Table:
 
 
 def main_score(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
-    """Return name and value of the metric that ranks an attempt, on the test split.
+    """Return name and value of the metric that ranks an attempt, on the split that counts.
 
-    The one of the best epoch by validation comes first; None if the attempt has neither.
+    That is the test split but for trials of a search, which never see it. The one of the best
+    epoch by validation comes first; None if the attempt has neither.
     """
     for selection in ("best_val", "last"):
         for row in rows:
-            metrics = json.loads(row["config_json"]).get("metric_versions", {})
-            if (row["split"], row["selection"]) == ("test", selection) and row["metric"] == next(
-                iter(metrics), None
-            ):
+            config = json.loads(row["config_json"])
+            wanted = "val" if config.get("trial") else "test", selection
+            main = next(iter(config.get("metric_versions", {})), None)
+            if (row["split"], row["selection"]) == wanted and row["metric"] == main:
                 return row["metric"], row["value"]
     return None
 

@@ -10,8 +10,7 @@ from rich.text import Text
 
 from runner.report.wording import duration
 from runner.results import Result
-
-_OPTIONS = "options."
+from runner.search.space import OPTIONS
 
 
 def tuned_of(cell: Result) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def untuned_recipe(cell: Result) -> dict[str, Any]:
 
 def untuned_config(cell: Result) -> dict[str, Any]:
     """Return the method's configuration without what a search chose."""
-    names = [name.removeprefix(_OPTIONS) for name in tuned_of(cell).get("fields", ())]
+    names = [name.removeprefix(OPTIONS) for name in tuned_of(cell).get("fields", ())]
     return _without(cell.config["method_config"] or {}, names)
 
 

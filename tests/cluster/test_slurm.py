@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runner.ledger import Ledger
@@ -53,16 +55,21 @@ fi
 """
 
 
-def _left_over() -> list[str]:
-    """Return the command lines of processes that carry the mark of this test."""
+def _left_over() -> list[psutil.Process]:
+    """Return the living processes that carry the mark of this test."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"{_MARK}={os.getpid()}".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return [line for line in found if line]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and process.environ().get(_MARK) == str(os.getpid()):
+                found.append(process)
+    return found
+
+
+def _end_left_over() -> None:
+    for process in _left_over():
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def test_a_grid_on_two_nodes_ends_before_the_time_limit_and_goes_on_when_requeued(
@@ -133,5 +140,6 @@ def test_a_grid_on_two_nodes_ends_before_the_time_limit_and_goes_on_when_requeue
         assert not list(Path("/tmp").glob(f"ray-{job}-*"))
     finally:
         first.kill()
+        _end_left_over()
         for node in ("node1", "node2"):
             shutil.rmtree(f"/tmp/ray-{job}-{node}", ignore_errors=True)

@@ -54,7 +54,7 @@ class Simulated:
         for name, (needs, cell, until) in list(self.slots.items()):
             if cell is not None and rng is not None and rng.random() < dies:
                 del self.slots[name]
-                self.desk.lost(name, "it was killed")
+                self.desk.lost(name, "it was killed", "infra")
                 continue
             if cell is not None and self.clock.now >= until:
                 self.desk.done(name, {"cell_id": cell, "status": "ok"})
@@ -145,7 +145,7 @@ def test_nodes_that_come_are_used_and_those_that_go_are_done_without() -> None:
     desk.set_nodes([{"CPU": 1.0}])
     for name in list(cluster.slots)[1:]:
         del cluster.slots[name]
-        desk.lost(name, "its node died")
+        desk.lost(name, "its node died", "infra")
     while len(cluster.ran) < 97:
         cluster.step()
         assert len(cluster.slots) <= 1
@@ -198,9 +198,9 @@ def test_what_stands_still_and_what_froze() -> None:
     assert desk.news().silent == []
     clock.now = 100.0
     assert desk.news().silent == [PLACE]
-    desk.ended("s", "it slept", "timeout")
+    desk.lost("s", "it slept", "timeout")
     assert desk.news().events[-1] == ("lost", "a", "it slept", "timeout")
-    desk.lost("s", "and once more")
+    desk.lost("s", "and once more", "infra")
     assert desk.news().events == []
 
 

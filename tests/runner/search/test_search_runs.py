@@ -72,8 +72,6 @@ def test_a_search_that_is_killed_goes_on_as_if_it_was_not(
     tmp_path: Path,
     algorithm: str,
 ) -> None:
-    if algorithm == "optuna":
-        pytest.importorskip("optuna")
     grid = searching(search={"algorithm": algorithm, "batch": 2})
     summary = run_grid(grid, ledger, data_root, RunOptions())
     assert summary.failed == 0

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import signal
+import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+import psutil
+
+from runner.processes import module_command, module_environment
 
 T = TypeVar("T")
 
@@ -17,38 +25,66 @@ _PR_SET_PDEATHSIG = 1  # see prctl(2)
 
 
 def apart(function: Callable[..., T], *arguments: Any) -> T:
-    """Return what a function returns, called in a copy of this process.
+    """Return what a function returns, called in another process.
 
-    What it imports, torch above all, goes with the copy: the process that only drives a run stays
-    small. Where a copy would not be safe (other threads run) or save nothing (torch is there), the
-    function is called here.
+    What it imports, torch above all, goes with that process: the one that only drives a run stays
+    small. It is a copy of this one as long as this one is a single thread, and a new interpreter
+    where libraries have started threads, whose locks a copy would find closed for ever. Where this
+    process has threads of its own (a notebook), or torch, the function is called here.
 
     Args:
-        function: Called with the arguments; its errors are raised here.
+        function: Called with the arguments; a name of a module, and its errors are raised here.
         arguments: Of the function.
     """
-    alone = threading.active_count() == 1 and sys.platform == "linux"
-    if not alone or "torch" in sys.modules:
+    if sys.platform != "linux" or threading.active_count() > 1 or "torch" in sys.modules:
         return function(*arguments)
+    start = _copy if psutil.Process().num_threads() == 1 else _new
+    with start(function, arguments) as (line, wait):
+        try:
+            error, value = line.recv()
+        except EOFError:
+            raise RuntimeError(
+                f"The process that plans was ended from outside (exit code {wait()})."
+            ) from None
+    if error is not None:
+        raise error
+    found: T = value
+    return found
+
+
+_Started = tuple[Connection, Callable[[], int | None]]
+
+
+@contextmanager
+def _copy(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[_Started]:
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
     process = fork.Process(target=_call, args=(theirs, function, arguments))
     process.start()
     theirs.close()
-    try:
-        error, value = ours.recv()
-    except EOFError:
+
+    def wait() -> int | None:
         process.join()
-        raise RuntimeError(
-            f"The process that plans was ended from outside (exit code {process.exitcode})."
-        ) from None
-    finally:
-        ours.close()
+        return process.exitcode
+
+    with ours:
+        yield ours, wait
     process.join()
-    if error is not None:
-        raise error
-    found: T = value
-    return found
+
+
+@contextmanager
+def _new(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[_Started]:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            module_command("runner.apart", str(theirs.fileno())),
+            pass_fds=[theirs.fileno()],
+            env=module_environment(),
+        )
+    with process, Connection(ours.detach()) as line:
+        with contextlib.suppress(OSError):  # it died at once: nothing comes back
+            line.send((function, arguments))
+        yield line, process.wait
 
 
 def _call(line: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -61,3 +97,8 @@ def _call(line: Connection, function: Callable[..., Any], arguments: tuple[Any, 
         answer = error, None
     line.send(answer)
     line.close()
+
+
+if __name__ == "__main__":
+    _line = Connection(int(sys.argv[1]))
+    _call(_line, *_line.recv())

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -30,6 +31,7 @@ from runner.ledger import Ledger
 from runner.needs import Needs
 from runner.outcome import Outcome
 from runner.request import Request
+from xmft.cores import Cores
 from xmft.errors import RequestError, XmftError
 
 _LOOK_S = 0.25
@@ -52,7 +54,7 @@ class _Watcher(threading.Thread):
     """Looks at desk, nodes and Ray's processes, and tells the driver."""
 
     def __init__(
-        self, request: Request, line: Connection, board: Board, account: _Account, cores: Any
+        self, request: Request, line: Connection, board: Board, account: _Account, cores: Cores
     ) -> None:
         super().__init__(daemon=True)
         self._request, self._line, self._board = request, line, board
@@ -105,6 +107,11 @@ class _Watcher(threading.Thread):
                 self._stop()
             elif kind == "over":
                 self._over = True
+            elif kind == "sizes":
+                try:
+                    self._account.sizes = _sizes(self._request, facts[0], self._cores, self._line)
+                except RequestError as error:
+                    self._end("refused", str(error))
             elif kind == "cells":
                 number, jobs = facts
                 needs = self._account.sizes[number]
@@ -129,10 +136,12 @@ class _Watcher(threading.Thread):
                     self._break(f"Ray's {name} died (exit code {process.process.returncode})")
 
     def _break(self, why: str) -> None:
-        if self.finished.is_set():
-            return
+        if not self.finished.is_set():
+            self._end("broken", why)
+
+    def _end(self, kind: str, why: str) -> None:
         with contextlib.suppress(OSError):
-            self._line.send(("broken", why))
+            self._line.send((kind, why))
         os._exit(3)
 
     def _handle(self, event: tuple[Any, ...]) -> None:
@@ -209,17 +218,8 @@ def _conduct(request: Request, line: Connection) -> None:
         # Ray has put handlers of its own in their place.
         _mute_signals()
         cluster.check_storage(ledger, request.address, shared=request.shared_results)
+        sizes = _sizes(request, request.sizes, cores, line)
         nodes = cluster.alive_nodes(cores)
-        gpus = 1.0 if any(node.get("GPU") for node in nodes) else 0.0
-        sizes = [
-            Needs(**{**wish, "gpus": gpus if wish["gpus"] is None else wish["gpus"]})
-            for wish in request.sizes
-        ]
-        for needs in sizes if request.address is None else ():
-            # A cluster may have room later.
-            cluster.check_fits(needs, nodes, cores)
-        at_once = [cluster.how_many(nodes, needs) for needs in sizes]
-        line.send(("ready", str(cores), list(map(str, sizes)), at_once))
         board = Board.open(request.run, nodes, most=request.most)
         watcher = _Watcher(request, line, board, _Account(sizes), cores)
         watcher.start()
@@ -235,6 +235,27 @@ def _conduct(request: Request, line: Connection) -> None:
         finally:
             # What is wrong here is the reason; the watcher would only see that Ray has gone.
             watcher.finished.set()
+
+
+def _sizes(
+    request: Request, wishes: Sequence[dict[str, Any]], cores: Cores, line: Connection
+) -> list[Needs]:
+    """Make of wishes what cells need here, and tell the driver how many of each fit at once.
+
+    Raises:
+        RequestError: one is too large for this machine.
+    """
+    nodes = cluster.alive_nodes(cores)
+    gpus = 1.0 if any(node.get("GPU") for node in nodes) else 0.0
+    sizes = [
+        Needs(**{**wish, "gpus": gpus if wish["gpus"] is None else wish["gpus"]}) for wish in wishes
+    ]
+    for needs in sizes if request.address is None else ():
+        # A cluster may have room later.
+        cluster.check_fits(needs, nodes, cores)
+    at_once = [cluster.how_many(nodes, needs) for needs in sizes]
+    line.send(("ready", str(cores), list(map(str, sizes)), at_once))
+    return sizes
 
 
 def _mute_signals() -> None:

@@ -11,10 +11,15 @@ from pathlib import Path
 
 from runner.processes import MARK, module_command, module_environment
 from runner.request import Request
+from xmft.errors import RequestError
 
 
 class BrokenError(Exception):
     """The conductor died or hangs."""
+
+
+class RefusedError(RequestError):
+    """The conductor cannot do what it is asked, and says why."""
 
 
 def conductor(request: Request, mark: str) -> tuple[subprocess.Popen[bytes], Connection]:

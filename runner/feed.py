@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runner.console import complain, say
@@ -28,7 +28,14 @@ class Feed:
         elsewhere: Cells that were finished by other runs meanwhile.
     """
 
-    def __init__(self, ledger: Ledger, jobs: Sequence[tuple[int, Job]], *, redo: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        jobs: Sequence[tuple[int, Job]],
+        *,
+        redo: bool,
+        further: Callable[[], Sequence[tuple[int, Job]]] | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
@@ -36,8 +43,9 @@ class Feed:
             jobs: The number of the size, and the cell as a mapping with its `cell_id`, in the order
                 in which they are to start.
             redo: Whether to run cells that are done.
+            further: Returns the cells that follow once all are finished, none at the end.
         """
-        self._ledger, self._redo = ledger, redo
+        self._ledger, self._redo, self._further = ledger, redo, further
         self._jobs = {job["cell_id"]: (size, job) for size, job in jobs}
         self._open: dict[int, deque[str]] = {}
         self._sent: dict[int, set[str]] = {}
@@ -61,12 +69,36 @@ class Feed:
                 self._open[size].append(cell_id)
 
     def is_over(self) -> bool:
-        """Tell whether every cell is finished, here or elsewhere."""
+        """Tell whether every cell is finished, here or elsewhere, and no more follow."""
+        return self._further is None and self.is_through()
+
+    def is_through(self) -> bool:
+        """Tell whether every cell so far is finished, here or elsewhere."""
         return len(self._done) + len(self.elsewhere) == len(self._jobs)
 
-    def to_come(self) -> dict[int, int]:
+    def go_on(self) -> None:
+        """Find out what follows on the cells so far; this takes a while."""
+        more = self._further() if self._further is not None else ()
+        if not more:
+            self._further = None
+        self._jobs |= {job["cell_id"]: (size, job) for size, job in more}
+        self.restart()
+
+    def left(self) -> dict[int, int]:
         """Return how many cells of each size were not handed out yet."""
         return {size: len(cells) for size, cells in self._open.items()}
+
+    def to_come(self) -> dict[int, int]:
+        """Return what slots are kept for: what is left, and where others may follow, one of them.
+
+        For those a slot is only kept as long as no other size needs it.
+        """
+        counts = self.left()
+        if self._further is not None:
+            wanted = {size for size in counts if counts[size] or self._sent[size]}
+            for size in counts:
+                counts[size] += not wanted - {size}
+        return counts
 
     def taken(self, cell_id: str) -> None:
         """Hear that a slot has a cell."""

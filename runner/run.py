@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.apart import apart
 from runner.compaction import AT_LEAST, compact
 from runner.config import Grid
 from runner.console import complain, console, say
@@ -14,10 +13,11 @@ from runner.feed import Feed
 from runner.ledger import Ledger
 from runner.options import RunOptions
 from runner.outcome import Outcome
-from runner.prepare import Ready, prepare
+from runner.prepare import Ready
 from runner.progress import ProgressDisplay
 from runner.request import Request
 from runner.results import RESULT_COLUMNS
+from runner.rounds import Rounds
 from runner.supervise import Report, supervise
 from runner.terminations import terminations
 from xmft.errors import XmftError
@@ -64,7 +64,8 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         Terminated, KeyboardInterrupt: asked to end; running cells keep a checkpoint.
     """
     with terminations():
-        ready = apart(prepare, grid, ledger.uri, data_root, options)
+        rounds = Rounds(grid, ledger, data_root, options)
+    ready = rounds.ready
     skipped = len(ready.done) if not options.force else 0
     summary = {
         "skipped": skipped,
@@ -74,17 +75,15 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         cells = len(ready.cells)
         return RunSummary(**summary, planned=cells, outcomes=(), overhead_s=None, wall_s=0.0)
     start = time.perf_counter()
-    report = _fan_out(ready, ledger, options)
-    if grid.search is not None:
-        ready = _further_rounds(grid, ledger, data_root, options, ready, report)
+    report = _fan_out(rounds, ledger, options)
     outcomes = list(report.outcomes.values())
     wall_s = time.perf_counter() - start
     _compact(ledger)
-    _draw(ready, outcomes, ledger)
+    _draw(rounds.ready, outcomes, ledger)
     busy_s = sum(outcome.busy_s for outcome in outcomes) / max(report.slots, 1)
     return RunSummary(
         **summary,
-        planned=len(ready.cells),
+        planned=len(rounds.ready.cells),
         outcomes=tuple(outcomes),
         overhead_s=(wall_s - busy_s) / max(len(outcomes), 1),
         wall_s=wall_s,
@@ -94,78 +93,13 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     )
 
 
-def _further_rounds(
-    grid: Grid,
-    ledger: Ledger,
-    data_root: Path,
-    options: RunOptions,
-    ready: Ready,
-    report: Report,
-) -> Ready:
-    """Run what follows from the trials of a search, round by round; return the last plan.
-
-    Each round is planned from the ledger alone, as the first one of another run would be.
-
-    Args:
-        grid: The grid.
-        ledger: The results.
-        data_root: Folder with the data.
-        options: How to run.
-        ready: The first round.
-        report: How it went; those of the others are added.
-    """
-    tried = {item.cell.id for item in ready.chosen}
-    while not (options.fail_fast and any(o.status != "ok" for o in report.outcomes.values())):
-        ready = apart(prepare, grid, ledger.uri, data_root, options, tried)
-        if not ready.chosen:
-            break
-        tried |= {item.cell.id for item in ready.chosen}
-        more = _fan_out(ready, ledger, options)
-        report.outcomes |= more.outcomes
-        report.slots = max(report.slots, more.slots)
-        report.busy = more.busy if report.busy is None else report.busy
-        report.restarts += more.restarts
-        report.elsewhere += more.elsewhere
-    return ready
-
-
-def _fan_out(ready: Ready, ledger: Ledger, options: RunOptions) -> Report:
-    wishes = ready.wishes
-    sizes = [dict(size) for size in dict.fromkeys(tuple(w.items()) for w in wishes.values())]
-    jobs = [
-        (
-            sizes.index(wishes[item.cell.id]),
-            {
-                "cell_id": item.cell.id,
-                "job": {
-                    "config_json": item.cell.config_json,
-                    "data_root": ready.data_root,
-                    "results": ledger.uri,
-                    "backbone": item.backbone,
-                    "problem": item.problem,
-                    "workers": wishes[item.cell.id]["workers"],
-                    "sharding": wishes[item.cell.id]["sharding"],
-                    "invocation": {
-                        **ready.told,
-                        "backbone": item.backbone,
-                        "workers": wishes[item.cell.id]["workers"],
-                        "threads": wishes[item.cell.id]["cpus"],
-                        "sharding": wishes[item.cell.id]["sharding"],
-                    },
-                    "timeout_s": options.timeout_s,
-                    "keep_checkpoints": options.keep_checkpoints,
-                },
-            },
-        )
-        for item in ready.chosen
-    ]
-
+def _fan_out(rounds: Rounds, ledger: Ledger, options: RunOptions) -> Report:
     def request(run: str, folder: str) -> Request:
         return Request(
             run=run,
             results=ledger.uri,
-            sizes=sizes,
-            plugins=ready.plugins,
+            sizes=rounds.sizes,
+            plugins=rounds.ready.plugins,
             folder=folder,
             address=options.address,
             cpus=options.cpus,
@@ -179,8 +113,8 @@ def _fan_out(ready: Ready, ledger: Ledger, options: RunOptions) -> Report:
 
     return supervise(
         request,
-        Feed(ledger, jobs, redo=options.force),
-        lambda slots: ProgressDisplay(console, ready.chosen, slots),
+        Feed(ledger, rounds.jobs(), redo=options.force, further=rounds.further),
+        lambda slots: ProgressDisplay(console, rounds.ready.chosen, slots),
         address=options.address,
         cluster_wait_s=options.cluster_wait_s,
     )

@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.conductor import BrokenError, conductor, how_it_died
+from runner.conductor import BrokenError, RefusedError, conductor, how_it_died
 from runner.console import complain, say
 from runner.outcome import Outcome
 from runner.processes import end_all, reaped
 from runner.run_folder import run_folder
 from runner.terminations import Terminated, terminations
-from xmft.errors import RequestError, XmftError
+from xmft.errors import XmftError
 
 if TYPE_CHECKING:
     from runner.feed import Feed
@@ -78,7 +79,7 @@ def supervise(
     """Run cells until each has an outcome, whatever dies in between.
 
     Args:
-        request: Makes what the conductor is told, of the run's name and a folder.
+        request: Makes what the conductor is told by then, of the run's name and a folder.
         feed: The cells.
         display: Makes what shows progress, of the number of cells that run at once.
         address: Ray cluster that is joined; None: Ray is started on this machine.
@@ -102,13 +103,13 @@ def supervise(
         fruitless, lost_at = 0, None
         while not feed.is_over():
             before = len(report.outcomes)
-            place = folder / str(report.restarts)
+            place = str(folder / str(report.restarts))
             try:
-                run.conduct(request(f"{name}-{report.restarts}", str(place)), name)
+                run.conduct(partial(request, f"{name}-{report.restarts}", place), name)
                 break
             except BrokenError as error:
                 why = str(error)
-            except RequestError as error:
+            except RefusedError as error:
                 # What was right at first is right; a cluster may come back.
                 if not report.restarts:
                     raise
@@ -152,7 +153,8 @@ class _Run:
         stack: ExitStack,
         cluster_wait_s: float,
     ) -> None:
-        self._report, self._feed, self._make_display, self._stack = report, feed, display, stack
+        self._report, self._feed, self._make_display = report, feed, display
+        self._shown = stack.enter_context(ExitStack())
         self._display: Display | None = None
         self._at_once: dict[int, int] = {}
         self._to_come: dict[int, int] = {}
@@ -161,9 +163,11 @@ class _Run:
         self._idle_since: float | None = None
         self._cluster_wait_s = cluster_wait_s
 
-    def conduct(self, request: Request, mark: str) -> None:
+    def conduct(self, make_request: Callable[[], Request], mark: str) -> None:
         """Start a conductor and listen until it says that it is done."""
-        self._most = request.most
+        request = make_request()
+        self._most, self._fail_fast = request.most, request.fail_fast
+        self._make_request = make_request
         process, line = conductor(request, mark)
         try:
             try:
@@ -211,6 +215,8 @@ class _Run:
                     self._hand_out(line)
 
     def _hand_out(self, line: Connection) -> None:
+        if self._feed.is_through() and not self._feed.is_over() and not self._is_failing_fast():
+            self._go_on(line)
         for size, jobs in self._feed.next(self._at_once):
             line.send(("cells", size, jobs))
         if self._to_come != self._feed.to_come():
@@ -219,9 +225,20 @@ class _Run:
         if self._feed.is_over():
             line.send(("over",))
 
+    def _is_failing_fast(self) -> bool:
+        return self._fail_fast and any(o.failure for o in self._report.outcomes.values())
+
+    def _go_on(self, line: Connection) -> None:
+        """Plan what follows; Ray and its slots stay meanwhile."""
+        self._shown.close()  # planning says what it does
+        self._display = None
+        self._feed.go_on()
+        if not self._feed.is_over():
+            line.send(("sizes", self._make_request().sizes))
+
     def _hear(self, kind: str, facts: list[Any]) -> None:
         if kind == "refused":
-            raise RequestError(facts[0])
+            raise RefusedError(facts[0])
         if kind == "broken":
             raise BrokenError(facts[0])
         if kind == "complaint":
@@ -233,8 +250,8 @@ class _Run:
             self._report.slots = max(self._report.slots, slots)
             self._report.busy = busy if busy is not None else self._report.busy
             self._tell_idle(idle, running)
-            assert self._display is not None
-            self._display.show(notes)
+            if self._display is not None:
+                self._display.show(notes)
         elif kind == "taken":
             self._feed.taken(facts[0])
         elif kind in ("again", "done"):
@@ -242,8 +259,8 @@ class _Run:
             if kind == "done":
                 self._report.outcomes[outcome.cell_id] = outcome
                 self._feed.done(outcome.cell_id)
-            assert self._display is not None
-            self._display.finished(outcome.cell_id, outcome.failure)
+            if self._display is not None:
+                self._display.finished(outcome.cell_id, outcome.failure)
 
     def _introduce(self, cores: str, sizes: list[str], at_once: list[int]) -> None:
         most = self._most or max(at_once)
@@ -251,13 +268,13 @@ class _Run:
         self._to_come = {}
         if self._display is not None:  # Ray was started again
             return
-        cells = self._feed.to_come()
-        for size, needs in enumerate(sizes):
-            of = f"{cells[size]} cells: " if len(sizes) > 1 else ""
-            count = min(cells[size], self._at_once[size])
-            say(f"{of}{count} cell(s) at a time, {needs}, on {cores}")
-        most = sum(min(cells[size], self._at_once[size]) for size in cells)
-        self._display = self._stack.enter_context(self._make_display(most))
+        cells = {size: count for size, count in self._feed.left().items() if count}
+        for size, left in cells.items():
+            of = f"{left} cells: " if len(cells) > 1 else ""
+            count = min(left, self._at_once[size])
+            say(f"{of}{count} cell(s) at a time, {sizes[size]}, on {cores}")
+        most = sum(min(left, self._at_once[size]) for size, left in cells.items())
+        self._display = self._shown.enter_context(self._make_display(most))
 
     def _tell_idle(self, idle: list[str], running: int) -> None:
         """Say which cells fit nowhere; where nothing else runs, wait no longer than said.

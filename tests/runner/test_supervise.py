@@ -49,11 +49,11 @@ def outcome(cell_id: str, failure: str | None = None) -> dict[str, Any]:
     }
 
 
-def ready(line: Connection) -> None:
-    line.send(("ready", "2 CPU cores", ["1 worker"], [2]))
+def ready(line: Connection, sizes: int = 1) -> None:
+    line.send(("ready", "2 CPU cores", ["1 worker"] * sizes, [2] * sizes))
 
 
-def working(most: int = 99) -> Script:
+def working(most: int = 99, failure: str | None = None) -> Script:
     """Finish cells as they come, `most` of them; then die, or end when told that all is over."""
 
     def script(line: Connection) -> None:
@@ -64,14 +64,16 @@ def working(most: int = 99) -> Script:
             if not line.poll(0.05):
                 continue
             kind, *facts = line.recv()
-            if kind == "over":
+            if kind == "over" or (failure and done):
                 line.send(("end",))
                 return
+            if kind == "sizes":
+                ready(line, len(facts[0]))
             for job in facts[1] if kind == "cells" else []:
                 if done == most:
                     return
                 line.send(("taken", job["cell_id"]))
-                line.send(("done", outcome(job["cell_id"])))
+                line.send(("done", outcome(job["cell_id"], failure)))
                 done += 1
 
     return script
@@ -87,7 +89,11 @@ def run(
     ledger.prepare()
 
     def go(
-        scripts: Sequence[Script], address: str | None = None, wait_s: float = 600.0
+        scripts: Sequence[Script],
+        address: str | None = None,
+        wait_s: float = 600.0,
+        rounds: Sequence[Sequence[tuple[int, Any]]] = (),
+        fail_fast: bool = False,
     ) -> tuple[Report, Display]:
         left = list(scripts)
         display = Display()
@@ -112,10 +118,29 @@ def run(
 
         monkeypatch.setattr(module, "conductor", conductor)
         monkeypatch.setattr(module, "_PAUSE_S", 0.01)
-        feed = Feed(ledger, [(0, {"cell_id": f"c{n}"}) for n in range(6)], redo=False)
+        sizes: list[dict[str, Any]] = [{}]
+        following = iter(rounds)
+
+        def further() -> Sequence[tuple[int, Any]]:
+            jobs = next(following, [])
+            sizes.extend({} for size, _ in jobs if size >= len(sizes))
+            return jobs
+
+        feed = Feed(
+            ledger,
+            [(0, {"cell_id": f"c{n}"}) for n in range(6)],
+            redo=False,
+            further=further if rounds else None,
+        )
         report = supervise(
             lambda run, folder: Request(
-                run=run, results=ledger.uri, sizes=[{}], plugins=(), folder=folder, address=address
+                run=run,
+                results=ledger.uri,
+                sizes=sizes,
+                plugins=(),
+                folder=folder,
+                address=address,
+                fail_fast=fail_fast,
             ),
             feed,
             lambda _slots: nullcontext(display),
@@ -148,6 +173,41 @@ def test_a_conductor_that_dies_is_replaced_and_no_cell_runs_twice(run: Any) -> N
 def test_three_deaths_without_a_cell_in_between_are_enough(run: Any) -> None:
     with pytest.raises(LostError, match=r"3 times without a finished cell.*run the same command"):
         run([working(0)])
+
+
+MORE = [
+    [(0, {"cell_id": "d0"}), (0, {"cell_id": "d1"})],
+    [(1, {"cell_id": "e0"})],  # of a size that there was not before
+]
+
+
+def test_what_follows_on_the_cells_runs_on_the_same_ray(run: Any) -> None:
+    report, display = run([working()], rounds=MORE)
+    assert report.restarts == 0
+    assert [cell for cell, _ in display.lines][6:] == ["d0", "d1", "e0"]
+
+
+@pytest.mark.parametrize("most", [6, 7, 8])
+def test_what_follows_is_not_lost_with_a_conductor(run: Any, most: int) -> None:
+    """One dies after the last cell of a round, or in the middle of the next."""
+    report, display = run([working(most), working()], rounds=MORE)
+    assert report.restarts == 1
+    assert sorted(cell for cell, _ in display.lines)[6:] == ["d0", "d1", "e0"]
+
+
+def test_nothing_follows_on_a_failure_if_that_is_the_wish(run: Any) -> None:
+    report, _ = run([working(failure="code")], rounds=MORE, fail_fast=True)
+    assert not report.outcomes.keys() & {"d0", "d1", "e0"}
+    assert len(run([working(failure="code")], rounds=MORE)[0].outcomes) < 9
+
+
+def test_what_follows_and_cannot_be_planned_ends_the_run(run: Any) -> None:
+    class Broken(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            raise RequestError("The plugin has gone.")
+
+    with pytest.raises(RequestError, match="The plugin has gone"):
+        run([working(3), working()], rounds=[Broken([1])])
 
 
 def test_one_that_says_nothing_is_ended(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

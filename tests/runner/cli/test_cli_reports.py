@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from runner.ledger import Ledger
-from runner.prepare import Ready
+from runner.rounds import Rounds
 from runner.supervise import Report
 from tests.runner.commands import (
     Attempt,
@@ -150,8 +150,8 @@ def test_figures_are_drawn(two_cells: Ledger, tmp_path: Path) -> None:
 def here(monkeypatch: pytest.MonkeyPatch, job_of: JobOf, attempt: Attempt) -> pytest.MonkeyPatch:
     """Run cells in this process instead of on Ray."""
 
-    def fan_out(ready: Ready, *_: Any) -> Report:
-        outcomes = {item.cell.id: attempt(job_of(item)) for item in ready.chosen}
+    def fan_out(rounds: Rounds, *_: Any) -> Report:
+        outcomes = {item.cell.id: attempt(job_of(item)) for item in rounds.ready.chosen}
         return Report(outcomes=outcomes, slots=1)
 
     monkeypatch.setattr("runner.run._fan_out", fan_out)

@@ -13,9 +13,9 @@ from runner import execute
 from runner.config import Grid
 from runner.ledger import Ledger
 from runner.options import RunOptions
-from runner.prepare import Ready
 from runner.report.compare import build
 from runner.results import results
+from runner.rounds import Rounds
 from runner.run import run_grid
 from runner.supervise import Report
 from tests.runner.commands import Attempt, JobOf, output_of
@@ -29,13 +29,15 @@ def here(monkeypatch: pytest.MonkeyPatch, job_of: JobOf, attempt: Attempt) -> li
     """Run cells in this process; a run ends, as if it were killed, after as many as this says."""
     left = [1000]
 
-    def fan_out(ready: Ready, *_: Any) -> Report:
-        report = Report(slots=1)
-        for item in ready.chosen:
-            if not left[0]:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            report.outcomes[item.cell.id] = attempt(job_of(item))
+    def fan_out(rounds: Rounds, *_: Any) -> Report:
+        report, jobs = Report(slots=1), rounds.jobs()
+        while jobs:
+            for item in rounds.ready.chosen:
+                if not left[0]:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+                report.outcomes[item.cell.id] = attempt(job_of(item))
+            jobs = rounds.further()
         return report
 
     monkeypatch.setattr("runner.run._fan_out", fan_out)
@@ -104,12 +106,16 @@ def test_the_best_by_validation_is_chosen_and_the_same_numbers_come_without_a_pa
     (rate,) = {cell.config["recipe"]["learning_rate"] for cell in results(ledger.read())}
     assert rate == best.config["recipe"]["learning_rate"]
     whole = {cell.config["recipe"]["learning_rate"]: cell.value for cell in val.values()}
+    # In the same place it would be found: a trial is one whoever asks for it.
+    ledger.local_root.rename(tmp_path / "whole")  # type: ignore[union-attr]
+    ledger.prepare()
     run_grid(searching(), ledger, data_root, RunOptions())
     paused = [
         cell
         for cell in results(ledger.read(), split="val", trials=True)
         if cell.config["trial"]["until"] == 4 and cell.config["trial"]["since"]
     ]
+    assert paused
     for cell in paused:
         assert cell.value == whole[cell.config["recipe"]["learning_rate"]]
 

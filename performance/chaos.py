@@ -140,7 +140,7 @@ def _family(pid: int) -> list[tuple[psutil.Process, str]]:
     return found
 
 
-def scores(results: Path) -> dict[tuple[Any, ...], float]:
+def scores(results: Path | str) -> dict[tuple[Any, ...], float]:
     """Return every score of the attempts that count, by cell, split, selection and metric."""
     ledger = Ledger(results)
     rows = ledger.read().to_pylist()

@@ -114,6 +114,8 @@ class CellSession(Session):
             return
         buffer = io.BytesIO()
         torch.save({"version": _CHECKPOINT_VERSION, "state": content}, buffer)
+        if self._events is not None:
+            self._events.flush()
         try:
             self._ledger.save_checkpoint(self._cell.id, buffer.getvalue())
         except LedgerError as error:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import socket
+import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from runner.cell import Cell
 from runner.ledger import Ledger
-from runner.storage import path_of
+from runner.storage import Storage, path_of
+from xmft.errors import XmftError
 from xmft.session import Progress
 
 logger = logging.getLogger(__name__)
@@ -27,19 +30,20 @@ class EventLog:
     than one file: a cell that goes on takes over what the earlier attempt wrote, up to where it
     goes on itself. The run says which cell it is, as text and as hyperparameters.
 
-    Event files are appended to in place, which object stores cannot do: there, nothing is
-    written and the curves are in the ledger all the same.
+    Event files are appended to in place, which object stores cannot do: there, the whole file is
+    written with every checkpoint and at the end of a stage.
     """
 
     def __init__(self, ledger: Ledger, cell: Cell) -> None:
         """Prepare; the folder appears with the first value."""
-        self._path: Path | None = None
         self._cell = cell
-        self._folder = None
-        if ledger.local_root is not None:
-            task, method = path_of(cell.task), path_of(cell.method)
-            run = Path(task) / method / str(cell.seed) / cell.id
-            self._folder = ledger.local_root / "tensorboard" / run
+        run = f"tensorboard/{path_of(cell.task)}/{path_of(cell.method)}/{cell.seed}/{cell.id}"
+        self._shown, self._told = ledger.storage.shown_of(run), ledger.storage.told
+        self._file: _LocalFile | _StoredFile | None = (
+            _StoredFile(ledger.storage, run)
+            if ledger.local_root is None
+            else _LocalFile(ledger.local_root / run)
+        )
 
     def write(self, progress: Progress) -> None:
         """Append the losses of a finished epoch; the step counts batches within the stage.
@@ -47,49 +51,123 @@ class EventLog:
         Where that fails the log ends, with a warning. A file that somebody deletes is followed by
         a new one.
         """
-        if self._folder is None:
+        stage, step, now = progress.stage, progress.step, time.time()
+        scalars = (
+            _Scalar(f"{stage}/{name}", step, value, now) for name, value in progress.losses.items()
+        )
+
+        def append(file: _LocalFile | _StoredFile) -> None:
+            if not file.is_there():
+                file.begin(self._first(file.earlier(), progress))
+            file.append(map(_event_of, scalars))
+            if step == progress.steps:
+                file.flush()
+
+        self._try(append)
+
+    def flush(self) -> None:
+        """Make sure of what was written so far: a checkpoint goes on from here."""
+        self._try(lambda file: file.flush() if file.is_there() else None)
+
+    def _try(self, what: Callable[[_LocalFile | _StoredFile], None]) -> None:
+        if self._file is None:
             return
         try:
-            if self._path is None or not self._path.exists():
-                self._path = self._begun(self._folder, progress)
-            stage, step, now = progress.stage, progress.step, time.time()
-            scalars = (
-                _Scalar(f"{stage}/{name}", step, value, now)
-                for name, value in progress.losses.items()
-            )
-            _append(self._path, map(_event_of, scalars))
-        except OSError as error:
+            what(self._file)
+        except (OSError, XmftError) as error:
             logger.warning(
                 "TensorBoard's file in %s cannot be written (%s). The cell goes on without; its "
                 "curves are in the ledger all the same.",
-                self._folder,
-                error,
+                self._shown,
+                self._told(error),
             )
-            self._folder = None
+            self._file = None
 
-    def _begun(self, folder: Path, first: Progress) -> Path:
-        """Start a new file with all that the cell knows before its first losses."""
+    def _first(self, earlier: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+        """Yield all that the cell knows before its first losses."""
         from torch.utils.tensorboard.summary import hparams, text
 
-        earlier = sorted(folder.glob("events.*")) if folder.is_dir() else []
-        scalars = list(_before(first, _scalars(earlier)))
-        folder.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        # As TensorBoard's own writer names it. That one has a thread, which prints its errors.
-        unique = f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-        path = folder / f"events.out.tfevents.{int(now):010d}.{unique}"
         facts = dict(_facts(json.loads(self._cell.config_json)))
         lines = ["| | |", "| --- | --- |", f"| cell | {self._cell.id} |"]
         lines += [f"| {name} | {value} |" for name, value in facts.items()]
-        summaries = [text("cell", "\n".join(lines)), *hparams(facts, {})[:2]]
-        begin = [
-            _event(now, file_version="brain.Event:2"),
-            *(_event(now, summary=summary) for summary in summaries),
-        ]
-        _append(path, [*begin, *map(_event_of, scalars)])
+        now = time.time()
+        yield _event(now, file_version="brain.Event:2")
+        for summary in (text("cell", "\n".join(lines)), *hparams(facts, {})[:2]):
+            yield _event(now, summary=summary)
+        yield from map(_event_of, _before(progress, _scalars(earlier)))
+
+
+def _new_name() -> str:
+    # As TensorBoard's own writer names it. That one has a thread, which prints its errors.
+    unique = f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    return f"events.out.tfevents.{int(time.time()):010d}.{unique}"
+
+
+class _LocalFile:
+    """One event file in a folder of a file system, which grows in place."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path: Path | None = None
+
+    def is_there(self) -> bool:
+        return self._path is not None and self._path.exists()
+
+    def earlier(self) -> list[bytes]:
+        """Return what files of earlier attempts hold."""
+        return [path.read_bytes() for path in self._paths()]
+
+    def begin(self, events: Iterable[bytes]) -> None:
+        """Start a new file in place of those of earlier attempts."""
+        earlier = self._paths()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._path = self._folder / _new_name()
+        self.append(events)
         for old in earlier:  # not before the new file has what they hold
             old.unlink(missing_ok=True)
-        return path
+
+    def append(self, events: Iterable[bytes]) -> None:
+        assert self._path is not None
+        with self._path.open("ab") as file:
+            file.write(_records(events))
+
+    def flush(self) -> None:
+        """Do nothing: it is there."""
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("events.*")) if self._folder.is_dir() else []
+
+
+class _StoredFile:
+    """One event file in a folder of an object store, which is written as a whole."""
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage, self._folder = storage, folder
+        self._name = ""
+        self._content = b""
+        self._old: list[str] = []
+
+    def is_there(self) -> bool:
+        return bool(self._name)
+
+    def earlier(self) -> list[bytes]:
+        """Return what files of earlier attempts hold."""
+        self._old = sorted(name for name in self._storage.names(self._folder) if "events." in name)
+        found = (self._storage.read(f"{self._folder}/{name}") for name in self._old)
+        return [content.to_pybytes() for content in found if content is not None]
+
+    def begin(self, events: Iterable[bytes]) -> None:
+        """Start a new file in place of those of earlier attempts."""
+        self._name = _new_name()
+        self.append(events)
+
+    def append(self, events: Iterable[bytes]) -> None:
+        self._content += _records(events)
+
+    def flush(self) -> None:
+        self._storage.write(f"{self._folder}/{self._name}", self._content)
+        while self._old:  # not before the new file has what they hold
+            self._storage.delete(f"{self._folder}/{self._old.pop()}")
 
 
 class _Scalar(NamedTuple):
@@ -112,26 +190,31 @@ def _event(when: float, **content: Any) -> bytes:
     return bytes(event.SerializeToString())
 
 
-def _append(path: Path, events: Iterable[bytes]) -> None:
+def _records(events: Iterable[bytes]) -> bytes:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    with path.open("ab") as file:
-        writer = RecordWriter(file)
-        for event in events:
-            writer.write(event)
+    buffer = io.BytesIO()
+    writer = RecordWriter(buffer)
+    for event in events:
+        writer.write(event)
+    return buffer.getvalue()
 
 
-def _scalars(paths: list[Path]) -> Iterator[_Scalar]:
+def _scalars(contents: Iterable[bytes]) -> Iterator[_Scalar]:
     """Yield what event files hold, in their order; a file that was cut short ends early."""
-    if not paths:
-        return
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+    for content in contents:
+        # TensorBoard reads files alone.
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            from tensorboard.backend.event_processing.event_file_loader import (
+                LegacyEventFileLoader,
+            )
 
-    for path in paths:
-        for event in LegacyEventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    yield _Scalar(value.tag, event.step, value.simple_value, event.wall_time)
+            for event in LegacyEventFileLoader(file.name).Load():
+                for value in event.summary.value:
+                    if value.HasField("simple_value"):
+                        yield _Scalar(value.tag, event.step, value.simple_value, event.wall_time)
 
 
 def _before(first: Progress, scalars: Iterator[_Scalar]) -> Iterator[_Scalar]:

@@ -6,15 +6,18 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from runner.again import again, is_passing
 from runner.compaction import compact
 from runner.ledger import CellState, Ledger, LedgerError
 from runner.schema import SCHEMA
-from tests.runner.attempts import called
+from runner.tensorboard import EventLog
+from tests.runner.attempts import called, cell_of
 from tests.runner.ledgers import CELL, FAILED, OK
 from tests.runner.object_store import KEY, SECRET
 from xmft.errors import RequestError
+from xmft.session import Progress
 from xmft.task import CurvePoint
 
 
@@ -139,3 +142,41 @@ def test_nothing_leaks(store, caplog, monkeypatch):
         assert not [text for text in texts if secret in text]
     assert "bucket" in ledger.shown
     assert ledger.read().schema.equals(SCHEMA, check_metadata=True)
+
+
+def losses(stage, step, value):
+    return Progress(stage=stage, step=step, steps=27, losses={"loss": value}, account="fit")
+
+
+def test_tensorboard_follows_checkpoints_in_one_file(remote, store, tmp_path):
+    """Killed after its third epoch, two after its checkpoint; the last one ends the stage."""
+    cell = cell_of()
+    first, second = EventLog(remote, cell), EventLog(remote, cell)
+    store.requests.clear()
+    first.write(losses("fitting", 1, 0.7))
+    first.flush()
+    for step in (9, 18):
+        first.write(losses("fitting", step, 0.6))
+    assert store.methods() == {"GET": 1, "PUT": 1}
+    for step in (9, 18, 27):
+        second.write(losses("fitting", step, 0.5))
+    (name,) = remote.storage.files(f"tensorboard/{cell.task}/{cell.method}/{cell.seed}/{cell.id}")
+    folder = f"tensorboard/{cell.task}/{cell.method}/{cell.seed}/{cell.id}"
+    (tmp_path / name).write_bytes(remote.storage.read(f"{folder}/{name}"))
+    run = EventAccumulator(str(tmp_path / name))
+    run.Reload()
+    shown = [(event.step, round(event.value, 3)) for event in run.Scalars("fitting/loss")]
+    assert shown == [(1, 0.7), (9, 0.5), (18, 0.5), (27, 0.5)]
+
+
+def test_tensorboard_is_done_without_where_the_store_refuses(remote, store, caplog, monkeypatch):
+    monkeypatch.setattr("runner.again._FIRST_PAUSE_S", 0.001)
+    log = EventLog(remote, cell_of())
+    log.write(losses("fitting", 1, 0.7))
+    store.refusals = 10**6
+    log.flush()
+    log.write(losses("fitting", 9, 0.7))
+    log.flush()
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "runner.tensorboard"]
+    assert "cannot be written" in said and SECRET not in said
+    store.refusals = 0

@@ -173,8 +173,7 @@ def scratch_folder(ledger: Ledger, folder: Path, run: str) -> Iterator[str]:
     if node_count() == 1:
         yield str(folder / "scratch")
     else:
-        name = f"ray-{run}"
         try:
-            yield ledger.storage.uri_of(name)
+            yield ledger.scratch(run)
         finally:
-            ledger.drop_scratch(name)
+            ledger.drop_scratch(run)

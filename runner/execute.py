@@ -44,7 +44,8 @@ def train_cell(job: CellJob, session: CellSession, micro_batch: int | None) -> F
         usage, peak = of_all_workers(
             watch.stop(
                 peak_memory_bytes=peak_memory_bytes(session.device),
-                sharding=job.sharding if job.workers > 1 else None,
+                # What it was: a model that cannot be divided is held whole by each.
+                sharding=("fsdp" if session.sharded else "ddp") if job.workers > 1 else None,
             )
         )
     return replace(trained, usage=usage, peak_memory_bytes=peak)

@@ -258,9 +258,13 @@ class Ledger:
         with contextlib.suppress(OSError):
             self.storage.delete_folder(f"checkpoints/{cell_id}")
 
-    def drop_scratch(self, folder: str) -> None:
-        """Delete a folder that is not part of the ledger."""
-        self.storage.delete_folder(folder)
+    def scratch(self, run: str) -> str:
+        """Return the URI of a folder for files of a run that are not part of the ledger."""
+        return self.storage.uri_of(f"ray-{run}")
+
+    def drop_scratch(self, run: str) -> None:
+        """Delete that folder, if it is there."""
+        self.storage.delete_folder(f"ray-{run}")
 
     def _places(self, kind: str, cell_id: str) -> tuple[str, str]:
         """Return where curves or examples of a cell may be, the newest first."""

@@ -1,8 +1,8 @@
-"""What became of an attempt at a cell, small enough to send around."""
+"""What became of an attempt at a cell, small enough to send around, and of a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +23,22 @@ class Outcome:
     busy_s: float
     wall_s: float
     resumed_epochs: int
+
+
+@dataclass
+class Report:
+    """How a run went.
+
+    Attributes:
+        outcomes: What became of the cells, by id.
+        slots: Most cells that ran at once.
+        busy: Share of the resources in use while there was anything left to start.
+        restarts: How often Ray had to be started again.
+        elsewhere: Cells that another run on the same results finished meanwhile.
+    """
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    slots: int = 0
+    busy: float | None = None
+    restarts: int = 0
+    elsewhere: int = 0

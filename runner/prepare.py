@@ -90,7 +90,7 @@ def prepare(
     return Ready(
         cells={item.cell.id: item.cell.task for item in planned},
         done=done,
-        chosen=[replace(item, source=None) for item in _make_data_ready(chosen)],
+        chosen=[replace(item, source=None) for item in _make_data_ready(chosen, told=bool(tried))],
         wishes={item.cell.id: wishes[item.cell.id] for item in chosen},
         plugins=tuple(installed(grid.plugins)),
         data_root=str(data_root_of(grid, data_root) if chosen else data_root),
@@ -128,10 +128,11 @@ def _check_workers(planned: list[PlannedCell], wishes: Mapping[str, dict[str, An
                 )
 
 
-def _make_data_ready(chosen: list[PlannedCell]) -> list[PlannedCell]:
+def _make_data_ready(chosen: list[PlannedCell], *, told: bool) -> list[PlannedCell]:
     """Generate what has to be generated, once and before any worker asks for it.
 
-    Where that fails, the cells of the task get the reason as their problem.
+    Where that fails, the cells of the task get the reason as their problem. Where an earlier round
+    has told of the data, it is not told again.
     """
     seen: set[str] = set()
     problems: dict[str, str] = {}
@@ -140,8 +141,9 @@ def _make_data_ready(chosen: list[PlannedCell]) -> list[PlannedCell]:
         if source is None or source.fingerprint in seen:
             continue
         seen.add(source.fingerprint)
-        say(f"{name}: {source.note}")
-        for line in source.warnings:
+        if not told:
+            say(f"{name}: {source.note}")
+        for line in source.warnings if not told else ():
             complain(f"{name}: {line}")
         if not source.ready:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,13 @@ from runner.console import complain, console, say
 from runner.feed import Feed
 from runner.ledger import Ledger
 from runner.options import RunOptions
-from runner.outcome import Outcome
+from runner.outcome import Outcome, Report
 from runner.prepare import Ready
 from runner.progress import ProgressDisplay
 from runner.request import Request
 from runner.results import RESULT_COLUMNS
 from runner.rounds import Rounds
-from runner.supervise import Report, supervise
+from runner.supervise import supervise
 from runner.terminations import terminations
 from xmft.errors import XmftError
 
@@ -94,7 +95,10 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
 
 
 def _fan_out(rounds: Rounds, ledger: Ledger, options: RunOptions) -> Report:
+    runs = set[str]()
+
     def request(run: str, folder: str) -> Request:
+        runs.add(run)
         return Request(
             run=run,
             results=ledger.uri,
@@ -111,13 +115,19 @@ def _fan_out(rounds: Rounds, ledger: Ledger, options: RunOptions) -> Report:
             stall_s=options.stall_timeout_s,
         )
 
-    return supervise(
-        request,
-        Feed(ledger, rounds.jobs(), redo=options.force, further=rounds.further),
-        lambda slots: ProgressDisplay(console, rounds.ready.chosen, slots),
-        address=options.address,
-        cluster_wait_s=options.cluster_wait_s,
-    )
+    try:
+        return supervise(
+            request,
+            Feed(ledger, rounds.jobs(), redo=options.force, further=rounds.further),
+            lambda slots: ProgressDisplay(console, rounds.ready.chosen, slots),
+            address=options.address,
+            cluster_wait_s=options.cluster_wait_s,
+        )
+    finally:
+        # Of those that died: on several nodes it lies beside the results.
+        for run in runs if options.address is not None else ():
+            with contextlib.suppress(OSError):
+                ledger.drop_scratch(run)
 
 
 def _compact(ledger: Ledger) -> None:

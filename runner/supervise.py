@@ -8,14 +8,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.conductor import BrokenError, RefusedError, conductor, how_it_died
 from runner.console import complain, say
-from runner.outcome import Outcome
+from runner.outcome import Outcome, Report
 from runner.processes import end_all, reaped
 from runner.run_folder import run_folder
 from runner.terminations import Terminated, terminations
@@ -47,25 +46,6 @@ class Display(Protocol):
 
     def finished(self, cell_id: str, failure: str | None) -> None:
         """Take a cell that has a result or failed."""
-
-
-@dataclass
-class Report:
-    """How a run went.
-
-    Attributes:
-        outcomes: What became of the cells, by id.
-        slots: Most cells that ran at once.
-        busy: Share of the resources in use while there was anything left to start.
-        restarts: How often Ray had to be started again.
-        elsewhere: Cells that another run on the same results finished meanwhile.
-    """
-
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    slots: int = 0
-    busy: float | None = None
-    restarts: int = 0
-    elsewhere: int = 0
 
 
 def supervise(
@@ -217,6 +197,8 @@ class _Run:
     def _hand_out(self, line: Connection) -> None:
         if self._feed.is_through() and not self._feed.is_over() and not self._is_failing_fast():
             self._go_on(line)
+        if self._display is None and not self._feed.is_over():
+            return  # how many fit at once is told first
         for size, jobs in self._feed.next(self._at_once):
             line.send(("cells", size, jobs))
         if self._to_come != self._feed.to_come():
@@ -269,11 +251,11 @@ class _Run:
         if self._display is not None:  # Ray was started again
             return
         cells = {size: count for size, count in self._feed.left().items() if count}
+        counts = {size: min(left, self._at_once[size]) for size, left in cells.items()}
         for size, left in cells.items():
             of = f"{left} cells: " if len(cells) > 1 else ""
-            count = min(left, self._at_once[size])
-            say(f"{of}{count} cell(s) at a time, {sizes[size]}, on {cores}")
-        most = sum(min(left, self._at_once[size]) for size, left in cells.items())
+            say(f"{of}{counts[size]} cell(s) at a time, {sizes[size]}, on {cores}")
+        most = sum(counts.values())
         self._display = self._shown.enter_context(self._make_display(most))
 
     def _tell_idle(self, idle: list[str], running: int) -> None:

@@ -58,7 +58,7 @@ class Usage:
     ] = None
     sharding: Annotated[
         str | None,
-        Column(pa.string(), "how several workers hold the model; null with one", since=2),
+        Column(pa.string(), "how several workers held the model; null with one", since=2),
     ] = None
 
 

@@ -39,7 +39,7 @@ def job_of(root: Path, **changes: Any) -> CellJob:
     recipe = {**RECIPE, "epochs": changes.pop("epochs", 2)}
     grid = Grid(
         tasks=["pdebench/advection"],
-        methods=["nft"],
+        methods=[changes.pop("method", "nft")],
         seeds=[changes.pop("seed", 0)],
         backbone="tiny-sequence",
         recipe=recipe,
@@ -64,6 +64,8 @@ def main(root: Path) -> None:
         "warm": job_of(root, seed=1),
         "bad": job_of(root, seed=2, problem="There is no such file."),
         "divided": job_of(root, seed=3, sharding="fsdp"),
+        # Spectral weights are complex: they are not divided.
+        "whole": job_of(root, seed=3, method="fno", sharding="fsdp"),
         "stopped": job_of(root, seed=4, epochs=3000),
     }
     seen: dict[str, Any] = {}

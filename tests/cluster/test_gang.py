@@ -35,17 +35,21 @@ def test_workers_train_one_cell_after_the_other(
         "warm": "ok",
         "bad": "failed",
         "divided": "ok",
+        "whole": "ok",
         "stopped": "stopped",
     }
     # The same two processes, also after an error that both of them had.
     first = seen["cold"]["workers"]
     assert len(first) == 2
-    assert [seen[name]["workers"] for name in ("warm", "bad", "divided")] == [first] * 3
+    assert [seen[name]["workers"] for name in ("warm", "bad", "divided", "whole")] == [first] * 4
     assert "no such file" in seen["bad"]["error"]
     assert "goes on from there" in seen["stopped"]["error"]
     assert seen["left"] == []
     rows = Ledger(tmp_path / "results").read().to_pandas()
     statuses = rows.groupby("cell_id")["status"].first()
+    sharding = rows.groupby("cell_id")["sharding"].first()
+    found = {name: sharding[seen[name]["cell"]] for name in ("warm", "divided", "whole")}
+    assert found == {"warm": "ddp", "divided": "fsdp", "whole": "ddp"}
     assert statuses[seen["bad"]["cell"]] == "failed"
     assert seen["stopped"]["cell"] not in statuses
     assert (tmp_path / "results/checkpoints" / seen["stopped"]["cell"] / "state.pt").is_file()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from performance.chaos import differences, scores
@@ -18,13 +19,13 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 GRID = """
 tasks: [pdebench/advection]
-methods: [nft, fno]
+methods: [nft, scratch]
 seeds: [0, 1]
 backbone: tiny-sequence
 recipe:
-  {samples: 61, resolution: 32, max_tokens: 8, epochs: 400, batch_size: 8}
+  {samples: 61, resolution: 32, max_tokens: 8, epochs: 150, batch_size: 8}
 resources:
-  methods: {nft: {workers: 2}}
+  nft: {workers: 2}
 """
 
 
@@ -33,7 +34,8 @@ def test_a_node_that_dies_is_done_without_and_one_that_joins_is_used(
 ) -> None:
     """One core each on two nodes: cells with two workers lie on both, those with one on either.
 
-    The death of the second node leaves no room for the wide cells until a third one comes.
+    The death of the second node leaves no room for the wide cells until a third one comes. With it
+    dies what drives Ray.
     """
     grid, quiet, results = tmp_path / "nodes.yaml", tmp_path / "quiet", tmp_path / "results"
     grid.write_text(GRID)
@@ -53,6 +55,9 @@ def test_a_node_that_dies_is_done_without_and_one_that_joins_is_used(
                 wide = [one for one in _cells(quiet) if one[1] == "nft"]
                 until(lambda: any(_checkpoint(results, cell) for cell, _ in wide), 120)
                 os.killpg(second.pid, signal.SIGKILL)
+                for process in psutil.Process(run.pid).children(recursive=True):
+                    if "runner.conduct" in process.cmdline():  # what it had on both nodes is left
+                        process.kill()
                 with head.node("127.0.0.3", cpus=1):
                     assert run.wait(timeout=240) == 0, (tmp_path / "log").read_text()
             finally:
@@ -60,6 +65,7 @@ def test_a_node_that_dies_is_done_without_and_one_that_joins_is_used(
                 log.close()
     said = (tmp_path / "log").read_text()
     assert "Traceback" not in said
+    assert "is joined again" in said
     assert "went on from their checkpoints" in said
     assert len(scores(quiet)) and not list(differences(scores(quiet), scores(results)))
     lost = [state for state in Ledger(results).states().values() if state.status != "ok"]

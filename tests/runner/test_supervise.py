@@ -18,8 +18,9 @@ from runner import supervise as module
 from runner.conductor import BrokenError
 from runner.feed import Feed
 from runner.ledger import Ledger
+from runner.outcome import Report
 from runner.request import Request
-from runner.supervise import LostError, Report, supervise
+from runner.supervise import LostError, supervise
 from xmft.errors import RequestError
 
 # What one conductor does with its end of the line.

@@ -13,8 +13,8 @@ import pytest
 from pyarrow import parquet
 
 from runner.ledger import Ledger
+from runner.outcome import Report
 from runner.rounds import Rounds
-from runner.supervise import Report
 from tests.runner.commands import (
     Attempt,
     JobOf,

@@ -13,11 +13,11 @@ from runner import execute
 from runner.config import Grid
 from runner.ledger import Ledger
 from runner.options import RunOptions
+from runner.outcome import Report
 from runner.report.compare import build
 from runner.results import results
 from runner.rounds import Rounds
 from runner.run import run_grid
-from runner.supervise import Report
 from tests.runner.commands import Attempt, JobOf, output_of
 from xmft.split import Split
 

@@ -5,8 +5,9 @@
 * overhead: cells that train nothing, one slot: wall time of each beyond its own work, warm (the
   difference between many and few cells) and cold (a run of one cell).
 * slots: cells that train, on one slot and on two: cells per hour, and their ratio over two.
-* mixed: sixty cells of four sizes that sleep for a while, on a head node with logical GPUs: share
-  of the slots in use while there is anything left to start.
+* mixed: sixty cells of four sizes that sleep for 20 to 60 s, on a head node with logical GPUs: share
+  of the GPUs in use while there is anything left to start. What it lacks is the start of slots: a
+  process that imports torch for each, on the cores of this machine.
 * growth: grids of 100, 300 and 1,000 cells that train nothing: seconds of planning and of the run,
   memory of the driver, and their ratios.
 
@@ -123,7 +124,7 @@ def _overhead(folder: Path, rounds: int) -> None:
 
 def _slots(folder: Path, rounds: int) -> None:
     grid = {**_TINY, "methods": ["nft"], "seeds": list(range(12))}
-    grid["recipe"] = {**_TINY["recipe"], "epochs": 150}
+    grid["recipe"] = {**_TINY["recipe"], "epochs": 60}
     hours: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
         for slots, found in hours.items():
@@ -149,10 +150,10 @@ def _mixed(folder: Path) -> None:
         **_TINY,
         "plugins": [str(plugin)],
         "methods": names,
-        "options": {name: {"seconds": round(rng.uniform(5, 20), 1)} for name in names},
+        "options": {name: {"seconds": round(rng.uniform(20, 60), 1)} for name in names},
         "resources": {name: sizes[number % 4] for number, name in enumerate(names)},
     }
-    with _head(cpus=16, gpus=4) as address:
+    with _head(cpus=8, gpus=4) as address:
         found = _run(grid, folder, address=address)
     print(
         f"60 cells of four sizes on 4 logical GPUs: {found['busy']:.0%} of the slots busy while "

@@ -5,7 +5,7 @@
 * overhead: cells that train nothing, one slot: wall time of each beyond its own work, warm (the
   difference between many and few cells) and cold (a run of one cell).
 * slots: cells that train, on one slot and on two: cells per hour, and their ratio over two.
-* mixed: sixty cells of four sizes that sleep for 20 to 60 s, on a head node with logical GPUs: share
+* mixed: sixty cells of four sizes that sleep 20 to 60 s, on a head node with logical GPUs: share
   of the GPUs in use while there is anything left to start. What it lacks is the start of slots: a
   process that imports torch for each, on the cores of this machine.
 * growth: grids of 100, 300 and 1,000 cells that train nothing: seconds of planning and of the run,

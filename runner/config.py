@@ -179,16 +179,24 @@ def make_grid(
     # A key without a value means nothing to say, not null.
     given = {key: value for key, value in content.items() if value is not None}
     grid = validated(Grid, given, where=where)
+    # Narrowed down on the command line, a grid may keep what it says of its other tasks.
+    known = [*grid.tasks, *written]
     for task in grid.per_task:
-        # Narrowed down on the command line, a grid may keep what it says of its other tasks.
-        if task not in grid.tasks and task not in written:
+        if task not in known:
             raise RequestError(
                 f"Unknown name '{task}' in per_task of {where}; its tasks are meant. "
                 f"{nearest(task, grid.tasks)}"
             )
+    for name in grid.resources:
+        if "/" in name and name not in known:
+            raise RequestError(
+                f"Unknown name '{name}' in resources of {where}; its tasks and methods are meant. "
+                f"{nearest(name, grid.tasks)}"
+            )
     for what, of_methods in (
         ("Options", grid.options),
         ("Fields of per_method", grid.per_method),
+        ("Resources", [name for name in grid.resources if "/" not in name]),
         ("Tasks of leave_out", grid.leave_out),
     ):
         for name in of_methods:

@@ -163,10 +163,11 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
     """Refuse what could only fail in every cell."""
     for method in grid.methods:
         options_of(method, grid.options)
-    for key in ("options", "per_method", "leave_out"):
+    for key in ("options", "per_method", "leave_out", "resources"):
         for method in getattr(grid, key):
             base = method.partition(":")[0]
-            if base not in METHODS:
+            is_task = key == "resources" and ("/" in method or method in grid.tasks)
+            if base not in METHODS and not is_task:
                 raise RequestError(f"Unknown method '{base}' in {key}. {nearest(base, METHODS)}")
     check_methods(grid)
     for method in grid.methods:

@@ -6,6 +6,7 @@ import typer
 
 from runner.cli.options import Results, example, guarded
 from runner.console import console, say
+from xmft.errors import RequestError
 
 
 @guarded
@@ -18,8 +19,11 @@ def compact(results: Results = "results") -> None:
     from runner.compaction import compact as gather
     from runner.ledger import Ledger
 
+    ledger = Ledger(results)
+    if not ledger.states():
+        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
     with console.status("compacting"):
-        done = gather(Ledger(results))
+        done = gather(ledger)
     say(f"{done.attempts} new attempts compacted; the ledger has {done.files} compact file(s)")
 
 

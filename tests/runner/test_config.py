@@ -218,6 +218,7 @@ def test_unknown_options_give_the_nearest_name(
         ({"methods": ["orka"]}, ["method 'orka'", "Did you mean 'orca'"]),
         ({"source": "stdlib"}, ["source proxy 'stdlib'", "'stdlib-docs'"]),
         ({"options": {"recraf": {}}}, ["'recraf' in options", "Did you mean 'recraft'"]),
+        ({"resources": {"recraf": {}}}, ["'recraf' in resources", "Did you mean 'recraft'"]),
     ],
 )
 def test_unknown_names_give_the_nearest_one(
@@ -232,15 +233,24 @@ def test_unknown_names_give_the_nearest_one(
     assert all(part in str(caught.value) for part in ["Unknown", *parts])
 
 
-def test_per_task_names_tasks_of_the_grid(write: Write) -> None:
-    content = MINIMAL + "per_task: {pdebench/advektion: {epochs: 2}}\n"
-    text = message(write(content))
-    assert "'pdebench/advektion' in per_task" in text
+@pytest.mark.parametrize("said", ["per_task: {%s: {epochs: 2}}", "resources: {%s: {cpus: 2}}"])
+def test_tasks_that_a_grid_says_something_of_are_its_own(write: Write, said: str) -> None:
+    text = message(write(MINIMAL + said % "pdebench/advektion"))
+    assert f"'pdebench/advektion' in {said.partition(':')[0]}" in text
     assert "Did you mean 'pdebench/advection'?" in text
 
 
-def test_a_grid_narrowed_down_keeps_what_it_says_of_its_other_tasks(write: Write) -> None:
-    content = MINIMAL + "per_task: {pdebench/advection: {epochs: 2}}\n"
+def test_resources_are_of_variants_that_somebody_asks_for(write: Write) -> None:
+    text = message(write(MINIMAL + "resources: {'recraft:mine': {cpus: 2}}"))
+    assert "Resources are given for 'recraft:mine', which is not among the methods" in text
+
+
+@pytest.mark.parametrize("said", ["per_task", "resources"])
+def test_a_grid_narrowed_down_keeps_what_it_says_of_its_other_tasks(
+    write: Write, said: str
+) -> None:
+    fields = {"per_task": "epochs", "resources": "cpus"}
+    content = MINIMAL + f"{said}: {{pdebench/advection: {{{fields[said]}: 2}}}}\n"
     grid = load_grid(write(content), ["tasks=[pdebench/darcy]"])
     assert grid.tasks == ["pdebench/darcy"]
 

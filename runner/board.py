@@ -82,9 +82,9 @@ class Board:
         """See `Desk.bring`."""
         self._ask("bring", needs, list(jobs))
 
-    def announce(self, to_come: Mapping[Needs, int]) -> None:
+    def announce(self, to_come: Mapping[Needs, int], *, more: bool) -> None:
         """See `Desk.announce`."""
-        self._ask("announce", dict(to_come))
+        self._ask("announce", dict(to_come), more)
 
     def set_nodes(self, nodes: Sequence[Node]) -> None:
         """See `Desk.set_nodes`."""

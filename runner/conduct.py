@@ -121,7 +121,7 @@ class _Watcher(threading.Thread):
                 counts: Counter[Needs] = Counter()
                 for number, count in facts[0].items():
                     counts[self._account.sizes[number]] += count
-                self._board.announce(counts)
+                self._board.announce(counts, more=facts[1])
 
     def _stop(self) -> None:
         self._stopping = True

@@ -6,8 +6,9 @@ here, from the resources of the nodes and what is left to run:
 * The widest cells come first, and beside them whatever fits; those of one size in the order in
   which they were brought, longest expected first. So a slot seldom has to change its size, which
   costs a start, and wide cells need not wait for many narrow ones to end at the same time.
-* A slot without a cell of its size left ends, and its room goes to others. One that keeps a wider
-  cell from its first slot ends as well: nothing starves.
+* A slot without a cell of its size left ends, and its room goes to others; where nothing is left
+  but more may follow, as in a search, it waits. One that keeps a wider cell from its first slot
+  ends as well: nothing starves.
 """
 
 from __future__ import annotations
@@ -99,15 +100,21 @@ class Desk:
         self._events: list[tuple[Any, ...]] = []
         self._notes: dict[str, Any] = {}
         self._noted: dict[str, float] = {}
-        self._stopping = self._over = False
+        self._stopping = self._over = self._more = False
         self._used_s = self._there_s = 0.0
         self._looked = clock()
 
     # What the watcher says.
 
-    def announce(self, to_come: Mapping[Needs, int]) -> None:
-        """Say how many cells of each size are not at hand yet."""
+    def announce(self, to_come: Mapping[Needs, int], more: bool = False) -> None:
+        """Say how many cells of each size are not at hand yet.
+
+        Args:
+            to_come: Their numbers.
+            more: Whether others may follow on these: slots that nothing needs wait for them.
+        """
         self._account()
+        self._more = more
         for queue in self._queues.values():
             queue.to_come = 0
         for needs, count in to_come.items():
@@ -205,7 +212,8 @@ class Desk:
         slot.cell = None
         slot.place, slot.heard = place, self._clock()
         queue = self._queues.get(slot.needs, _Queue())
-        if not queue.left or self._must_give_way(slot):
+        kept = self._more and not any(one.left for one in self._queues.values())
+        if not (queue.left or kept) or self._must_give_way(slot):
             del self._slots[slot_id]
             return None
         if not queue.jobs:

@@ -70,7 +70,7 @@ class Feed:
 
     def is_over(self) -> bool:
         """Tell whether every cell is finished, here or elsewhere, and no more follow."""
-        return self._further is None and self.is_through()
+        return self.is_through() and not self.may_go_on()
 
     def is_through(self) -> bool:
         """Tell whether every cell so far is finished, here or elsewhere."""
@@ -84,21 +84,13 @@ class Feed:
         self._jobs |= {job["cell_id"]: (size, job) for size, job in more}
         self.restart()
 
-    def left(self) -> dict[int, int]:
-        """Return how many cells of each size were not handed out yet."""
-        return {size: len(cells) for size, cells in self._open.items()}
+    def may_go_on(self) -> bool:
+        """Tell whether others may follow on the cells so far."""
+        return self._further is not None
 
     def to_come(self) -> dict[int, int]:
-        """Return what slots are kept for: what is left, and where others may follow, one of them.
-
-        For those a slot is only kept as long as no other size needs it.
-        """
-        counts = self.left()
-        if self._further is not None:
-            wanted = {size for size in counts if counts[size] or self._sent[size]}
-            for size in counts:
-                counts[size] += not wanted - {size}
-        return counts
+        """Return how many cells of each size were not handed out yet."""
+        return {size: len(cells) for size, cells in self._open.items()}
 
     def taken(self, cell_id: str) -> None:
         """Hear that a slot has a cell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,17 @@ class Rounds:
         self.sizes: list[dict[str, Any]] = []
         self.ready: Ready = apart(prepare, grid, ledger.uri, data_root, options)
 
+    @property
+    def further(self) -> Callable[[], list[tuple[int, Job]]] | None:
+        """Plans what follows from the trials of the latest round; None without a search."""
+        return None if self._grid.search is None else self._further
+
     def jobs(self) -> list[tuple[int, Job]]:
         """Return the cells of this round, with the numbers of their sizes."""
         return [self._job(item) for item in self.ready.chosen]
 
-    def further(self) -> list[tuple[int, Job]]:
-        """Plan what follows from the trials of this round and return its cells, if any.
-
-        Raises:
-            RequestError, LedgerError: the grid or the results are not what they were.
-        """
-        if self._grid.search is None or not any(item.cell.trial for item in self.ready.chosen):
+    def _further(self) -> list[tuple[int, Job]]:
+        if not any(item.cell.trial for item in self.ready.chosen):
             return []
         self._tried |= {item.cell.id for item in self.ready.chosen}
         self.ready = apart(

@@ -137,7 +137,7 @@ class _Run:
         self._shown = stack.enter_context(ExitStack())
         self._display: Display | None = None
         self._at_once: dict[int, int] = {}
-        self._to_come: dict[int, int] = {}
+        self._to_come: tuple[dict[int, int], bool] | None = None
         self._idle: list[str] = []
         self._most: int | None = None
         self._idle_since: float | None = None
@@ -201,9 +201,10 @@ class _Run:
             return  # how many fit at once is told first
         for size, jobs in self._feed.next(self._at_once):
             line.send(("cells", size, jobs))
-        if self._to_come != self._feed.to_come():
-            self._to_come = self._feed.to_come()
-            line.send(("to come", self._to_come))
+        to_come = self._feed.to_come(), self._feed.may_go_on()
+        if self._to_come != to_come:
+            self._to_come = to_come
+            line.send(("to come", *to_come))
         if self._feed.is_over():
             line.send(("over",))
 
@@ -247,10 +248,10 @@ class _Run:
     def _introduce(self, cores: str, sizes: list[str], at_once: list[int]) -> None:
         most = self._most or max(at_once)
         self._at_once = {size: min(count, most) for size, count in enumerate(at_once)}
-        self._to_come = {}
+        self._to_come = None
         if self._display is not None:  # Ray was started again
             return
-        cells = {size: count for size, count in self._feed.left().items() if count}
+        cells = {size: count for size, count in self._feed.to_come().items() if count}
         counts = {size: min(left, self._at_once[size]) for size, left in cells.items()}
         for size, left in cells.items():
             of = f"{left} cells: " if len(cells) > 1 else ""

@@ -172,6 +172,24 @@ def test_slots_wait_for_cells_that_are_to_come() -> None:
     assert desk.take("s", PLACE) == job("a")
 
 
+def test_slots_wait_for_what_may_follow_while_nobody_needs_their_room() -> None:
+    desk = Desk([{"CPU": 2.0}])
+    desk.announce({}, more=True)
+    desk.bring(WIDE, [job("a")])
+    assert desk.next_slot("s") == WIDE
+    assert desk.take("s", PLACE) == job("a")
+    desk.done("s", {"cell_id": "a", "status": "ok"})
+    assert desk.take("s", PLACE) == WAIT
+    assert desk.next_slot("t") is None  # none is opened for what may never come
+    desk.bring(NARROW, [job("b")])
+    assert desk.take("s", PLACE) is None
+    assert desk.next_slot("t") == NARROW
+    assert desk.take("t", PLACE) == job("b")
+    desk.done("t", {"cell_id": "b", "status": "ok"})
+    desk.announce({}, more=False)
+    assert desk.take("t", PLACE) is None
+
+
 def test_stopping_starts_nothing_and_tells_the_slots() -> None:
     desk = Desk([{"CPU": 2.0}])
     desk.bring(NARROW, [job("a"), job("b")])

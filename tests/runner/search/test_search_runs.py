@@ -37,7 +37,7 @@ def here(monkeypatch: pytest.MonkeyPatch, job_of: JobOf, attempt: Attempt) -> li
                     raise KeyboardInterrupt
                 left[0] -= 1
                 report.outcomes[item.cell.id] = attempt(job_of(item))
-            jobs = rounds.further()
+            jobs = rounds.further() if rounds.further else []
         return report
 
     monkeypatch.setattr("runner.run._fan_out", fan_out)

@@ -67,9 +67,14 @@ def _copy(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[
         process.join()
         return process.exitcode
 
-    with ours:
-        yield ours, wait
-    process.join()
+    try:
+        with ours:
+            yield ours, wait
+    except BaseException:  # nobody waits for the answer
+        process.kill()
+        raise
+    finally:
+        process.join()
 
 
 @contextmanager
@@ -84,7 +89,11 @@ def _new(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[_
     with process, Connection(ours.detach()) as line:
         with contextlib.suppress(OSError):  # it died at once: nothing comes back
             line.send((function, arguments))
-        yield line, process.wait
+        try:
+            yield line, process.wait
+        except BaseException:  # nobody waits for the answer
+            process.kill()
+            raise
 
 
 def _call(line: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -128,7 +128,7 @@ def _check_workers(planned: list[PlannedCell], wishes: Mapping[str, dict[str, An
                 )
 
 
-def _make_data_ready(chosen: list[PlannedCell], *, told: bool) -> list[PlannedCell]:
+def _make_data_ready(chosen: list[PlannedCell], *, told: bool = False) -> list[PlannedCell]:
     """Generate what has to be generated, once and before any worker asks for it.
 
     Where that fails, the cells of the task get the reason as their problem. Where an earlier round

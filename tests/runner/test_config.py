@@ -233,24 +233,23 @@ def test_unknown_names_give_the_nearest_one(
     assert all(part in str(caught.value) for part in ["Unknown", *parts])
 
 
-@pytest.mark.parametrize("said", ["per_task: {%s: {epochs: 2}}", "resources: {%s: {cpus: 2}}"])
+OF_TASKS = pytest.mark.parametrize(
+    "said", ["per_task: {%s: {epochs: 2}}\n", "resources: {%s: {cpus: 2}}\n"]
+)
+
+
+@OF_TASKS
 def test_tasks_that_a_grid_says_something_of_are_its_own(write: Write, said: str) -> None:
     text = message(write(MINIMAL + said % "pdebench/advektion"))
     assert f"'pdebench/advektion' in {said.partition(':')[0]}" in text
     assert "Did you mean 'pdebench/advection'?" in text
 
 
-def test_resources_are_of_variants_that_somebody_asks_for(write: Write) -> None:
-    text = message(write(MINIMAL + "resources: {'recraft:mine': {cpus: 2}}"))
-    assert "Resources are given for 'recraft:mine', which is not among the methods" in text
-
-
-@pytest.mark.parametrize("said", ["per_task", "resources"])
+@OF_TASKS
 def test_a_grid_narrowed_down_keeps_what_it_says_of_its_other_tasks(
     write: Write, said: str
 ) -> None:
-    fields = {"per_task": "epochs", "resources": "cpus"}
-    content = MINIMAL + f"{said}: {{pdebench/advection: {{{fields[said]}: 2}}}}\n"
+    content = MINIMAL + said % "pdebench/advection"
     grid = load_grid(write(content), ["tasks=[pdebench/darcy]"])
     assert grid.tasks == ["pdebench/darcy"]
 

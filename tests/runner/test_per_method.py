@@ -121,3 +121,9 @@ def test_wrong_fields_are_explained(
 def test_a_variant_that_nobody_asks_for_is_a_slip(write: Write) -> None:
     with pytest.raises(RequestError, match="Fields of per_method are given for 'recraft:papr'"):
         load_grid(write(CONTENT.replace("  recraft:paper:", "  recraft:papr:")))
+
+
+def test_resources_of_such_a_variant_are_one_too(write: Write) -> None:
+    content = CONTENT + "resources: {'recraft:papr': {cpus: 2}}\n"
+    with pytest.raises(RequestError, match="Resources are given for 'recraft:papr'"):
+        load_grid(write(content))

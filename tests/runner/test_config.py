@@ -233,23 +233,15 @@ def test_unknown_names_give_the_nearest_one(
     assert all(part in str(caught.value) for part in ["Unknown", *parts])
 
 
-OF_TASKS = pytest.mark.parametrize(
-    "said", ["per_task: {%s: {epochs: 2}}\n", "resources: {%s: {cpus: 2}}\n"]
-)
-
-
-@OF_TASKS
+@pytest.mark.parametrize("said", ["per_task: {%s: {epochs: 2}}", "resources: {%s: {cpus: 2}}"])
 def test_tasks_that_a_grid_says_something_of_are_its_own(write: Write, said: str) -> None:
     text = message(write(MINIMAL + said % "pdebench/advektion"))
     assert f"'pdebench/advektion' in {said.partition(':')[0]}" in text
     assert "Did you mean 'pdebench/advection'?" in text
 
 
-@OF_TASKS
-def test_a_grid_narrowed_down_keeps_what_it_says_of_its_other_tasks(
-    write: Write, said: str
-) -> None:
-    content = MINIMAL + said % "pdebench/advection"
+def test_a_grid_narrowed_down_keeps_what_it_says_of_its_other_tasks(write: Write) -> None:
+    content = MINIMAL + "per_task: {pdebench/advection: {epochs: 2}}\n"
     grid = load_grid(write(content), ["tasks=[pdebench/darcy]"])
     assert grid.tasks == ["pdebench/darcy"]
 

@@ -127,3 +127,5 @@ def test_resources_of_such_a_variant_are_one_too(write: Write) -> None:
     content = CONTENT + "resources: {'recraft:papr': {cpus: 2}}\n"
     with pytest.raises(RequestError, match="Resources are given for 'recraft:papr'"):
         load_grid(write(content))
+    content = CONTENT + "resources: {pdebench/advection: {cpus: 2}, unet: {cpus: 3}}\n"
+    assert load_grid(write(content), ["tasks=[pdebench/darcy]"]).resources

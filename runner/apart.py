@@ -33,7 +33,7 @@ def apart(function: Callable[..., T], *arguments: Any) -> T:
     process has threads of its own (a notebook), or torch, the function is called here.
 
     Args:
-        function: Called with the arguments; a name of a module, and its errors are raised here.
+        function: Called with the arguments, found by module and name; its errors are raised here.
         arguments: Of the function.
     """
     if sys.platform != "linux" or threading.active_count() > 1 or "torch" in sys.modules:

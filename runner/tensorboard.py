@@ -152,7 +152,9 @@ class _StoredFile:
 
     def earlier(self) -> list[bytes]:
         """Return what files of earlier attempts hold."""
-        self._old = sorted(name for name in self._storage.names(self._folder) if "events." in name)
+        self._old = sorted(
+            name for name in self._storage.names(self._folder) if name.startswith("events.")
+        )
         found = (self._storage.read(f"{self._folder}/{name}") for name in self._old)
         return [content.to_pybytes() for content in found if content is not None]
 
@@ -203,14 +205,12 @@ def _records(events: Iterable[bytes]) -> bytes:
 def _scalars(contents: Iterable[bytes]) -> Iterator[_Scalar]:
     """Yield what event files hold, in their order; a file that was cut short ends early."""
     for content in contents:
-        # TensorBoard reads files alone.
-        with tempfile.NamedTemporaryFile() as file:
+        # Here: most cells have no earlier file, and the import takes its time.
+        from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+        with tempfile.NamedTemporaryFile() as file:  # TensorBoard reads files alone
             file.write(content)
             file.flush()
-            from tensorboard.backend.event_processing.event_file_loader import (
-                LegacyEventFileLoader,
-            )
-
             for event in LegacyEventFileLoader(file.name).Load():
                 for value in event.summary.value:
                     if value.HasField("simple_value"):

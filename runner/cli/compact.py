@@ -19,11 +19,10 @@ def compact(results: Results = "results") -> None:
     from runner.compaction import compact as gather
     from runner.ledger import Ledger
 
-    ledger = Ledger(results)
-    if not ledger.states():
-        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
     with console.status("compacting"):
-        done = gather(ledger)
+        done = gather(Ledger(results))
+    if not done.files:
+        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
     say(f"{done.attempts} new attempts compacted; the ledger has {done.files} compact file(s)")
 
 

@@ -160,8 +160,8 @@ def test_tensorboard_follows_checkpoints_in_one_file(remote, store, tmp_path):
     assert store.methods() == {"GET": 1, "PUT": 1}
     for step in (9, 18, 27):
         second.write(losses("fitting", step, 0.5))
-    (name,) = remote.storage.files(f"tensorboard/{cell.task}/{cell.method}/{cell.seed}/{cell.id}")
     folder = f"tensorboard/{cell.task}/{cell.method}/{cell.seed}/{cell.id}"
+    (name,) = remote.storage.files(folder)
     (tmp_path / name).write_bytes(remote.storage.read(f"{folder}/{name}"))
     run = EventAccumulator(str(tmp_path / name))
     run.Reload()

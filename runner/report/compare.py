@@ -53,6 +53,8 @@ class TaskColumn:
     """A task of a board: its main metric and all seeds that any entry has for it.
 
     Attributes:
+        task: Its name.
+        origin: Of its data; on most boards that of the board.
         floor: The score of a perfect solver, whose error is that of the data; None if unknown.
         floor_spread: See `Result`.
     """
@@ -62,8 +64,14 @@ class TaskColumn:
     metric_version: int
     direction: str
     seeds: tuple[int, ...]
+    origin: str = ""
     floor: float | None = None
     floor_spread: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What the scores of a line are found by."""
+        return self.task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +93,11 @@ class Leaderboard:
     ranked: tuple[Line, ...]
     unranked: tuple[Line, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called in the names of files; unique among the boards of a query."""
+        return self.origin
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -169,6 +182,7 @@ def _leaderboard(
                 metric_version=cell.metric_version,
                 direction=cell.direction or "min",
                 seeds=found.seeds[task],
+                origin=origin,
                 floor=floors[task],
                 floor_spread=spreads[task],
             )

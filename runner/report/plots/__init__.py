@@ -1,0 +1,1 @@
+"""Plots of leaderboards and of the cells behind them, as PNG and SVG."""

@@ -55,9 +55,7 @@ def errors(board: Leaderboard) -> Drawing | NotDrawn:
     )
 
 
-def _panel(
-    axes: Axes, cast: Cast, column: TaskColumn, ratios: Ratios | None, task: str
-) -> None:
+def _panel(axes: Axes, cast: Cast, column: TaskColumn, ratios: Ratios | None, task: str) -> None:
     title = wrapped(task, 24)
     metric = one_line(column.metric)
     # Where there is no ratio, the scores themselves are shown.
@@ -141,4 +139,3 @@ def quickstart_plot(boards: Sequence[Leaderboard]) -> Drawing | NotDrawn:
         boards: At least one; the first is drawn.
     """
     return errors(boards[0])
-

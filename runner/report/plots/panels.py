@@ -1,4 +1,4 @@
-"""What the plots share in their layout: sheets of panels, axes, legends, which entries are shown."""
+"""What the plots share: sheets of panels, axes, legends, and which entries are shown."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def scale(axes: Axes, which: str, values: Sequence[float]) -> bool:
 def legend(
     figure: Figure, cast: Cast, lines: Sequence[Line], style: str, *, more: Sequence[Line2D] = ()
 ) -> None:
-    """Write below all panels which entry looks how, in as many columns as there is room for.
+    """Write below all panels which entry looks how.
 
     Args:
         figure: With a constrained layout.
@@ -160,8 +160,16 @@ def legend(
     ] + list(more)
     if cast.left_out:
         handles.append(Line2D([], [], linestyle="none", label=cast.left_out_text))
-    if not handles:
-        return
+    legend_of(figure, handles)
+
+
+def legend_of(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Write handles below all panels, in as many columns as there is room for.
+
+    Args:
+        figure: With a constrained layout.
+        handles: With labels; at least one.
+    """
     longest = max(len(str(handle.get_label())) for handle in handles)
     fit = int((figure.get_figwidth() - 0.1) / (_HANDLE + _CHARACTER * longest + 0.1))
     columns = max(1, min(fit, len(handles)))

@@ -82,7 +82,7 @@ def draw(picture: Picture, *, width: float | None = None) -> Figure:
     widths = [_TICKS + size[0]] * 3 if flat else _image_columns(size[0])
     row_height = _CAPTION + size[1] + _NARROW
     count = len(picture.channels)
-    side_by_side = min(2, count) if width is None else 1
+    side_by_side, small = (min(2, count), 8.0) if width is None else (1, 6.5)
     block_width = sum(widths) + 2 * _MARGIN
     head = _CHANNEL if count > 1 else 0.0
     block_height = head + _NAMES + len(picture.rows) * row_height + _LABEL
@@ -90,13 +90,15 @@ def draw(picture: Picture, *, width: float | None = None) -> Figure:
     height = _TITLE + -(-count // side_by_side) * block_height
     sheet = _Sheet(figure=Figure(figsize=(width, height)), width=width, height=height)
     sheet.text(2 * _MARGIN, 0.12, picture.task, size=11, bold=True)
-    why = f", {picture.chosen}" if picture.chosen else ""
+    sample = f"sample {picture.sample} of the test split"
+    if picture.chosen:
+        sample = f"test sample {picture.sample}, {picture.chosen}"
     sheet.text(
         2 * _MARGIN,
         0.33,
-        f"sample {picture.sample} of the test split{why} · {picture.origin} data · protocol "
-        f"{picture.protocol} · after the last epoch · axes in grid points",
-        size=8,
+        f"{sample} · {picture.origin} data · protocol {picture.protocol} · after the last epoch · "
+        "axes in grid points",
+        size=small,
     )
     for channel, name in enumerate(picture.channels):
         down, across = divmod(channel, side_by_side)
@@ -106,7 +108,7 @@ def draw(picture: Picture, *, width: float | None = None) -> Figure:
         for number, row in enumerate(picture.rows):
             at = top + head + number * row_height + (_NAMES if number else 0.0)
             caption = _caption(row, channel if count > 1 else None)
-            sheet.text(left + _MARGIN, at + 0.08, caption, size=8)
+            sheet.text(left + _MARGIN, at + 0.08, caption, size=small)
             at += _CAPTION + (0.0 if number else _NAMES)
             place = _Place(
                 left=left,

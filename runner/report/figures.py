@@ -33,8 +33,10 @@ def sample_named(text: str) -> int | Extreme:
     Raises:
         RequestError: it is none of these.
     """
-    if text == "worst" or text == "median":
-        return text
+    if text == "worst":
+        return "worst"
+    if text == "median":
+        return "median"
     if text.isascii() and text.isdigit():
         return int(text)
     raise RequestError(f"--sample takes a whole number from 0, worst or median, found '{text}'.")
@@ -152,7 +154,7 @@ def _extreme(
         # What is no number is worse than any.
         order = sorted(range(len(errors)), key=lambda n: (math.isnan(errors[n]), errors[n], n))
         place = order[-1] if wanted == "worst" else order[(len(order) - 1) // 2]
-        return place, f"{wanted} of {len(errors)} kept for {cut(entry.label)}"
+        return place, f"{wanted} of {len(errors)} kept for {cut(entry.label, 16)}"
     return None
 
 

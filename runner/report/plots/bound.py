@@ -10,7 +10,6 @@ from matplotlib.lines import Line2D
 from runner.report.compare import Leaderboard
 from runner.report.plots.panels import cells_of, legend_of, panels, scale, short_tasks
 from runner.report.plots.plot import NotDrawn
-from runner.report.plots.ratios import ratios_of
 from runner.report.plots.rendering import Drawing
 from runner.report.plots.styles import count, enumerated, look, names_of, one_line
 from runner.report.study.bound import FITTED, TERMS, Terms, comparable, correlation
@@ -29,10 +28,12 @@ def bound(board: Leaderboard, terms: Mapping[str, Terms]) -> Drawing | NotDrawn:
         board: The board.
         terms: Measured terms by cell id.
     """
-    errors, left = _errors(board)
-    cells = [cell for cell, *_ in errors if cell.cell_id in terms]
+    errors, left = _errors(board, terms)
+    cells = [cell for cell, *_ in errors]
     if not cells:
         reason = "no cell has measured terms of the bound; RECRAFT's cells measure them"
+        if left:
+            reason = f"the errors of {enumerated(left)} are zero or less, which have no ratio"
         return NotDrawn(kind=KIND, reason=reason, board=board.name)
     shown: list[tuple[str, list[_Point], str]] = []
     for title, value_of, own in _measured(cells):
@@ -46,7 +47,13 @@ def bound(board: Leaderboard, terms: Mapping[str, Terms]) -> Drawing | NotDrawn:
         ]
         if points:
             found = correlation(board, own, terms, value_of)
-            shown.append((title, points, "no rho" if found is None else f"rho {found}"))
+            shown.append(
+                (
+                    title,
+                    points,
+                    f"no rho ({count(len(points), 'cell')})" if found is None else f"rho {found}",
+                )
+            )
     looks = {column.key: look(number) for number, column in enumerate(board.tasks)}
     with_points = {key for _, points, _ in shown for *_, key in points}
     tasks = names_of([short_tasks(board.tasks)[column.key] for column in board.tasks])
@@ -59,7 +66,11 @@ def bound(board: Leaderboard, terms: Mapping[str, Terms]) -> Drawing | NotDrawn:
         more = f"({len(handles) - _MOST_NAMED} more tasks not named)"
         handles = [*handles[:_MOST_NAMED], Line2D([], [], linestyle="none", label=more)]
     figure, axes = panels(
-        len(shown), most_columns=3, row_height=1.6, extra=0.3 + 0.1 * len(handles)
+        len(shown),
+        most_columns=3,
+        row_height=1.55,
+        extra=0.15 + 0.05 * len(handles),
+        share_y=True,
     )
     for panel, (title, points, told) in zip(axes, shown, strict=True):
         for value, error, key in points:
@@ -68,7 +79,7 @@ def bound(board: Leaderboard, terms: Mapping[str, Terms]) -> Drawing | NotDrawn:
         scale(panel, "y", [error for _, error, _ in points])
         panel.set_title(told, fontsize=6.5)
         panel.set_xlabel(title, labelpad=1)
-    figure.supylabel("test error relative to the best", fontsize=7)
+    figure.supylabel("test error relative to the least of the task")
     legend_of(figure, handles)
     return Drawing(
         figure=figure,
@@ -95,18 +106,28 @@ def _measured(
     return [*measured, (FITTED, lambda found: found.fitted, list(cells))]
 
 
-def _errors(board: Leaderboard) -> tuple[list[tuple[Result, float, str]], list[str]]:
-    """Return each cell with its error relative to the best and its task, and tasks without."""
+def _errors(
+    board: Leaderboard, terms: Mapping[str, Terms]
+) -> tuple[list[tuple[Result, float, str]], list[str]]:
+    """Return each measured cell with its error relative to the least and its task.
+
+    Also the tasks whose scores have no ratio.
+    """
     found, left = [], []
     for column in board.tasks:
-        ratios = ratios_of(board, column, board.lines)
-        if ratios is None or ratios.best == 0:
+        every = [cell for line in board.lines for cell in cells_of(line, column)]
+        values = {c.cell_id: c.value for c in every if c.value is not None and c.cell_id in terms}
+        if not values:
+            continue
+        if min(values.values()) <= 0:
             left.append(column.key)
             continue
-        for line in board.lines:
-            for cell in cells_of(line, column):
-                if cell.value is not None and math.isfinite(ratios.of(cell.value)):
-                    found.append((cell, ratios.of(cell.value), column.key))
+        best = (max if column.direction == "max" else min)(values.values())
+        for cell in every:
+            if cell.cell_id in values:
+                value = values[cell.cell_id]
+                ratio = best / value if column.direction == "max" else value / best
+                found.append((cell, ratio, column.key))
     return found, left
 
 
@@ -114,7 +135,7 @@ def _caption(board: Leaderboard, cells: int, left: Sequence[str]) -> str:
     text = (
         f"Each mark is one of {count(cells, 'cell')} that measure the terms: the term after stage "
         "1, or the training loss of the last epoch, against the test error relative to the "
-        "board's best entry on the task. rho is Spearman's rank correlation within tasks, averaged "
+        "least among them on the task. rho is Spearman's rank correlation within tasks, averaged "
         "over tasks with three cells or more; terms of a source predictor compare cells with the "
         "most frequent predictor alone."
     )

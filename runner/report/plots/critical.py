@@ -26,7 +26,8 @@ ALPHA = 0.05
 _MOST = 30
 _WHOLE_AXIS = 20
 # Inches.
-_NAMES, _ROW, _HEAD, _AXIS, _BAR = 2.0, 0.165, 0.26, 0.24, 0.085
+_ROW, _HEAD, _AXIS, _BAR = 0.165, 0.26, 0.24, 0.085
+_RANK, _CHARACTER = 0.62, 0.067  # what stands before a name, and a letter of it
 
 
 def critical_differences(board: Leaderboard) -> Drawing | NotDrawn:
@@ -60,7 +61,8 @@ def _figure(
     groups: Sequence[Sequence[str]],
     difference: float,
 ) -> Figure:
-    scale = _scale(ranks)
+    longest = max(len(name) for name in cast.names.values())
+    scale = _scale(ranks, margin=_RANK + _CHARACTER * longest)
     ends = [
         (min(ranks[label] for label in group), max(ranks[label] for label in group))
         for group in groups
@@ -100,6 +102,7 @@ def _figure(
             name=cast.names[line.label],
             rank=rank,
             at=(scale.at(rank), -under - (row + 0.5) * _ROW),
+            edge=scale.margin - 0.1 if left else PAGE - scale.margin + 0.1,
             left=left,
         )
     if cast.left_out:
@@ -115,20 +118,21 @@ class _Scale:
 
     low: float
     high: float
+    margin: float
 
     def at(self, rank: float) -> float:
-        return _NAMES + self.length(rank - self.low)
+        return self.margin + self.length(rank - self.low)
 
     def length(self, difference: float) -> float:
-        return (PAGE - 2 * _NAMES) * difference / (self.high - self.low)
+        return (PAGE - 2 * self.margin) * difference / (self.high - self.low)
 
 
-def _scale(ranks: dict[str, float]) -> _Scale:
+def _scale(ranks: dict[str, float], margin: float) -> _Scale:
     """Return all ranks that there could be; of many entries those that there are."""
     if len(ranks) <= _WHOLE_AXIS:
-        return _Scale(low=1, high=len(ranks))
+        return _Scale(low=1, high=len(ranks), margin=margin)
     low = math.floor(min(ranks.values()))
-    return _Scale(low=low, high=max(math.ceil(max(ranks.values())), low + 1))
+    return _Scale(low=low, high=max(math.ceil(max(ranks.values())), low + 1), margin=margin)
 
 
 def _levels(ends: Sequence[tuple[float, float]], gap: float) -> list[int]:
@@ -149,7 +153,8 @@ def _draw_axis(axes: Axes, scale: _Scale) -> None:
     for tick in sorted(kept | ({1} if scale.low == 1 else set())):
         axes.plot([scale.at(tick)] * 2, [0, 0.05], color="black", linewidth=0.8)
         axes.text(scale.at(tick), 0.07, f"{tick}", ha="center", va="bottom", fontsize=SMALL)
-    axes.text(PAGE - 0.05, 0.02, "average rank (1 is best)", ha="right", fontsize=SMALL)
+    text = "average rank, 1 is best"
+    axes.text(PAGE - scale.margin + 0.15, 0, text, ha="left", va="center", fontsize=SMALL)
 
 
 def _draw_difference(axes: Axes, scale: _Scale, difference: float) -> None:
@@ -167,9 +172,10 @@ def _draw_difference(axes: Axes, scale: _Scale, difference: float) -> None:
     axes.text(start, y + 0.05, text, ha="left", va="bottom", fontsize=SMALL)
 
 
-def _draw_name(axes: Axes, *, name: str, rank: float, at: tuple[float, float], left: bool) -> None:
+def _draw_name(
+    axes: Axes, *, name: str, rank: float, at: tuple[float, float], edge: float, left: bool
+) -> None:
     x, y = at
-    edge = _NAMES - 0.1 if left else PAGE - _NAMES + 0.1
     axes.plot([x, x, edge], [0, y, y], color="black", linewidth=0.6)
     text = f"{name}  {rank:.2f}" if left else f"{rank:.2f}  {name}"
     side = "right" if left else "left"

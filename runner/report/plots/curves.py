@@ -170,7 +170,7 @@ def _caption(
     text = (
         f"{column.metric} on the validation split and training loss of target fitting by epoch: "
         f"mean over seeds (line) and their range (band), up to {count(most, 'seed')}; losses of "
-        "different methods are on scales of their own."
+        "different methods are on scales of their own. Epochs of an alignment before count along."
     )
     if without:
         names = enumerated([line.label for line in without])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pyarrow as pa
+from matplotlib import rc_context
 
 from runner.report import drawing
 from runner.report.compare import Leaderboard
@@ -71,8 +72,10 @@ def _drawing(board: Leaderboard, picture: Picture, extreme: Extreme) -> Drawing:
     if len(channels) < len(picture.channels):
         text += f" The first {len(channels)} of {len(picture.channels)} channels."
     told = ", ".join(f"{names[row.label]} {row.nrmse():.3g}" for row in picture.rows[:fit])
+    with rc_context({"axes.grid": False}):
+        figure = drawing.draw(shown, width=PAGE)
     return Drawing(
-        figure=drawing.draw(shown, width=PAGE),
+        figure=figure,
         name=f"{board.name}/{KIND}/{picture.task}-{extreme}",
         kind=KIND,
         title=f"Predictions of the {extreme} sample, {task}, {board.name} data",

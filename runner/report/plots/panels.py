@@ -22,9 +22,22 @@ from runner.results import Result
 MOST_LINES = 12
 # Spans of a factor from which on an axis counts in factors.
 _LOG_FROM = 8.0
-_NUMBERS = FuncFormatter(lambda value, _: f"{value:.4g}")
 _CHARACTER = 0.056  # inches, of a legend's text
 _HANDLE = 0.42
+
+
+def plain_number(value: float) -> str:
+    """Return a tick's number: `0.05`, `20000`, `2e-7`; no letter in it is wasted."""
+    text = f"{value:.4g}"
+    if "e" not in text and (value == 0 or abs(value) >= 1e-3):
+        return text
+    if 1e4 <= abs(value) < 1e5:
+        return f"{value:.0f}"
+    mantissa, _, exponent = f"{value:.3e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+_NUMBERS = FuncFormatter(lambda value, _: plain_number(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +149,9 @@ def scale(axes: Axes, which: str, values: Sequence[float]) -> bool:
         axis.set_major_locator(LogLocator(numticks=5, subs=(1.0, 2.0, 5.0) if few else (1.0,)))
         axis.set_minor_locator(NullLocator())
     else:
+        if values and min(values) == max(values):  # matplotlib would show rounding
+            room = 0.1 * abs(values[0]) or 1.0
+            getattr(axes, f"set_{which}lim")(values[0] - room, values[0] + room)
         axis.set_major_locator(MaxNLocator(4))
     axis.set_major_formatter(_NUMBERS)
     axis.set_minor_formatter(NullFormatter())

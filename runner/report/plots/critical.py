@@ -153,8 +153,6 @@ def _draw_axis(axes: Axes, scale: _Scale) -> None:
     for tick in sorted(kept | ({1} if scale.low == 1 else set())):
         axes.plot([scale.at(tick)] * 2, [0, 0.05], color="black", linewidth=0.8)
         axes.text(scale.at(tick), 0.07, f"{tick}", ha="center", va="bottom", fontsize=SMALL)
-    text = "average rank, 1 is best"
-    axes.text(PAGE - scale.margin + 0.15, 0, text, ha="left", va="center", fontsize=SMALL)
 
 
 def _draw_difference(axes: Axes, scale: _Scale, difference: float) -> None:
@@ -170,6 +168,8 @@ def _draw_difference(axes: Axes, scale: _Scale, difference: float) -> None:
     for x in (start, start + length):
         axes.plot([x, x], [y - 0.035, y + 0.035], color="black", linewidth=0.8)
     axes.text(start, y + 0.05, text, ha="left", va="bottom", fontsize=SMALL)
+    end = PAGE - 0.1
+    axes.text(end, y + 0.05, "average rank, 1 is best", ha="right", va="bottom", fontsize=SMALL)
 
 
 def _draw_name(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -29,6 +30,14 @@ from runner.report.wording import duration
 KIND = "time"
 _MOST = 24
 _ALL = "all tasks"
+# Rings around the unbeaten, for a front may be a single point.
+_FRONT: dict[str, Any] = {
+    "color": GREY,
+    "linewidth": 1,
+    "marker": "o",
+    "markersize": 9,
+    "markerfacecolor": "none",
+}
 # Seconds and error of an entry.
 Point = tuple[float, float]
 
@@ -81,7 +90,7 @@ def error_time(board: Leaderboard) -> Drawing | NotDrawn:
         panel.set_ylabel(cut(metric, 24) + (" (more is better)" if maximise else ""))
         panel.set_xlabel("seconds" if title != _ALL else "seconds, sum over tasks", labelpad=1)
     drawn = {label for _, _, points, _ in shown for label in points}
-    handle = axes[0].plot([], [], color=GREY, linewidth=1, label="Pareto front")
+    handle = axes[0].plot([], [], label="Pareto front", **_FRONT)
     lines = [line for line in cast.lines if line.label in drawn]
     legend(figure, cast, lines, "dots", more=handle)
     return Drawing(
@@ -136,10 +145,9 @@ def _panel(axes: Axes, cast: Cast, points: Mapping[str, Point], front: Sequence[
     axes.plot(
         [points[label][0] for label in front],
         [points[label][1] for label in front],
-        color=GREY,
-        linewidth=1,
         drawstyle="steps-post",
         zorder=1,
+        **_FRONT,
     )
     for label, (seconds, error) in points.items():
         style = cast.looks[label].dots
@@ -154,7 +162,7 @@ def _panel(axes: Axes, cast: Cast, points: Mapping[str, Point], front: Sequence[
 def _caption(board: Leaderboard, cast: Cast, overall: bool) -> str:
     text = (
         "Score against wall time of the cell's counting attempt, means over seeds; down and left "
-        "is better where less is. The grey stair joins the entries that no other beats in both. "
+        "is better where less is. The grey stair joins, and rings mark, the entries that no other beats in both. "
         f"{count(len(cast.lines), 'entry', 'entries')}, {count(len(board.tasks), 'task')}."
     )
     if overall:

@@ -63,7 +63,6 @@ def drawn_texts(figure: Figure) -> list[tuple[str, Bbox, float]]:
 
     with house_style():
         canvas = FigureCanvasAgg(figure)
-        canvas.draw()  # once, so that the layout stands
         with patch.object(Text, "draw", note):
             canvas.draw()
     inch = 1 / figure.dpi

@@ -62,15 +62,17 @@ class Builder:
             RequestError: there is nothing to compare, or the ledger cannot be read.
         """
         table = self.ledger.rows()
-        boards: list[Leaderboard] = []
+        boards: Sequence[Leaderboard] = ()
+        cells: Sequence[Result] = ()
         notes: list[str] = []
         try:
+            cells = self._cells(table)
             boards = build(table, self.wanted.query)
         except RequestError as error:
             if not patient:
                 raise
             notes.append(str(error))
-        rows = cell_rows(self._cells(table), boards)
+        rows = cell_rows(cells, boards)
         files: dict[str, bytes] = {}
         chunk_of: dict[str, str] = {}
         for name, text, cell_ids in chunks(table, rows, self._curves_of, self.ledger.shown):

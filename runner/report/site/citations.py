@@ -17,7 +17,7 @@ class Citation:
         kind: `method` or `suite`.
         name: Of the method or the suite.
         text: Authors, title, venue, year; what is cited instead for what has no paper.
-        url: Where it can be read.
+        url: Where it can be read; empty for what has no paper.
     """
 
     kind: str

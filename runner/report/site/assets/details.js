@@ -149,7 +149,8 @@
     if (!button) return;
     history.replaceState(null, "", `#cells=${button.dataset.cells.split(" ").map(
       (place) => xmft.cells[place].id).join(",")}`);
-    const text = button.closest("td").innerText.replace(/\s+/g, " ").trim();
+    const shown = button.closest("td").innerText.replace(/\s+/g, " ").trim();
+    const text = shown.replace(/ \(([\d.]+)\)$/, ", rank $1");
     show(button.dataset.cells.split(" ").map(Number), text);
   });
   document.getElementById("close").addEventListener("click", () => dialog.close());

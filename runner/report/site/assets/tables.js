@@ -82,14 +82,14 @@
   };
 
   const COLUMNS = [
-    ["task", "task"],
     ["entry", "entry"],
+    ["task", "task"],
     ["seed", "seed", "number"],
+    ["value", "value", "number"],
+    ["state", "state"],
+    ["metric", "metric"],
     ["protocol", "protocol"],
     ["origin", "data"],
-    ["state", "state"],
-    ["value", "value", "number"],
-    ["metric", "metric"],
     ["seconds", "time", "number"],
     ["finished", "finished"],
   ];
@@ -162,6 +162,7 @@
       const pages = Math.max(1, model.getPageCount());
       const page = model.getState().pagination.pageIndex + 1;
       document.getElementById("page-of").textContent = `page ${page} of ${pages}`;
+      document.getElementById("pages").hidden = pages === 1;
       previous.setAttribute("aria-disabled", page <= 1);
       next.setAttribute("aria-disabled", page >= pages);
     };

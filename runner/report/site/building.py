@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from runner.ledger import Ledger
@@ -19,6 +20,7 @@ from runner.report.site.citations import cited
 from runner.report.site.details import chunks, curves_in
 from runner.report.site.json_text import plain
 from runner.report.site.page import page_html, version_of
+from runner.report.statistics import summary
 from runner.results import Result, results
 from xmft.errors import RequestError
 
@@ -137,4 +139,15 @@ def _named(plot: Plot) -> Plot:
 
 
 def _statistics(board: Leaderboard) -> list[str]:
-    return []
+    """Return what can be concluded of the entries that have all tasks, in sentences."""
+    keys = {(column.task, column.origin): column.key for column in board.tasks}
+    scores = pd.DataFrame(
+        [
+            (line.label, keys[cell.task, str(cell.origin)], cell.seed, cell.value)
+            for line in board.ranked
+            for cell in line.cells
+            if cell.value is not None and (cell.task, str(cell.origin)) in keys
+        ],
+        columns=["entry", "task", "seed", "value"],
+    )
+    return summary(scores, {column.key: column.direction for column in board.tasks}).sentences()

@@ -73,12 +73,12 @@ class _Shared:
         self.values: list[Any] = []
         self._places: dict[str, int] = {}
 
-    def place(self, value: Any) -> int:
-        key = json.dumps(value, sort_keys=True)
-        if key not in self._places:
-            self._places[key] = len(self.values)
-            self.values.append(value)
-        return self._places[key]
+    def place(self, text: str, value: Callable[[str], Any] = str) -> int:
+        """Return the place of what `value` makes of a text; it is asked once for each text."""
+        if text not in self._places:
+            self._places[text] = len(self.values)
+            self.values.append(plain(value(text)))
+        return self._places[text]
 
 
 class _Told:
@@ -95,11 +95,11 @@ class _Told:
     def details(self, cell: Result, shared: _Shared) -> dict[str, Any]:
         attempts = self._attempts[cell.cell_id]
         counts = next(one for one in attempts if one["attempt"] == cell.attempt)
-        config = {name: value for name, value in cell.config.items() if name != "seed"}
+        config = json.dumps({name: one for name, one in cell.config.items() if name != "seed"})
         found = {
             "state": cell.state,
             "counts": cell.attempt,
-            "config": shared.place(plain(config)),
+            "config": shared.place(config, json.loads),
             "attempts": [_attempt(one, shared) for one in attempts],
             "scores": plain(self._scores.get(cell.cell_id, [])),
             "curves": plain(self._curves(cell)),
@@ -129,9 +129,9 @@ def _attempt(facts: Mapping[str, Any], shared: _Shared) -> dict[str, Any]:
     told = {name: facts[name] for name in _FACTS if facts[name] is not None}
     for name in _JSON:
         if name in told:
-            told[name] = shared.place(plain(_parsed(told[name])))
+            told[name] = shared.place(told[name], _parsed)
     if "error" in told:
-        told["error"] = shared.place(plain(told["error"]))
+        told["error"] = shared.place(told["error"])
     plain_told: dict[str, Any] = plain(told)
     return plain_told
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +32,9 @@ def report(
     seeds: SeedFilter = [],
     protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="one more table, over tasks of different origin")
+    ] = False,
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = True,
@@ -49,7 +51,7 @@ def report(
     It needs no network: open index.html from a disk, or put the folder on any web server.
     """
     from runner.ledger import Ledger
-    from runner.report.compare import Query
+    from runner.report.query import Query
     from runner.report.site.building import INDEX, Builder, Wanted
     from runner.report.site.folder import check_folder, write_page
     from runner.report.site.serving import PORT
@@ -61,41 +63,21 @@ def report(
     folder = out.expanduser()
     check_folder(folder)
     ledger = Ledger(results)
-    wanted = Wanted(
-        query=Query(
-            protocol=protocol,
-            selection=selection,
-            tasks=globs(tasks),
-            methods=globs(methods),
-            seeds=whole_numbers(seeds),
-        ),
-        published=published,
-        plots=plots,
-        command=_command(ledger.shown, tasks, methods, seeds, protocol, selection),
+    query = Query(
+        protocol=protocol,
+        selection=selection,
+        tasks=globs(tasks),
+        methods=globs(methods),
+        seeds=whole_numbers(seeds),
+        overall=overall,
     )
+    wanted = Wanted(query=query, published=published, plots=plots)
     builder = Builder(ledger, wanted)
     if watch:
         follow(builder, folder, PORT if port is None else port, remark)
         return
     write_page(builder.files(), folder)
     say(f"The page is {folder / INDEX}")
-
-
-def _command(
-    results: str,
-    tasks: list[str],
-    methods: list[str],
-    seeds: list[str],
-    protocol: str,
-    selection: str,
-) -> str:
-    """Return the command that makes the page, with what decides what is on it."""
-    words = ["xmft", "report", "--results", results]
-    for option, values in (("--tasks", tasks), ("--methods", methods), ("--seeds", seeds)):
-        words += [option, *globs(values)] if values else []
-    words += ["--protocol", protocol] if protocol != "clean" else []
-    words += ["--selection", selection] if selection != "best_val" else []
-    return shlex.join([*words, "--out", "DIR"])
 
 
 def add_to(app: typer.Typer) -> None:

@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from runner.report.compare import Leaderboard, TaskColumn
-from runner.report.lines import Line
-from runner.report.plots.plot import Plot
-from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
-from runner.report.wording import (
-    average_rank,
-    coverage,
-    duration,
-    heading,
-    score_cells,
-    task_title,
-    time_spent,
-    title,
+from runner.report.layout import (
+    ENTRY,
+    Cell,
+    Field,
+    Mark,
+    rank_fields,
+    score_fields,
+    summary_fields,
 )
+from runner.report.lines import Line
+from runner.report.plots.plot import NotDrawn, Plot
+from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
+from runner.report.wording import heading, legend_of, title
 from runner.results import Result
+
+# What columns that hold no scores are sorted by, by the first line of their head.
+_SORTED_BY: dict[str, Callable[[Line], float | None]] = {
+    "average": lambda line: line.average_rank,
+    "95 %": lambda line: line.rank_interval[0] if line.rank_interval else None,
+    "win": lambda line: line.win_rate,
+    "score": lambda line: line.normalised,
+    "tasks": lambda line: line.covered,
+    "time": lambda line: line.wall_s,
+    "GPU-h": lambda line: line.gpu_s,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number:
-    """One number of a board.
+class Place:
+    """One place of the table of a board.
 
     Attributes:
-        text: The result in words; the class of the failure where there is none.
-        behind: Its rank, or the seeds that it lacks.
-        best: Whether no other entry is better on the task.
-        sort: What the column is sorted by; None where there is no result.
-        cells: Places of the cells behind it in the table of all cells.
+        cell: What stands in it.
+        sort: What its column is sorted by; None where there is nothing.
+        cells: Places of the cells behind it in the table of all cells; none where it is no score.
     """
 
-    text: str
-    behind: str
-    best: bool
-    sort: float | None
-    cells: tuple[int, ...]
+    cell: Cell
+    sort: float | str | None
+    cells: tuple[int, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """`best`, `close` or nothing."""
+        return self.cell.mark.name.lower() if self.cell.mark is not Mark.NONE else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +77,12 @@ class Covered:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownLine:
-    """One line of a board."""
+    """One line of a board: as in its table, and what is there of its cells."""
 
     label: str
     ranked: bool
-    average: str
-    rank: float | None
-    numbers: tuple[Number, ...]
+    places: tuple[Place, ...]
     covered: tuple[Covered, ...]
-    coverage: str
-    share: float
-    time: str
-    seconds: float
-    time_in_full: str
     missing: tuple[str, ...]
 
 
@@ -87,14 +91,17 @@ class ShownBoard:
     """A board as the template takes it."""
 
     title: str
-    name: str
-    columns: tuple[tuple[str, ...], ...]
+    fields: tuple[Field, ...]
+    tasks: tuple[TaskColumn, ...]
     lines: tuple[ShownLine, ...]
     heading: tuple[str, ...]
+    legend: tuple[str, ...]
     notes: tuple[str, ...]
     statistics: tuple[str, ...]
     published: tuple[tuple[str, ...], ...]
     plots: tuple[Plot, ...]
+    of_tasks: tuple[Plot, ...]
+    not_drawn: tuple[str, ...]
     caution: str = CAUTION
     published_columns: tuple[str, ...] = PUBLISHED_COLUMNS
 
@@ -102,73 +109,70 @@ class ShownBoard:
 def shown_board(
     board: Leaderboard,
     places: Mapping[str, int],
+    drawn: Iterable[Plot | NotDrawn],
     *,
     published: bool,
-    statistics: Iterable[str],
-    plots: Iterable[Plot],
 ) -> ShownBoard:
     """Return what a page shows of a board.
 
     Args:
         board: The board.
         places: Of the cells in the table of all cells, by id.
+        drawn: The plots of all boards, and why others could not be drawn.
         published: Whether to set published numbers underneath.
-        statistics: Sentences about it.
-        plots: Those of all boards.
     """
+    own = [one for one in drawn if one.board == board.name]
+    plots = [one for one in own if isinstance(one, Plot)]
+    scores = score_fields(board, board.tasks)
+    fields = [*rank_fields(board), ENTRY, *scores, *summary_fields(board, short=True)]
+    of_task = dict(zip(map(id, scores), board.tasks, strict=True))
     return ShownBoard(
         title=title(board),
-        name=board.name,
-        columns=tuple(tuple(task_title(column)) for column in board.tasks),
-        lines=tuple(_line(line, board, places) for line in board.lines),
+        fields=tuple(fields),
+        tasks=board.tasks,
+        lines=tuple(
+            ShownLine(
+                label=line.label,
+                ranked=line.average_rank is not None,
+                places=tuple(_place(one, line, of_task.get(id(one)), places) for one in fields),
+                covered=tuple(_covered(line, column) for column in board.tasks),
+                missing=line.missing,
+            )
+            for line in board.lines
+        ),
         heading=tuple(heading(board)),
+        legend=tuple(legend_of(board)),
         notes=board.notes,
-        statistics=tuple(statistics),
+        statistics=board.statistics,
         published=tuple(map(tuple, published_rows(board))) if published else (),
-        plots=tuple(plot for plot in plots if plot.board == board.name),
+        plots=tuple(plot for plot in plots if plot.task is None),
+        of_tasks=tuple(plot for plot in plots if plot.task is not None),
+        not_drawn=tuple(str(one) for one in own if isinstance(one, NotDrawn)),
     )
 
 
-def _line(line: Line, board: Leaderboard, places: Mapping[str, int]) -> ShownLine:
-    numbers, covered = [], []
-    shown = score_cells(line, board.tasks, board)
-    for column, (text, behind, best) in zip(board.tasks, shown, strict=True):
-        cells = [cell for cell in line.cells if _is_of(cell, column)]
-        standing = line.scores.get(column.key)
-        failed = _failures(cells)
-        numbers.append(
-            Number(
-                text=text if standing is not None else failed or text,
-                behind=behind,
-                best=best,
-                sort=None if standing is None else standing.mean,
-                cells=tuple(sorted(places[c.cell_id] for c in cells if c.cell_id in places)),
-            )
-        )
-        done = len(standing.seeds) if standing is not None else 0
-        covered.append(Covered(done=done, wanted=len(column.seeds), failed=failed))
-    return ShownLine(
-        label=line.label,
-        ranked=line.average_rank is not None,
-        average=average_rank(line),
-        rank=line.average_rank,
-        numbers=tuple(numbers),
-        covered=tuple(covered),
-        coverage=coverage(line, board),
-        share=line.covered,
-        time=duration(line.wall_s),
-        seconds=line.wall_s,
-        time_in_full=time_spent(line),
-        missing=line.missing,
+def _place(field: Field, line: Line, column: TaskColumn | None, places: Mapping[str, int]) -> Place:
+    if column is None:
+        told = _SORTED_BY.get(field.head[0], lambda line: None)(line)
+        return Place(cell=field.cell(line), sort=line.label if field is ENTRY else told)
+    standing = line.scores.get(column.key)
+    behind = [places[cell.cell_id] for cell in line.cells if _is_of(cell, column)]
+    return Place(
+        cell=field.cell(line),
+        sort=None if standing is None else standing.mean,
+        cells=tuple(sorted(behind)),
+    )
+
+
+def _covered(line: Line, column: TaskColumn) -> Covered:
+    standing = line.scores.get(column.key)
+    return Covered(
+        done=0 if standing is None else len(standing.seeds),
+        wanted=len(column.seeds),
+        failed=line.failures.get(column.key, ""),
     )
 
 
 def _is_of(cell: Result, column: TaskColumn) -> bool:
     # A failed cell may not know the origin of its data.
     return cell.task == column.task and cell.origin in (column.origin, None)
-
-
-def _failures(cells: Sequence[Result]) -> str:
-    """Return the failures by class, `2 oom, 1 data`."""
-    counts = Counter(cell.failure for cell in cells if cell.value is None and cell.failure)
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

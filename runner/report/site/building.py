@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from runner.ledger import Ledger
-from runner.report.compare import Leaderboard, Query, build
-from runner.report.plots.plot import Plot
+from runner.report.compare import Leaderboard, build
+from runner.report.plots.plot import NotDrawn, Plot
+from runner.report.query import Query
 from runner.report.select import chosen
 from runner.report.site.board_parts import shown_board
 from runner.report.site.cell_rows import as_columns, cell_rows
@@ -20,7 +21,6 @@ from runner.report.site.citations import cited
 from runner.report.site.details import chunks, curves_in
 from runner.report.site.json_text import plain
 from runner.report.site.page import page_html, version_of
-from runner.report.statistics import summary
 from runner.results import Result, results
 from xmft.errors import RequestError
 
@@ -36,13 +36,11 @@ class Wanted:
         query: What its boards compare.
         published: Whether published numbers stand underneath.
         plots: Whether it has plots.
-        command: That made it, for those who read it.
     """
 
     query: Query
     published: bool = True
     plots: bool = True
-    command: str = "xmft report"
 
 
 @dataclass(frozen=True)
@@ -80,29 +78,23 @@ class Builder:
         for name, text, cell_ids in chunks(table, rows, self._curves_of, self.ledger.shown):
             files[f"{_DETAILS}/{name}"] = text.encode("ascii")
             chunk_of.update(dict.fromkeys(cell_ids, name.removesuffix(".js")))
-        plots = [_named(plot) for plot in self._plots(boards, table)]
-        for plot in plots:
-            files[f"{_PLOTS}/{plot.name}.svg"] = plot.svg
-            files[f"{_PLOTS}/{plot.name}.png"] = plot.png
+        drawn = list(self._drawn(boards, table))
+        for plot in drawn:
+            if isinstance(plot, Plot):
+                files[f"{_PLOTS}/{plot.name}.svg"] = plot.svg
+                files[f"{_PLOTS}/{plot.name}.png"] = plot.png
         finished = max((cell.finished_at for cell in rows.cells), default=None)
         content = {
             "boards": [
-                shown_board(
-                    board,
-                    rows.place,
-                    published=self.wanted.published,
-                    statistics=_statistics(board),
-                    plots=plots,
-                )
+                shown_board(board, rows.place, drawn, published=self.wanted.published)
                 for board in boards
             ],
-            "plots": [plot for plot in plots if plot.board is None],
             "methods": cited("method", (cell.method for cell in rows.cells)),
             "suites": cited("suite", (cell.task.partition("/")[0] for cell in rows.cells)),
             "tasks": sorted({cell.task for cell in rows.cells}),
             "ledger": self.ledger.shown,
             "query": str(self.wanted.query),
-            "command": self.wanted.command,
+            "command": _command(self.wanted, self.ledger.shown),
             "finished": finished.strftime("%Y-%m-%d %H:%M UTC") if finished else "",
             "cells": len(rows.cells),
             "failed": sum(cell.state == "failed" for cell in rows.cells),
@@ -128,26 +120,24 @@ class Builder:
             self._curves[key] = curves_in(self.ledger.curves(cell.cell_id))
         return self._curves[key]
 
-    def _plots(self, boards: Sequence[Leaderboard], table: pa.Table) -> Iterable[Plot]:
-        return ()
+    def _drawn(self, boards: Sequence[Leaderboard], table: pa.Table) -> Iterator[Plot | NotDrawn]:
+        """Yield the plots, each with a name that changes with its content, and what has none."""
+        if not self.wanted.plots:
+            return
+        from runner.report.plots.collect import plots_and_reasons  # which loads matplotlib
+
+        for one in plots_and_reasons(boards, table, self.ledger):
+            if isinstance(one, NotDrawn):
+                yield one
+                continue
+            digest = hashlib.sha256(one.name.encode() + one.svg).hexdigest()[:16]
+            yield replace(one, name=f"{one.kind}-{digest}")
 
 
-def _named(plot: Plot) -> Plot:
-    """Return a plot whose name is one of a file and changes with its content."""
-    digest = hashlib.sha256(plot.name.encode() + plot.svg).hexdigest()[:16]
-    return replace(plot, name=f"{plot.kind}-{digest}")
-
-
-def _statistics(board: Leaderboard) -> list[str]:
-    """Return what can be concluded of the entries that have all tasks, in sentences."""
-    keys = {(column.task, column.origin): column.key for column in board.tasks}
-    scores = pd.DataFrame(
-        [
-            (line.label, keys[cell.task, str(cell.origin)], cell.seed, cell.value)
-            for line in board.ranked
-            for cell in line.cells
-            if cell.value is not None and (cell.task, str(cell.origin)) in keys
-        ],
-        columns=["entry", "task", "seed", "value"],
-    )
-    return summary(scores, {column.key: column.direction for column in board.tasks}).sentences()
+def _command(wanted: Wanted, ledger: str) -> str:
+    """Return the command that makes the page."""
+    words = shlex.split(wanted.query.command(ledger))
+    words[1] = "report"
+    words += [] if wanted.published else ["--no-published"]
+    words += [] if wanted.plots else ["--no-plots"]
+    return shlex.join([*words, "--out", "DIR"])

@@ -62,7 +62,7 @@
       id: String(place),
       accessorFn: (row) => {
         const text = row.cells[place].dataset.sort;
-        return text === undefined ? undefined : place === 1 ? text.toLowerCase() : numeric(text);
+        return text === undefined ? undefined : row.cells[place].localName === "th" ? text.toLowerCase() : numeric(text);
       },
       sortingFn: order,
       sortUndefined: "last",

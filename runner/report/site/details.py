@@ -34,7 +34,7 @@ _MOST_IN_A_FILE = 100
 # Digits of the points of a curve, which is drawn and not computed with.
 _DIGITS = 7
 
-Curves = Callable[[Result], Mapping[str, Sequence[Sequence[float]]]]
+Curves = Callable[[Result], Mapping[str, Sequence[Sequence[float | None]]]]
 """From a cell to its curves: by split and name its epochs and values."""
 
 
@@ -154,9 +154,9 @@ def _scores(table: pa.Table, counting: set[tuple[str, int]]) -> dict[str, list[l
     return found
 
 
-def curves_in(table: pa.Table) -> dict[str, list[list[float]]]:
+def curves_in(table: pa.Table) -> dict[str, list[list[float | None]]]:
     """Return curves of the ledger by split and name, each as its epochs and its values."""
-    found: dict[str, list[list[float]]] = {}
+    found: dict[str, list[list[float | None]]] = {}
     names = ("epoch", "split", "name", "value")
     columns = [table[name].to_pylist() for name in names]
     for epoch, split, name, value in sorted(zip(*columns, strict=True), key=lambda one: one[0]):

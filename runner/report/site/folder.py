@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +54,8 @@ def write_page(files: Mapping[str, bytes], folder: Path) -> None:
     last = (INDEX, VERSION)
     try:
         _write(folder / _MARKER, b"")
-        for path in [*(name for name in files if name not in last), *last]:
-            _write(folder / path, files[path])
+        for place in [*(name for name in files if name not in last), *last]:
+            _write(folder / place, files[place])
         for name, endings in _OURS.items():
             for path in (folder / name).glob("*"):
                 if path.suffix in endings and f"{name}/{path.name}" not in files:
@@ -75,7 +74,7 @@ def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(content)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise

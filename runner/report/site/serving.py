@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import HTTPServer, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runner import compact_files
 from runner.ledger import Ledger
@@ -30,7 +30,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def send_head(self) -> Any:
         """Refuse what another site's page asks for under a name of its own (DNS rebinding)."""
-        port = self.server.server_address[1]
+        port = cast(HTTPServer, self.server).server_port
         if self.headers.get("Host", "").lower() not in (f"{ADDRESS}:{port}", f"localhost:{port}"):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return None
@@ -74,7 +74,7 @@ def served(folder: Path, port: int) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
     thread.start()
     try:
-        yield f"http://{ADDRESS}:{server.server_address[1]}/"
+        yield f"http://{ADDRESS}:{server.server_port}/"
     finally:
         server.shutdown()
         server.server_close()

@@ -54,7 +54,7 @@
     return element("div", { class: "command" }, element("pre", { tabindex: 0 }, text), copy, said);
   };
 
-  const attempts = (cell) => {
+  const attempts = (cell, of) => {
     const rows = cell.attempts.map((one) => [
       one.attempt + (one.attempt === cell.counts ? " (counts)" : ""),
       one.status,
@@ -65,7 +65,7 @@
       one.host ?? "",
     ]);
     const columns = ["attempt", "status", "failure", "time", "started", "device", "host"];
-    return xmft.plainTable("Attempts", columns, rows);
+    return xmft.plainTable("Attempts", columns, rows, of);
   };
 
   const errors = (cell) =>
@@ -83,19 +83,20 @@
       element("p", {}, "Cell ", element("code", {}, row.id), ` · protocol ${row.protocol}` +
         ` · ${row.origin} data · metric ${row.metric}`),
       ...errors(cell),
-      attempts(cell),
+      attempts(cell, `cell ${row.id}`),
       element("h4", {}, "Made again by"),
       command(cell),
     ];
     if (cell.scores.length) {
       const columns = ["split", "selection", "metric", "version", "direction", "value", "epoch"];
-      parts.push(section("All scores", xmft.plainTable("Scores", columns, cell.scores)));
+      parts.push(section("All scores", xmft.plainTable("Scores", columns, cell.scores, `cell ${row.id}`)));
     }
     parts.push(section("Configuration", json({ ...cell.shared[cell.config], seed: row.seed })));
     if (counts.versions !== undefined) {
       parts.push(section("Versions", json(cell.shared[counts.versions])));
     }
-    parts.push(section("Hardware and use", xmft.plainTable("What was measured", ["name", "value"], ran)));
+    parts.push(section("Hardware and use",
+      xmft.plainTable("What was measured", ["name", "value"], ran, `cell ${row.id}`)));
     if (counts.invocation !== undefined) {
       parts.push(section("What the run was told", json(cell.shared[counts.invocation])));
     }
@@ -128,7 +129,7 @@
     try {
       const loaded = await Promise.all(rows.map((row) => load(row.chunk)));
       const cells = rows.map((row, place) => loaded[place][row.id]);
-      const above = rows.length > 1 ? `${result} over ${rows.length} cells, one per seed` : result;
+      const above = rows.length > 1 ? `${result} · ${rows.length} cells, one per seed` : result;
       parts = [
         element("p", { class: "result" }, above),
         charts(rows, cells),

@@ -31,8 +31,8 @@ xmft.duration = (seconds) => {
   return `${Math.floor(minutes / 60)}h${two(minutes % 60)}m`;
 };
 
-// A table of texts: names of columns above rows.
-xmft.plainTable = (caption, columns, rows) => {
+// A table of texts: names of columns above rows; `of` tells it from others of its caption.
+xmft.plainTable = (caption, columns, rows, of) => {
   const { element } = xmft;
   const head = columns.map((name) => element("th", { scope: "col" }, name));
   const body = rows.map((row) =>
@@ -45,7 +45,7 @@ xmft.plainTable = (caption, columns, rows) => {
     element("thead", {}, element("tr", {}, ...head)),
     element("tbody", {}, ...body),
   );
-  return element("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 }, table);
+  return element("div", { class: "scroll", role: "region", "aria-label": `${caption} of ${of}`, tabindex: 0 }, table);
 };
 
 // The cells of the page as objects, from columns whose texts are places in lists.

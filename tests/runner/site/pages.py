@@ -16,20 +16,29 @@ from tests.runner.attempts import attempt_of, cell_of, score_of
 from xmft.task import CurvePoint
 
 TASKS = ("pdebench/advection", "pdebench/darcy:beta1.0", "nasbench360/darcy")
-HOSTILE = (
-    "</script><script>window.owned=1</script><img src=x onerror=window.owned=1>",
-    "\"' onmouseover=window.owned=1 &lt;b&gt; {{ 7*7 }} \x1b[31m\u202eabc\x00",
+# As a name, which may hold no slashes and control characters, and as any other text.
+HOSTILE = """<script>window.owned=1<img src=x onerror="window.owned=1"> '{{ 7*7 }} &lt;b&gt;"""
+HOSTILE_TEXT = (
+    HOSTILE
+    + "</script><!--<script></pre><img src=x onerror=window.owned=1>"
+    + ("\x1b[31m\u202eabc\x00\u2028\\u003c]]>\ud800")
 )
 
 
-def filled(folder: Path, *, methods: tuple[str, ...] = ("nft", "orca", "fno")) -> Ledger:
-    """A ledger of three tasks and two seeds; one cell failed, one went well at the second try."""
+def filled(
+    folder: Path, *, methods: tuple[str, ...] = ("nft", "orca", "fno"), text: str = "plain"
+) -> Ledger:
+    """A ledger of three tasks and two seeds; one cell failed, one went well at the second try.
+
+    `text` stands wherever others may write what they like.
+    """
     ledger = Ledger(folder)
     ledger.prepare()
+    told = text.encode(errors="replace").decode()  # Arrow's texts are whole
     for place, method in enumerate(methods):
         for number, task in enumerate(TASKS):
             for seed in (0, 1):
-                cell = cell_of(task, method, seed, method_config={"rate": 0.1 * place})
+                cell = cell_of(task, method, seed, method_config={"rate": 0.1 * place, text: text})
                 value = 0.1 + 0.05 * place + 0.001 * number + 0.01 * seed
                 scores = (
                     score_of(value),
@@ -37,19 +46,24 @@ def filled(folder: Path, *, methods: tuple[str, ...] = ("nft", "orca", "fno")) -
                     score_of(value + 0.2, selection="last"),
                 )
                 if (place, number, seed) == (2, 0, 1):
-                    error = "Traceback (most recent call last):\n  a line\nOutOfMemoryError: full"
+                    error = (
+                        "Traceback (most recent call last):\n  a line\nOutOfMemoryError: full "
+                        + told
+                    )
                     ledger.write_attempt(attempt_of(cell, failure="oom", error=error))
                     continue
                 if (place, number, seed) == (0, 0, 0):
-                    ledger.write_attempt(attempt_of(cell, failure="infra", error="node died"))
+                    ledger.write_attempt(attempt_of(cell, failure="infra", error=told, host=told))
                 ledger.write_curves(
                     cell.id,
                     [
-                        CurvePoint(epoch=epoch, split="val", name="nrmse", value=value / epoch)
+                        CurvePoint(epoch=epoch, split="val", name=told, value=value / epoch)
                         for epoch in range(1, 8)
                     ],
                 )
-                ledger.write_attempt(attempt_of(cell, *scores, invocation={"workers": 2}))
+                ledger.write_attempt(
+                    attempt_of(cell, *scores, invocation={text: text}, device=told)
+                )
     return ledger
 
 

@@ -4,6 +4,7 @@ import threading
 from itertools import pairwise
 
 import pytest
+from playwright.sync_api import expect
 
 from runner.ledger import Ledger
 from runner.report.query import Query
@@ -106,15 +107,15 @@ def test_a_served_page_follows_the_run_and_waits_for_its_reader(visit, tmp_path)
         assert page.locator("#count").inner_text() == "1 of 1 cells"
         page.get_by_label("Search").fill("nft")
         write(1)
-        page.wait_for_function("document.getElementById('count').textContent === '2 of 2 cells'")
+        expect(page.locator("#count")).to_have_text("2 of 2 cells", timeout=20_000)
         assert page.get_by_label("Search").input_value() == "nft"  # filters stay
         page.locator("#board-1 tbody button.open").first.click()
         page.wait_for_selector("#details-body .result")
         write(2)
-        page.wait_for_function("document.getElementById('news').textContent !== ''")
+        expect(page.locator("#news")).to_have_text("There are newer results.", timeout=20_000)
         assert page.locator("#details").is_visible()
         page.keyboard.press("Escape")
-        page.wait_for_function("document.getElementById('count').textContent === '3 of 3 cells'")
+        expect(page.locator("#count")).to_have_text("3 of 3 cells", timeout=20_000)
     finally:
         ended.set()
         thread.join()

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+from playwright.sync_api import expect
+
 from tests.runner.site.pages import HOSTILE, HOSTILE_TEXT, details, filled, opened, written
 
 
@@ -55,7 +57,7 @@ def test_a_failure_tells_its_class_its_error_and_its_attempts(visit, site):
     assert "Seed 1: oom" in text and "OutOfMemoryError: full" in text
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelectorAll('#all-cells tbody tr').length > 1")
+    expect(page.locator("#all-cells tbody tr").nth(1)).to_be_visible()
     twice = next(key for key, one in details(site).items() if len(one["attempts"]) == 2)
     place = [cell["id"] for cell in opened(site).cells].index(twice)
     page.locator(f"#all-cells button[data-cells='{place}']").click()

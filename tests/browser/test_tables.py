@@ -1,6 +1,7 @@
 """Tables in a browser: sorting, filtering, paging, with the mouse and with the keyboard."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.runner.site.pages import filled, opened, written
 
@@ -69,11 +70,11 @@ def test_filters_leave_what_they_say_and_tell_how_many(visit, site):
     page.get_by_role("combobox", name="State").select_option("oom")
     assert column(page, 1) == ["fno"] and count.inner_text() == f"1 of {len(cells)} cells"
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelectorAll('#all-cells tbody tr').length > 1")
+    expect(page.locator("#all-cells tbody tr").nth(1)).to_be_visible()
     assert count.inner_text() == f"{len(cells)} of {len(cells)} cells"
     page.get_by_label("Search").fill("ORCA nasbench")
     assert {*zip(column(page, 1), column(page, 2), strict=True)} == {("orca", "nasbench360/darcy")}
-    page.get_by_label("Seed").fill("1")
+    page.get_by_role("textbox", name="Seed").fill("1")
     assert column(page, 3) == ["1"]
     page.get_by_label("Search").fill("nobody")
     assert count.inner_text() == f"0 of {len(cells)} cells" and column(page, 1) == []

@@ -10,15 +10,18 @@ files, and leaves no empty folders when the files are compacted.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import re
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from runner.cell import Cell
 from runner.names import check_names
 from runner.schema import SCHEMA, SCHEMA_VERSION, SINCE, VERSION_KEY
 from runner.storage import Storage
@@ -38,6 +41,8 @@ _NAME = re.compile(
     r"(?P<cell>[^/]+)/attempt-(?P<number>\d+)(-[0-9a-f]+)?\.arrow"
     r"|(?P<flat>[^/]+)-attempt-[0-9a-f]{16}\.arrow"
 )
+# What every configuration says.
+_SAID = {one.name for one in fields(Cell) if one.default is one.default_factory is MISSING}
 # Reading many small files of an object store is waiting; of a disk it is computing.
 _READERS = {True: 2, False: 32}
 _BATCH = 512
@@ -86,11 +91,14 @@ class FileReader:
 
     Attributes:
         storage: The ledger's folder.
+        lenient: Whether a compact file that cannot be used is skipped as well. Those who write
+            stop there: they would run again what it holds.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, lenient: bool = False) -> None:
         self.storage = storage
-        self._warned: set[str] = set()
+        self.lenient = lenient
+        self._skipped: dict[str, str] = {}
 
     def listed(self) -> list[AttemptFile]:
         """Return all attempts that have a file, sorted by cell, then by number."""
@@ -140,7 +148,7 @@ class FileReader:
         for file, table in self.tables(files, columns):
             if table is not None:
                 batch.append(table.slice(0, 1) if first else table)
-            elif file.path not in self._warned:
+            elif file.path not in self._skipped:
                 gone = True
             if len(batch) == _BATCH:
                 parts.append(encoded(pa.concat_tables(batch)))
@@ -168,7 +176,10 @@ class FileReader:
             places = [place for place, name in enumerate(file.schema.names) if name in columns]
             options = pa.ipc.IpcReadOptions(included_fields=places, use_threads=False)
             file = pa.ipc.open_file(payload, options=options)
-        return file.read_all()
+        table = file.read_all()
+        # Offsets and texts of a damaged file would end the process when they are used.
+        table.validate(full=True)
+        return table
 
     def check_version(self, path: str, schema: pa.Schema) -> int:
         """Return the version of the schema that a file was written by.
@@ -190,9 +201,14 @@ class FileReader:
     def skip(self, path: str, why: str) -> None:
         """Say once that a file is not used."""
         key = path.removeprefix(f"{FOLDER}/")
-        if key not in self._warned:
-            self._warned.add(key)
+        if key not in self._skipped:
+            self._skipped[key] = self.storage.shown_of(path)
             logger.warning("Skipped %s: %s.", self.storage.shown_of(path), why)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """The files that were not used, for people."""
+        return tuple(self._skipped.values())
 
     def _rows(self, file: AttemptFile, columns: Sequence[str]) -> pa.Table | None:
         path = f"{FOLDER}/{file.path}"
@@ -201,6 +217,7 @@ class FileReader:
             if payload is None:
                 return None  # deleted between the listing and now
             table = conformed(self.open(path, payload, columns), columns)
+            _check_configurations(table)
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             self.skip(path, f"it cannot be read ({self.storage.told(error)})")
             return None
@@ -208,6 +225,15 @@ class FileReader:
             self.skip(path, "it has no rows")
             return None
         return table.append_column(FILE, pa.array([file.path] * table.num_rows, pa.string()))
+
+
+def _check_configurations(table: pa.Table) -> None:
+    if "config_json" not in table.column_names:
+        return
+    for text in pc.unique(table["config_json"]).to_pylist():
+        found = json.loads(text or "null")
+        if not isinstance(found, dict) or not _SAID <= found.keys():
+            raise ValueError("its configuration is not that of a cell")
 
 
 def stored_schema(columns: Sequence[str]) -> pa.Schema:

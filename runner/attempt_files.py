@@ -232,7 +232,7 @@ def _check_configurations(table: pa.Table) -> None:
         return
     for text in pc.unique(table["config_json"]).to_pylist():
         found = json.loads(text or "null")
-        if not isinstance(found, dict) or not _SAID <= found.keys():
+        if not isinstance(found, dict) or not found.keys() >= _SAID:
             raise ValueError("its configuration is not that of a cell")
 
 

@@ -97,9 +97,7 @@ def _rows(
     from pyarrow import parquet
 
     options: dict[str, Any] = {"read_dictionary": [c for c in LONG_TEXTS if c in columns]}
-    file = parquet.ParquetFile(
-        pa.BufferReader(payload), page_checksum_verification=True, **options
-    )
+    file = parquet.ParquetFile(pa.BufferReader(payload), page_checksum_verification=True, **options)
     reader.check_version(name, file.schema_arrow)
     known = [column for column in columns if column in file.schema_arrow.names]
     wanted = [*known, FILE, *([FIRST] if first else [])]

@@ -131,7 +131,7 @@ class Ledger:
         Raises:
             LedgerError: they cannot be written.
         """
-        self._write(self._places("curves", cell_id)[0], _to_bytes(curve_table(points)))
+        self._write(self.places("curves", cell_id)[0], _to_bytes(curve_table(points)))
 
     def curves(self, cell_id: str) -> pa.Table:
         """Return the cell's training curves; an empty table if there are none.
@@ -139,7 +139,7 @@ class Ledger:
         Raises:
             RequestError: they were written by a newer schema.
         """
-        for path in self._places("curves", cell_id):
+        for path in self.places("curves", cell_id):
             table = self._kept(path)
             if table is not None:
                 try:
@@ -162,7 +162,7 @@ class Ledger:
             LedgerError: they cannot be written.
         """
         table = example_table(examples, channels)
-        self._write(self._places("examples", cell_id)[0], _to_bytes(table))
+        self._write(self.places("examples", cell_id)[0], _to_bytes(table))
 
     def examples(self, cell_id: str) -> NamedExamples | None:
         """Return the predictions that the cell keeps, None if there are none.
@@ -170,7 +170,7 @@ class Ledger:
         Raises:
             RequestError: they were written by a newer schema.
         """
-        for path in self._places("examples", cell_id):
+        for path in self.places("examples", cell_id):
             table = self._kept(path)
             if table is not None:
                 try:
@@ -256,7 +256,7 @@ class Ledger:
         """Delete that folder, if it is there."""
         self.storage.delete_folder(f"ray-{run}")
 
-    def _places(self, kind: str, cell_id: str) -> tuple[str, str]:
+    def places(self, kind: str, cell_id: str) -> tuple[str, str]:
         """Return where curves or examples of a cell may be, the newest first."""
         # Beside the attempts, until these are compacted. On an object store, where a file is not
         # renamed, they are at once where they stay.

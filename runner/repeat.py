@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from runner.cell import Cell
 from runner.config import Grid, make_grid
 from runner.conflicts import differ
-from runner.ledger import Ledger
+from runner.ledgers import Results
 from runner.planned import PlannedCell
 from xmft.errors import RequestError
 
@@ -57,7 +57,7 @@ class Recorded:
         return bool(self.invocation.get("miniature", self.origin == "miniature"))
 
 
-def recorded(ledger: Ledger, prefix: str) -> Recorded:
+def recorded(ledger: Results, prefix: str) -> Recorded:
     """Return the one cell whose id begins with `prefix`.
 
     Raises:
@@ -91,7 +91,7 @@ def record_of(row: Mapping[str, Any]) -> Recorded:
 
 
 def grid_of_cell(
-    ledger: Ledger, cell_id: str, settings: Sequence[str] = (), *, plugins: Sequence[str] = ()
+    ledger: Results, cell_id: str, settings: Sequence[str] = (), *, plugins: Sequence[str] = ()
 ) -> Grid:
     """Return a grid with exactly one cell of the ledger.
 
@@ -176,7 +176,7 @@ def command_again(found: Recorded, results: str) -> str:
     return shlex.join(words)
 
 
-def compared(ledger: Ledger, cell_id: str) -> str:
+def compared(ledger: Results, cell_id: str) -> str:
     """Say whether the latest attempt of a cell gives the numbers of the one before.
 
     Only attempts that are ok count.

@@ -68,8 +68,11 @@ class Attempts:
         return _states_in(merged([*compacted, loose]))
 
     def rows(self, columns: Sequence[str], *, cell_id: str | None = None) -> pa.Table:
-        """Return some columns of all rows, sorted by cell and attempt; see `Ledger.rows`."""
-        wanted = list(dict.fromkeys((*columns, *ORDER)))
+        """Return some columns of all rows, sorted by cell and attempt; see `Ledger.rows`.
+
+        `FILE` may be among the columns.
+        """
+        wanted = [name for name in dict.fromkeys((*columns, *ORDER)) if name != FILE]
         for _ in range(_LOOKS):
             # In this order: what is deleted after the listing is in a compact file before it.
             files = self._reader.listed() if cell_id is None else self._reader.listed_of(cell_id)

@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 
 from runner.attempts import the_cell
 from runner.conflicts import LEDGER
-from runner.digests import row_texts
 from runner.example_table import NamedExamples
 from runner.ledger import Ledger
 from runner.numbering import ORDER
 from runner.schema import CURVE_SCHEMA, SCHEMA
-from runner.submission import Submission, is_submission
+from runner.submissions.digests import row_texts
+from runner.submissions.reading import Submission, is_submission
 from xmft.errors import RequestError
 
 # What tells whether two attempts at a cell are the same one.

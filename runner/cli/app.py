@@ -11,6 +11,7 @@ from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import list as list_commands
 from runner.cli import report as report_commands
+from runner.cli import share as share_commands
 from runner.cli.options import (
     Data,
     GridName,
@@ -245,3 +246,4 @@ def plan(
 
 report_commands.add_to(app)
 compact_commands.add_to(app)
+share_commands.add_to(app)

@@ -25,7 +25,8 @@ from runner.example_table import example_table
 from runner.ledger import Ledger
 from runner.results import Result, results
 from runner.schema import SCHEMA, SCHEMA_VERSION, VERSION_KEY
-from runner.submission import (
+from runner.storage import Storage
+from runner.submissions.reading import (
     CURVES,
     EXAMPLES,
     EXTRA,
@@ -33,8 +34,10 @@ from runner.submission import (
     STATEMENT_KEY,
     SUBMISSION_VERSION,
     digests_of,
+    split_place,
     statement_bytes,
 )
+from xmft.errors import RequestError
 
 # Absolute paths in running text; those of quoted names may have blanks in them.
 _QUOTED = re.compile(r"(?<=[\"'`])(?:/|[A-Za-z]:[\\/]|~)[^\"'`\n]*[\\/][^\"'`\n]*(?=[\"'`])")
@@ -251,3 +254,21 @@ def file_digests(ledger: Ledger, cell_id: str, attempts: Sequence[str]) -> dict[
         for path, payload in found.items()
         if payload is not None
     }
+
+
+def write(payload: pa.Buffer, place: str) -> str:
+    """Write a submission whole, and return the sha256 of the file.
+
+    Raises:
+        RequestError: it cannot be written.
+    """
+    folder, name = split_place(place)
+    storage = Storage(folder)
+    try:
+        storage.write(name, payload)
+    except OSError as error:
+        raise RequestError(
+            f"The submission cannot be written to {storage.shown_of(name)} "
+            f"({storage.told(error)}). Name a writable file with --to."
+        ) from None
+    return hashlib.sha256(payload).hexdigest()

@@ -3,11 +3,11 @@
 It is a Parquet file with the rows of a ledger in their schema, and two columns more: the first row
 of a cell has its training curves and, where they were asked for, its examples as an Arrow file. In
 the metadata of the file stands the statement, a JSON object: who, when, with which code, which
-cells, and the digest of each cell's rows (`runner.digests`), curves and examples, and of the files
-that they were in the ledger. A second key holds the sha256 of the statement.
+cells, the digests of each cell's rows, curves and examples (`runner.submissions.digests`), and
+those of the files that they were in the ledger. A second key holds the sha256 of the statement.
 
 Digests tell an edit or a damage. They do not tell a forger who makes them anew; to run a cell again
-does (`runner.verification`).
+does (`runner.submissions.rerun`).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import pyarrow.compute as pc
 
 from runner.attempt_files import LONG_TEXTS, FileReader, conformed, encoded
 from runner.attempts import the_cell
-from runner.digests import cell_digests, table_digest
 from runner.example_table import NamedExamples, examples_in
 from runner.schema import CURVE_SCHEMA, SCHEMA, VERSION_KEY
 from runner.storage import Storage
+from runner.submissions.digests import cell_digests, table_digest
 from xmft.errors import RequestError
 
 SUBMISSION_VERSION = 1
@@ -73,7 +73,7 @@ class Submission:
         Raises:
             RequestError: the URI is malformed or of an unknown kind.
         """
-        folder, self._name = _split(str(place))
+        folder, self._name = split_place(str(place))
         self._storage = Storage(folder)
         self._reader = FileReader(self._storage)
         self.shown = self._storage.shown_of(self._name)
@@ -197,7 +197,7 @@ def digests_of(table: pa.Table, columns: Sequence[str]) -> dict[str, dict[str, s
         for cell_id, digest in cell_digests(table, columns).items()
     }
     said = table.select(["cell_id", CURVES, EXAMPLES])
-    said = said.filter(pc.is_valid(said[CURVES]) | pc.is_valid(said[EXAMPLES]))
+    said = said.filter(pc.field(CURVES).is_valid() | pc.field(EXAMPLES).is_valid())
     for row in said.to_pylist():
         own = found[row["cell_id"]]
         for name, digest in (
@@ -226,7 +226,9 @@ def differences(statement: dict[str, Any], table: pa.Table) -> Iterator[str]:
             yield f"cell {cell_id} was added"
         else:
             parts = [
-                name for name, digest in found[cell_id].items() if signed[cell_id][name] != digest
+                name
+                for name, digest in found[cell_id].items()
+                if signed[cell_id].get(name) != digest
             ]
             if parts:
                 yield f"{' and '.join(parts)} of cell {cell_id} were changed"
@@ -283,7 +285,7 @@ def _statement(table: pa.Table) -> dict[str, Any]:
     return cast(dict[str, Any], statement)
 
 
-def _split(place: str) -> tuple[str, str]:
+def split_place(place: str) -> tuple[str, str]:
     """Return the folder of a file and its name; the query of a URI stays with the folder."""
     if "://" not in place:
         local = Path(place)

@@ -217,7 +217,7 @@ class FileReader:
             if payload is None:
                 return None  # deleted between the listing and now
             table = conformed(self.open(path, payload, columns), columns)
-            _check_configurations(table)
+            check_configurations(table)
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             self.skip(path, f"it cannot be read ({self.storage.told(error)})")
             return None
@@ -227,7 +227,12 @@ class FileReader:
         return table.append_column(FILE, pa.array([file.path] * table.num_rows, pa.string()))
 
 
-def _check_configurations(table: pa.Table) -> None:
+def check_configurations(table: pa.Table) -> None:
+    """Refuse rows whose configuration is not that of a cell.
+
+    Raises:
+        ValueError: it is not.
+    """
     if "config_json" not in table.column_names:
         return
     for text in pc.unique(table["config_json"]).to_pylist():

@@ -22,7 +22,13 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from runner.attempt_files import LONG_TEXTS, FileReader, conformed, encoded
+from runner.attempt_files import (
+    LONG_TEXTS,
+    FileReader,
+    check_configurations,
+    conformed,
+    encoded,
+)
 from runner.attempts import the_cell
 from runner.example_table import NamedExamples, examples_in
 from runner.schema import CURVE_SCHEMA, SCHEMA, VERSION_KEY
@@ -165,7 +171,8 @@ class Submission:
                 problem = next(differences(statement, table), None)
                 if problem is not None:
                     raise Unusable(problem)
-            except Unusable as error:
+                check_configurations(table)
+            except ValueError as error:
                 raise RequestError(
                     f"{self.shown} is no submission that can be used: {error}. Ask for the file "
                     "again; `xmft verify-results` lists all that is wrong with one."

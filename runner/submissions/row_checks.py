@@ -89,7 +89,9 @@ def wrong_attempts(rows: Rows, cells: Mapping[str, Cell]) -> Iterator[str]:
             if max(places.values()) > 1:
                 yield f"{what} says {' '.join(map(str, places.most_common(1)[0][0]))} twice"
         elif status == {"failed"}:
-            if own[0]["failure"] not in FAILURES or any(row["metric"] for row in own):
+            if own[0]["failure"] not in FAILURES or any(
+                row["metric"] is not None or row["value"] is not None for row in own
+            ):
                 yield f"{what} failed as {own[0]['failure']!r}, or has scores"
         else:
             yield f"{what} has the status {' and '.join(sorted(map(str, status)))}"

@@ -10,18 +10,16 @@ files, and leaves no empty folders when the files are compacted.
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import re
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from runner.cell import Cell
+from runner.config_texts import check_configurations
 from runner.names import check_names
 from runner.schema import SCHEMA, SCHEMA_VERSION, SINCE, VERSION_KEY
 from runner.storage import Storage
@@ -41,8 +39,6 @@ _NAME = re.compile(
     r"(?P<cell>[^/]+)/attempt-(?P<number>\d+)(-[0-9a-f]+)?\.arrow"
     r"|(?P<flat>[^/]+)-attempt-[0-9a-f]{16}\.arrow"
 )
-# What every configuration says.
-_SAID = {one.name for one in fields(Cell) if one.default is one.default_factory is MISSING}
 # Reading many small files of an object store is waiting; of a disk it is computing.
 _READERS = {True: 2, False: 32}
 _BATCH = 512
@@ -225,20 +221,6 @@ class FileReader:
             self.skip(path, "it has no rows")
             return None
         return table.append_column(FILE, pa.array([file.path] * table.num_rows, pa.string()))
-
-
-def check_configurations(table: pa.Table) -> None:
-    """Refuse rows whose configuration is not that of a cell.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if "config_json" not in table.column_names:
-        return
-    for text in pc.unique(table["config_json"]).to_pylist():
-        found = json.loads(text or "null")
-        if not isinstance(found, dict) or not found.keys() >= _SAID:
-            raise ValueError("its configuration is not that of a cell")
 
 
 def stored_schema(columns: Sequence[str]) -> pa.Schema:

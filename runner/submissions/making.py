@@ -34,9 +34,9 @@ from runner.submissions.reading import (
     STATEMENT_KEY,
     SUBMISSION_VERSION,
     digests_of,
-    split_place,
     statement_bytes,
 )
+from runner.uri import split
 from xmft.errors import RequestError
 
 # Absolute paths in running text; those of quoted names may have blanks in them.
@@ -262,7 +262,7 @@ def write(payload: pa.Buffer, place: str) -> str:
     Raises:
         RequestError: it cannot be written.
     """
-    folder, name = split_place(place)
+    folder, name = split(place)
     storage = Storage(folder)
     try:
         storage.write(name, payload)

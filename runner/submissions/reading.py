@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -25,15 +24,16 @@ import pyarrow.compute as pc
 from runner.attempt_files import (
     LONG_TEXTS,
     FileReader,
-    check_configurations,
     conformed,
     encoded,
 )
 from runner.attempts import the_cell
+from runner.config_texts import check_configurations
 from runner.example_table import NamedExamples, examples_in
 from runner.schema import CURVE_SCHEMA, SCHEMA, VERSION_KEY
 from runner.storage import Storage
 from runner.submissions.digests import cell_digests, table_digest
+from runner.uri import split
 from xmft.errors import RequestError
 
 SUBMISSION_VERSION = 1
@@ -79,7 +79,7 @@ class Submission:
         Raises:
             RequestError: the URI is malformed or of an unknown kind.
         """
-        folder, self._name = split_place(str(place))
+        folder, self._name = split(str(place))
         self._storage = Storage(folder)
         self._reader = FileReader(self._storage)
         self.shown = self._storage.shown_of(self._name)
@@ -290,12 +290,3 @@ def _statement(table: pa.Table) -> dict[str, Any]:
             raise
         raise Unusable(f"its statement cannot be read ({error})") from None
     return cast(dict[str, Any], statement)
-
-
-def split_place(place: str) -> tuple[str, str]:
-    """Return the folder of a file and its name; the query of a URI stays with the folder."""
-    if "://" not in place:
-        local = Path(place)
-        return str(local.parent), local.name
-    path, mark, query = place.partition("?")
-    return posixpath.dirname(path) + mark + query, posixpath.basename(path)

@@ -16,7 +16,10 @@ from runner.ledger import Ledger
 from runner.outcome import Outcome
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
+from tests.runner.attempts import attempt_of, cell_of, score_of
+from tests.runner.commands import output_of
 from xmft.registry import forget
+from xmft.task import CurvePoint
 
 TINY: dict[str, Any] = {
     "tasks": ["pdebench/advection"],
@@ -180,3 +183,19 @@ def write(tmp_path: Path) -> Callable[[str], str]:
         return str(path)
 
     return file
+
+
+@pytest.fixture
+def handed(ledger: Ledger, tmp_path: Path) -> Path:
+    """A submission of two cells, of which one failed once."""
+    for seed in (0, 1):
+        cell = cell_of(seed=seed)
+        scores = (score_of(0.5 + seed), score_of(0.25, selection="last"))
+        if seed:
+            ledger.write_attempt(attempt_of(cell, failure="oom"))
+        ledger.write_attempt(attempt_of(cell, *scores, wall_s=0.0))
+        point = CurvePoint(epoch=1, split="val", name="nrmse", value=0.5)
+        ledger.write_curves(cell.id, [point])
+    path = tmp_path / "lab.parquet"
+    output_of("submit-results", "--results", ledger.uri, "--to", path)
+    return path

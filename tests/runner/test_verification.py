@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -16,104 +11,36 @@ from pyarrow import parquet
 
 from runner.console import console
 from runner.ledger import Ledger
-from runner.results import results
 from runner.schema import SCHEMA_VERSION, VERSION_KEY
-from runner.submissions.checks import Check, verified
-from runner.submissions.making import counts, to_parquet
+from runner.submissions.checks import verified
+from runner.submissions.making import to_parquet
 from runner.submissions.reading import (
     SIGNATURE_KEY,
     STATEMENT_KEY,
     Submission,
-    digests_of,
-    statement_bytes,
 )
 from runner.submissions.row_checks import value_range
 from tests.runner.attempts import attempt_of, cell_of, score_of
 from tests.runner.commands import output_of, refused, xmft
+from tests.runner.submissions import (
+    Edit,
+    column,
+    facts,
+    failed,
+    first,
+    last,
+    rewritten,
+    stated,
+    whole,
+)
 from xmft.errors import RequestError
 from xmft.metrics import METRICS
 from xmft.task import CurvePoint
-
-Edit = Callable[[pa.Table], pa.Table]
-
-
-@pytest.fixture
-def handed(ledger: Ledger, tmp_path: Path) -> Path:
-    """A submission of two cells, of which one failed once."""
-    for seed in (0, 1):
-        cell = cell_of(seed=seed)
-        scores = (score_of(0.5 + seed), score_of(0.25, selection="last"))
-        if seed:
-            ledger.write_attempt(attempt_of(cell, failure="oom"))
-        ledger.write_attempt(attempt_of(cell, *scores, wall_s=0.0))
-        point = CurvePoint(epoch=1, split="val", name="nrmse", value=0.5)
-        ledger.write_curves(cell.id, [point])
-    path = tmp_path / "lab.parquet"
-    output_of("submit-results", "--results", ledger.uri, "--to", path)
-    return path
 
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "width", 400)
-
-
-def whole(path: Any) -> pa.Table:
-    """A file with all of its metadata."""
-    return parquet.ParquetFile(path).read()
-
-
-def column(table: pa.Table, name: str, change: Callable[[list[Any]], list[Any]]) -> pa.Table:
-    place = table.column_names.index(name)
-    values = pa.array(change(table[name].to_pylist()), table.schema.field(name).type)
-    return table.set_column(place, table.schema.field(name), values)
-
-
-def first(value: Any) -> Callable[[list[Any]], list[Any]]:
-    return lambda values: [value, *values[1:]]
-
-
-def last(value: Any) -> Callable[[list[Any]], list[Any]]:
-    """The row of an ok attempt; the first one is of a failed attempt."""
-    return lambda values: [*values[:-1], value]
-
-
-def facts(table: pa.Table, **changes: bytes | None) -> pa.Table:
-    known = {**table.schema.metadata, **{key.encode(): value for key, value in changes.items()}}
-    kept = {key: value for key, value in known.items() if value is not None}
-    return table.replace_schema_metadata(kept)
-
-
-def stated(table: pa.Table, **changes: Any) -> pa.Table:
-    """A table with another statement, and the digest of that one."""
-    said = json.loads(table.schema.metadata[STATEMENT_KEY]) | changes
-    text = statement_bytes(said)
-    signature = hashlib.sha256(text).hexdigest().encode()
-    known = {**table.schema.metadata, STATEMENT_KEY: text, SIGNATURE_KEY: signature}
-    return table.replace_schema_metadata(known)
-
-
-def known(table: pa.Table) -> bool:
-    return all("metric_versions" in text for text in table["config_json"].to_pylist())
-
-
-def forged(table: pa.Table) -> pa.Table:
-    """A table whose digests and counts were all made anew."""
-    said = json.loads(table.schema.metadata[STATEMENT_KEY])
-    found = counts(results(table)) if known(table) else {}
-    cells = {
-        cell_id: {"files": {}, **own} for cell_id, own in digests_of(table, said["columns"]).items()
-    }
-    return stated(table, cells=cells, counts=found, rows=table.num_rows)
-
-
-def rewritten(path: Path, edit: Edit) -> None:
-    table = edit(whole(path))
-    parquet.write_table(table, path)
-
-
-def failed(path: Path) -> list[Check]:
-    return [check for check in verified(Submission(path)) if check.state == "failed"]
 
 
 def test_a_file_as_it_was_handed_in_passes(handed: Path, ledger: Ledger) -> None:
@@ -237,87 +164,6 @@ def test_every_bit_of_the_content_counts(handed: Path) -> None:
             continue
         kept = [{name: row[name] for name in rows[0]} for row in rows_before]
         assert rows == kept
-
-
-FORGERIES: dict[str, tuple[Edit, str, str]] = {
-    "a value below nought": (lambda t: column(t, "value", last(-0.1)), "values", "outside of 0"),
-    "a main value that is not finite": (
-        lambda t: column(t, "value", last(float("inf"))),
-        "values",
-        "is inf",
-    ),
-    "no value": (lambda t: column(t, "value", last(None)), "values", "is None"),
-    "a direction": (lambda t: column(t, "direction", last("max")), "values", "max, not min"),
-    "a seed": (lambda t: column(t, "seed", first(7)), "configuration", "seed of cell"),
-    "a method": (lambda t: column(t, "method", first("nft")), "configuration", "method of cell"),
-    "a version": (
-        lambda t: column(t, "metric_version", last(2)),
-        "configuration",
-        "metric_version of cell",
-    ),
-    "a configuration": (
-        lambda t: column(
-            t, "config_json", lambda v: [x.replace('"epochs":20', '"epochs":90') for x in v]
-        ),
-        "ids",
-        "has the configuration of",
-    ),
-    "a configuration that is none": (
-        lambda t: column(t, "config_json", lambda v: ["{}"] * len(v)),
-        "ids",
-        "cannot be read",
-    ),
-    "an end before the beginning": (
-        lambda t: column(t, "finished_at", lambda v: [x - timedelta(days=1) for x in v]),
-        "times",
-        "ended before it began",
-    ),
-    "times to come": (
-        lambda t: column(
-            column(t, "finished_at", lambda v: [datetime(2090, 1, 1, tzinfo=UTC)] * len(v)),
-            "started_at",
-            lambda v: [datetime(2090, 1, 1, tzinfo=UTC)] * len(v),
-        ),
-        "times",
-        "2090",
-    ),
-    "more time than there was": (
-        lambda t: column(t, "wall_s", lambda v: [1e6] * len(v)),
-        "times",
-        "took 1000000 s",
-    ),
-    "a failure with a value": (
-        lambda t: column(t, "value", first(0.1)),
-        "attempts",
-        "has scores",
-    ),
-    "a failure that went well": (
-        lambda t: column(t, "status", lambda v: ["ok"] * len(v)),
-        "attempts",
-        "is ok",
-    ),
-    "a score twice": (
-        lambda t: pa.concat_tables([t, column(t.slice(len(t) - 1), "curves", first(None))]),
-        "attempts",
-        "twice",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", FORGERIES)
-def test_what_digests_do_not_tell_the_rows_do(handed: Path, kind: str) -> None:
-    edit, name, told = FORGERIES[kind]
-    rewritten(handed, lambda table: forged(edit(table)))
-    found = {check.name: check.detail for check in failed(handed)}
-    assert "digests" not in found  # they were made anew
-    assert told in found[name]
-
-
-def test_a_forged_file_without_configurations_is_not_merged(handed: Path, tmp_path: Path) -> None:
-    edit, _, _ = FORGERIES["a configuration that is none"]
-    rewritten(handed, lambda table: forged(edit(table)))
-    for command in ("leaderboard", "status"):
-        assert "not that of a cell" in refused(tmp_path, command, "--results", handed)
 
 
 def test_counts_are_compared_with_those_signed_off(handed: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +56,6 @@ def show(
     results: Readings = HERE,
 ) -> int:
     """Show everything about one cell: scores, configuration, provenance, failure."""
-    from runner.repeat import command_again, recorded
     from runner.report.status import show_cell
 
     ledger = opened(results)
@@ -63,7 +63,7 @@ def show(
     console.print(show_cell(ledger.read(cell_id=cell_id), ledger.curves(cell_id), cell_id))
     console.print("\nmade again by", style="bold")
     try:
-        say(command_again(recorded(ledger, cell_id), _holder(ledger, cell_id)))
+        say(_again(ledger, cell_id))
     except RequestError as error:
         complain(str(error))
     return concluded(ledger)
@@ -196,11 +196,21 @@ def _opened(results: list[str]) -> tuple[Opened, pa.Table]:
     return ledger, table
 
 
-def _holder(results: Opened, cell_id: str) -> str:
-    """Return the one ledger that a cell is made again in."""
-    from runner.ledgers import Ledgers
+def _again(results: Opened, cell_id: str) -> str:
+    """Return the command that makes a cell again; that of a submitted file compares it as well.
 
-    return (results.holder(cell_id) if isinstance(results, Ledgers) else results).shown
+    Raises:
+        RequestError: it cannot be made again.
+    """
+    from runner.ledgers import Ledgers
+    from runner.repeat import command_again, recorded
+    from runner.submissions.reading import Submission
+
+    holder = results.holder(cell_id) if isinstance(results, Ledgers) else results
+    command = command_again(recorded(holder, cell_id), holder.shown)
+    if isinstance(holder, Submission):
+        return shlex.join(["xmft", "verify-results", holder.shown, "--cell", cell_id])
+    return command
 
 
 def add_to(app: typer.Typer) -> None:

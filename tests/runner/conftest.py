@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -185,17 +186,26 @@ def write(tmp_path: Path) -> Callable[[str], str]:
     return file
 
 
-@pytest.fixture
-def handed(ledger: Ledger, tmp_path: Path) -> Path:
-    """A submission of two cells, of which one failed once."""
+@pytest.fixture(scope="session")
+def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a ledger of two cells, of which one failed once, and what was handed in."""
+    folder = tmp_path_factory.mktemp("submitted")
+    ledger = Ledger(folder / "results")
     for seed in (0, 1):
         cell = cell_of(seed=seed)
         scores = (score_of(0.5 + seed), score_of(0.25, selection="last"))
+        ledger.prepare()
         if seed:
             ledger.write_attempt(attempt_of(cell, failure="oom"))
         ledger.write_attempt(attempt_of(cell, *scores, wall_s=0.0))
         point = CurvePoint(epoch=1, split="val", name="nrmse", value=0.5)
         ledger.write_curves(cell.id, [point])
-    path = tmp_path / "lab.parquet"
-    output_of("submit-results", "--results", ledger.uri, "--to", path)
-    return path
+    output_of("submit-results", "--results", ledger.uri, "--to", folder / "lab.parquet")
+    return folder
+
+
+@pytest.fixture
+def handed(submitted: Path, ledger: Ledger, tmp_path: Path) -> Path:
+    """What was handed in of a ledger, which `ledger` is."""
+    shutil.copytree(submitted / "results", ledger.uri, dirs_exist_ok=True)
+    return Path(shutil.copy(submitted / "lab.parquet", tmp_path))

@@ -7,14 +7,18 @@ from typing import Annotated
 import typer
 
 from runner.cli.options import (
+    HERE,
     ListCommand,
     MethodFilter,
-    Results,
+    Readings,
     SeedFilter,
     TaskFilter,
+    concluded,
     example,
+    folder_for,
     globs,
     guarded,
+    opened,
     whole_numbers,
 )
 from runner.console import console, remark, say
@@ -24,7 +28,7 @@ from xmft.errors import RequestError
 
 @guarded
 def plots(
-    results: Results = "results",
+    results: Readings = HERE,
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
@@ -36,18 +40,16 @@ def plots(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="folder or URI [plots, in the results]")
     ] = None,
-) -> None:
+) -> int:
     """Draw plots of the leaderboards and of the cells behind them, as PNG and SVG.
 
     What cannot be drawn is named with the reason. Each file says in its description what it shows.
     """
-    from runner.ledger import Ledger
     from runner.report.compare import Query, build
     from runner.report.plots.collect import plots_and_reasons
     from runner.report.plots.files import write_plot
-    from runner.storage import Storage
 
-    ledger = Ledger(results)
+    ledger = opened(results)
     query = Query(
         protocol=protocol,
         selection=selection,
@@ -57,7 +59,7 @@ def plots(
     )
     table = ledger.rows()
     boards = build(table, query)
-    folder = ledger.storage.within("plots") if out is None else Storage(out)
+    folder = folder_for(ledger, "plots", out)
     reasons, written = [], 0
     with console.status("drawing"):
         for found in plots_and_reasons(boards, table, ledger, globs(kinds)):
@@ -71,6 +73,7 @@ def plots(
         raise RequestError(f"Nothing of what was asked for can be drawn: {'; '.join(reasons)}.")
     for reason in reasons:
         remark(f"not drawn: {reason}")
+    return concluded(ledger)
 
 
 def add_to(app: typer.Typer) -> None:

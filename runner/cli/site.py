@@ -8,14 +8,18 @@ from typing import Annotated
 import typer
 
 from runner.cli.options import (
+    HERE,
     ListCommand,
     MethodFilter,
-    Results,
+    Readings,
     SeedFilter,
     TaskFilter,
+    concluded,
     example,
     globs,
     guarded,
+    opened,
+    places_of,
     whole_numbers,
 )
 from runner.console import remark, say
@@ -26,7 +30,7 @@ def report(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="folder of the page: new, or one before")
     ],
-    results: Results = "results",
+    results: Readings = HERE,
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
@@ -45,12 +49,11 @@ def report(
     port: Annotated[
         int | None, typer.Option(metavar="N", help="port to serve it on; 0: any [8417]")
     ] = None,
-) -> None:
+) -> int:
     """Write a page of the leaderboards, of every cell, and of how each number was made.
 
     It needs no network: open index.html from a disk, or put the folder on any web server.
     """
-    from runner.ledger import Ledger
     from runner.report.query import Query
     from runner.report.site.building import INDEX, Builder, Wanted
     from runner.report.site.folder import check_folder, write_page
@@ -62,7 +65,7 @@ def report(
         raise RequestError("--port is where --watch serves the page: add --watch, or leave it out.")
     folder = out.expanduser()
     check_folder(folder)
-    ledger = Ledger(results)
+    ledger = opened(results)
     query = Query(
         protocol=protocol,
         selection=selection,
@@ -70,14 +73,16 @@ def report(
         methods=globs(methods),
         seeds=whole_numbers(seeds),
         overall=overall,
+        results=places_of(ledger),
     )
     wanted = Wanted(query=query, published=published, plots=plots)
     builder = Builder(ledger, wanted)
     if watch:
         follow(builder, folder, PORT if port is None else port, remark)
-        return
+        return concluded(ledger)
     write_page(builder.files(), folder)
     say(f"The page is {folder / INDEX}")
+    return concluded(ledger)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runner import compact_files
 from runner.ledger import Ledger
+from runner.ledgers import Results, parts_of
 from runner.report.site.building import Builder
 from runner.report.site.folder import write_page
 from xmft.errors import RequestError
@@ -118,7 +119,13 @@ def watch(
             say(f"Ended. The page stays in {folder}.")
 
 
-def attempts_of(ledger: Ledger) -> Hashable:
-    """Return which attempts a ledger has, from listings alone."""
-    loose = tuple(file.path for file in ledger.reader.listed())
-    return loose, tuple(compact_files.listed(ledger.reader))
+def attempts_of(results: Results) -> Hashable:
+    """Return which attempts the ledgers have, from listings alone; submitted files stay as is."""
+    return tuple(
+        (
+            tuple(file.path for file in part.reader.listed()),
+            tuple(compact_files.listed(part.reader)),
+        )
+        for part in parts_of(results)
+        if isinstance(part, Ledger)
+    )

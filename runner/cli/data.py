@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
+from runner.cli import completion
 from runner.cli.options import (
     Data,
     Plugins,
@@ -26,7 +27,12 @@ app = typer.Typer(
 # Of the files of a task, which may be thousands.
 _MOST_NAMED = 10
 
-Tasks = Annotated[list[str], typer.Argument(metavar="TASKS...", help="names; * and ? match")]
+Tasks = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TASKS...", help="names; * and ? match", autocompletion=completion.tasks
+    ),
+]
 
 
 def _named_tasks(plugins: list[str], patterns: list[str]) -> list[str]:
@@ -48,7 +54,9 @@ def _named_tasks(plugins: list[str], patterns: list[str]) -> list[str]:
 @app.command("status", epilog=example("xmft data status --data ~/pdebench"))
 @guarded
 def data_status(
-    tasks: Annotated[list[str], typer.Argument(metavar="[TASKS...]")] = [],
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="[TASKS...]", autocompletion=completion.tasks)
+    ] = [],
     data: Data = None,
     plugin: Plugins = [],
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from runner.cli import completion
 from runner.cli.options import Plugins, example, guarded, import_plugins, plain_table
 from runner.console import console
 
@@ -44,7 +45,12 @@ def list_tasks(plugin: Plugins = []) -> None:
 @guarded
 def list_methods(
     name: Annotated[
-        str | None, typer.Argument(metavar="METHOD", help="show its options [all methods]")
+        str | None,
+        typer.Argument(
+            metavar="METHOD",
+            help="show its options [all methods]",
+            autocompletion=completion.base_methods,
+        ),
     ] = None,
     plugin: Plugins = [],
 ) -> None:

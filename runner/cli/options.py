@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperCommand
 
+from runner.cli import completion
 from runner.console import complain
 from xmft.errors import DataError, RequestError
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from runner.ledger import Ledger
 
 GridName = Annotated[
-    str, typer.Argument(metavar="GRID", help="a shipped grid, a YAML file or cell:ID")
+    str,
+    typer.Argument(
+        metavar="GRID",
+        help="a shipped grid, a YAML file or cell:ID",
+        autocompletion=completion.grids,
+    ),
 ]
 Results = Annotated[str, typer.Option("--results", metavar="DIR", help="folder or URI of results")]
 Data = Annotated[
@@ -33,10 +39,22 @@ Plugins = Annotated[
     typer.Option("--plugin", metavar="MODULE", help="module or .py file of your own; repeatable"),
 ]
 TaskFilter = Annotated[
-    list[str], typer.Option("--tasks", metavar="GLOB", help="only these: a b, or a,b")
+    list[str],
+    typer.Option(
+        "--tasks",
+        metavar="GLOB",
+        help="only these: a b, or a,b",
+        autocompletion=completion.tasks,
+    ),
 ]
 MethodFilter = Annotated[
-    list[str], typer.Option("--methods", metavar="GLOB", help="only these: a b, or a,b")
+    list[str],
+    typer.Option(
+        "--methods",
+        metavar="GLOB",
+        help="only these: a b, or a,b",
+        autocompletion=completion.methods,
+    ),
 ]
 SeedFilter = Annotated[
     list[str], typer.Option("--seeds", metavar="N", help="these seeds: 0 1 2, or 0,1,2")
@@ -44,6 +62,8 @@ SeedFilter = Annotated[
 
 
 _LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained")
+# In the context of a command whose words are completed: the list option that may go on.
+_OPEN = "xmft.open_list"
 
 
 class ListCommand(TyperCommand):
@@ -55,11 +75,22 @@ class ListCommand(TyperCommand):
         if takes_argument and (not args or args[0].startswith("-")):
             # Only behind GRID: in front of it nobody could tell the last value from it.
             return super().parse_args(ctx, args)
-        return super().parse_args(ctx, _repeated(args))
+        args, ctx.meta[_OPEN] = _repeated(args)
+        if ctx.resilient_parsing and args[-1:] == [ctx.meta[_OPEN]]:
+            # Its value is being completed; without one, nothing in front of it would be read.
+            args = args[:-1]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Complete a further value of a list option, or what every command completes."""
+        for param in self.params:
+            if ctx.meta.get(_OPEN) in param.opts and not incomplete.startswith("-"):
+                return param.shell_complete(ctx, incomplete)
+        return super().shell_complete(ctx, incomplete)
 
 
-def _repeated(args: list[str]) -> list[str]:
-    """Turn `--methods a b` into `--methods a --methods b`."""
+def _repeated(args: list[str]) -> tuple[list[str], str]:
+    """Turn `--methods a b` into `--methods a --methods b`; also return a list left open."""
     repeated: list[str] = []
     option, values = "", 0
     for arg in args:
@@ -70,7 +101,7 @@ def _repeated(args: list[str]) -> list[str]:
             if values > 1:
                 repeated.append(option)
         repeated.append(arg)
-    return repeated
+    return repeated, option
 
 
 def example(*lines: str) -> str:

@@ -46,9 +46,13 @@ def _section(title: str, path: str, schema: Schema) -> str:
 
 def _rows(path: str, schema: Schema) -> Iterator[list[str]]:
     required = schema.get("required", [])
+    # One of them is needed; which, no list of required keys can say.
+    either = {name for one in schema.get("anyOf", []) for name in one.get("required", [])}
     for name, field in schema["properties"].items():
         full = f"{path}.{name}" if path else name
-        default = "required" if name in required else _default(field)
+        default = _default(field)
+        if name in required or name in either:
+            default = "required" if name in required else f"this or {code(*(either - {name}))}"
         yield [
             f'<span id="{anchor(full)}"></span>{code(name)}',
             _type(field),
@@ -71,7 +75,11 @@ def _object(field: Schema) -> Schema:
 
 def _type(field: Schema) -> str:
     if "anyOf" in field:
-        return " or ".join(dict.fromkeys(filter(None, map(_type, field["anyOf"]))))
+        kinds = dict.fromkeys(filter(None, map(_type, field["anyOf"])))
+        if field.get("default") is not None:
+            # Where a default is, null is the same as to say nothing.
+            kinds.pop("null", None)
+        return " or ".join(kinds)
     if "$ref" in field:
         return "mapping"
     kind = field.get("type")
@@ -80,7 +88,7 @@ def _type(field: Schema) -> str:
     if kind == "array":
         items = field.get("items", {})
         inner = _type(items) if items else ""
-        return f"list of {inner}s" if inner else "list"
+        return f"list: {inner}" if inner else "list"
     if kind == "object":
         return "mapping"
     names = {"string": "text", "integer": "whole number", "boolean": "true or false"}

@@ -11,6 +11,7 @@ from runner.cli import about
 from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import list as list_commands
+from runner.cli import plots as plot_commands
 from runner.cli import report as report_commands
 from runner.cli.options import (
     Data,
@@ -243,5 +244,6 @@ def plan(
 
 
 report_commands.add_to(app)
+plot_commands.add_to(app)
 compact_commands.add_to(app)
 about.add_to(app)

@@ -61,7 +61,7 @@ SeedFilter = Annotated[
 ]
 
 
-_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained")
+_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained", "--kinds")
 # In the context of a command whose words are completed: the list option that may go on.
 _OPEN = "xmft.open_list"
 

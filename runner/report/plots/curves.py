@@ -25,7 +25,7 @@ from runner.report.plots.panels import (
 )
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import PAGE, Drawing
-from runner.report.plots.styles import count, enumerated, one_line
+from runner.report.plots.styles import count, cut, enumerated, one_line
 
 KIND = "curves"
 _LOSS = "fitting/loss"
@@ -113,7 +113,7 @@ def curves(
     figure, axes = panels(len(shown), most_columns=2, row_height=2.2, extra=0.15 + 0.13 * rows)
     for panel, of in zip(axes, shown, strict=True):
         _panel(panel, cast, {line.label: found[of] for line, found in kept if of in found})
-        panel.set_ylabel(one_line(f"validation {of[1]}" if of[0] == "val" else "training loss"))
+        panel.set_ylabel(f"validation {cut(of[1], 24)}" if of[0] == "val" else "training loss")
     legend(figure, cast, cast.lines, "line")
     figure.suptitle(one_line(column.key), fontsize=8)
     return Drawing(
@@ -170,7 +170,7 @@ def _caption(
     text = (
         f"{column.metric} on the validation split and training loss of target fitting by epoch: "
         f"mean over seeds (line) and their range (band), up to {count(most, 'seed')}; losses of "
-        "different methods are on scales of their own."
+        "different methods are on scales of their own. Epochs of an alignment before count along."
     )
     if without:
         names = enumerated([line.label for line in without])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -22,12 +23,21 @@ from runner.report.plots.panels import (
 )
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import ratios_of
-from runner.report.plots.rendering import Drawing
-from runner.report.plots.styles import GREY, count, enumerated, one_line, wrapped
+from runner.report.plots.rendering import PAGE, Drawing
+from runner.report.plots.styles import GREY, count, cut, enumerated, one_line, wrapped
 from runner.report.wording import duration
 
 KIND = "time"
 _MOST = 24
+_ALL = "all tasks"
+# Rings around the unbeaten, for a front may be a single point.
+_FRONT: dict[str, Any] = {
+    "color": GREY,
+    "linewidth": 1,
+    "marker": "o",
+    "markersize": 9,
+    "markerfacecolor": "none",
+}
 # Seconds and error of an entry.
 Point = tuple[float, float]
 
@@ -61,7 +71,7 @@ def error_time(board: Leaderboard) -> Drawing | NotDrawn:
     shown: list[tuple[str, str, dict[str, Point], bool]] = []
     overall = _overall(board, cast) if len(board.tasks) > 1 else {}
     if overall:
-        shown.append(("all tasks", "relative error", overall, False))
+        shown.append((_ALL, "relative error", overall, False))
     tasks = short_tasks(board.tasks)
     for column in board.tasks:
         points = _points(column, cast.lines)
@@ -71,16 +81,16 @@ def error_time(board: Leaderboard) -> Drawing | NotDrawn:
     if not shown:
         reason = "no result says how long its cell took"
         return NotDrawn(kind=KIND, reason=reason, board=board.name)
-    rows = legend_rows(cast, 6.9, more=1)
-    figure, axes = panels(len(shown), most_columns=4, row_height=1.75, extra=0.25 + 0.13 * rows)
+    rows = legend_rows(cast, PAGE, more=1)
+    figure, axes = panels(len(shown), most_columns=4, row_height=1.8, extra=0.1 + 0.13 * rows)
     for panel, (title, metric, points, maximise) in zip(axes, shown, strict=True):
         front = pareto(points, maximise=maximise)
         _panel(panel, cast, points, front)
         panel.set_title(wrapped(title, 24), fontsize=6.5, linespacing=1.05)
-        panel.set_ylabel(metric + (" (more is better)" if maximise else ""), labelpad=1)
-    figure.supxlabel("seconds of one cell (all tasks: sum)")
+        panel.set_ylabel(cut(metric, 24) + (" (more is better)" if maximise else ""))
+        panel.set_xlabel("seconds" if title != _ALL else "seconds, sum over tasks", labelpad=1)
     drawn = {label for _, _, points, _ in shown for label in points}
-    handle = axes[0].plot([], [], color=GREY, linewidth=1, label="Pareto front")
+    handle = axes[0].plot([], [], label="Pareto front", **_FRONT)
     lines = [line for line in cast.lines if line.label in drawn]
     legend(figure, cast, lines, "dots", more=handle)
     return Drawing(
@@ -135,10 +145,9 @@ def _panel(axes: Axes, cast: Cast, points: Mapping[str, Point], front: Sequence[
     axes.plot(
         [points[label][0] for label in front],
         [points[label][1] for label in front],
-        color=GREY,
-        linewidth=1,
         drawstyle="steps-post",
         zorder=1,
+        **_FRONT,
     )
     for label, (seconds, error) in points.items():
         style = cast.looks[label].dots
@@ -153,7 +162,7 @@ def _panel(axes: Axes, cast: Cast, points: Mapping[str, Point], front: Sequence[
 def _caption(board: Leaderboard, cast: Cast, overall: bool) -> str:
     text = (
         "Score against wall time of the cell's counting attempt, means over seeds; down and left "
-        "is better where less is. The grey stair joins the entries that no other beats in both. "
+        "is better where less is. The grey stair joins, and rings mark, the entries that no other beats in both. "
         f"{count(len(cast.lines), 'entry', 'entries')}, {count(len(board.tasks), 'task')}."
     )
     if overall:

@@ -20,11 +20,11 @@ from runner.report.plots.panels import (
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import Ratios, ratios_of
 from runner.report.plots.rendering import HIGHEST, Drawing
-from runner.report.plots.styles import GREY, count, one_line, wrapped
+from runner.report.plots.styles import GREY, count, cut, one_line, wrapped
 
 KIND = "errors"
 _ROW = 0.155  # inches, of one entry
-_FRAME = 0.62  # title and ticks of a panel
+_FRAME = 0.68  # title and ticks of a panel
 _MOST, _LEAST, _COLUMNS = 30, 6, 4
 
 
@@ -55,14 +55,15 @@ def errors(board: Leaderboard) -> Drawing | NotDrawn:
     )
 
 
-def _panel(
-    axes: Axes, cast: Cast, column: TaskColumn, ratios: Ratios | None, task: str
-) -> None:
+def _panel(axes: Axes, cast: Cast, column: TaskColumn, ratios: Ratios | None, task: str) -> None:
     title = wrapped(task, 24)
     metric = one_line(column.metric)
     # Where there is no ratio, the scores themselves are shown.
     reached = ratios if ratios is not None and ratios.best != 0 else None
-    title += f"\n{metric} itself" if reached is None else f"\n1 = {metric} {reached.best:.3g}"
+    told = f"{metric} itself" if reached is None else f"1 = {metric} {reached.best:.3g}"
+    if reached is not None and len(told) > 28:
+        told = f"{cut(metric, 28)}\n1 = {reached.best:.3g}"
+    title += f"\n{told}"
     axes.set_title(title, fontsize=6.5, linespacing=1.05)
     drawn: list[float] = []
     for row, line in enumerate(cast.lines):
@@ -141,4 +142,3 @@ def quickstart_plot(boards: Sequence[Leaderboard]) -> Drawing | NotDrawn:
         boards: At least one; the first is drawn.
     """
     return errors(boards[0])
-

@@ -1,4 +1,4 @@
-"""What the plots share in their layout: sheets of panels, axes, legends, which entries are shown."""
+"""What the plots share: sheets of panels, axes, legends, and which entries are shown."""
 
 from __future__ import annotations
 
@@ -22,9 +22,22 @@ from runner.results import Result
 MOST_LINES = 12
 # Spans of a factor from which on an axis counts in factors.
 _LOG_FROM = 8.0
-_NUMBERS = FuncFormatter(lambda value, _: f"{value:.4g}")
 _CHARACTER = 0.056  # inches, of a legend's text
 _HANDLE = 0.42
+
+
+def plain_number(value: float) -> str:
+    """Return a tick's number: `0.05`, `20000`, `2e-7`; no letter in it is wasted."""
+    text = f"{value:.4g}"
+    if "e" not in text and (value == 0 or abs(value) >= 1e-3):
+        return text
+    if 1e4 <= abs(value) < 1e5:
+        return f"{value:.0f}"
+    mantissa, _, exponent = f"{value:.3e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+_NUMBERS = FuncFormatter(lambda value, _: plain_number(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +149,9 @@ def scale(axes: Axes, which: str, values: Sequence[float]) -> bool:
         axis.set_major_locator(LogLocator(numticks=5, subs=(1.0, 2.0, 5.0) if few else (1.0,)))
         axis.set_minor_locator(NullLocator())
     else:
+        if values and min(values) == max(values):  # matplotlib would show rounding
+            room = 0.1 * abs(values[0]) or 1.0
+            getattr(axes, f"set_{which}lim")(values[0] - room, values[0] + room)
         axis.set_major_locator(MaxNLocator(4))
     axis.set_major_formatter(_NUMBERS)
     axis.set_minor_formatter(NullFormatter())
@@ -145,7 +161,7 @@ def scale(axes: Axes, which: str, values: Sequence[float]) -> bool:
 def legend(
     figure: Figure, cast: Cast, lines: Sequence[Line], style: str, *, more: Sequence[Line2D] = ()
 ) -> None:
-    """Write below all panels which entry looks how, in as many columns as there is room for.
+    """Write below all panels which entry looks how.
 
     Args:
         figure: With a constrained layout.
@@ -160,8 +176,16 @@ def legend(
     ] + list(more)
     if cast.left_out:
         handles.append(Line2D([], [], linestyle="none", label=cast.left_out_text))
-    if not handles:
-        return
+    legend_of(figure, handles)
+
+
+def legend_of(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Write handles below all panels, in as many columns as there is room for.
+
+    Args:
+        figure: With a constrained layout.
+        handles: With labels; at least one.
+    """
     longest = max(len(str(handle.get_label())) for handle in handles)
     fit = int((figure.get_figwidth() - 0.1) / (_HANDLE + _CHARACTER * longest + 0.1))
     columns = max(1, min(fit, len(handles)))

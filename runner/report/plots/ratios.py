@@ -42,7 +42,9 @@ def ratios_of(board: Leaderboard, column: TaskColumn, lines: tuple[Line, ...]) -
         column: The task.
         lines: Whose factors are wanted.
     """
-    found = {line.label: line.scores[column.key].mean for line in lines if column.key in line.scores}
+    found = {
+        line.label: line.scores[column.key].mean for line in lines if column.key in line.scores
+    }
     complete = {
         line.label: line.scores[column.key].mean
         for line in board.ranked

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import matplotlib.style
@@ -22,7 +23,7 @@ HIGHEST = 9.0
 # Points. Smaller ones cannot be read in print.
 SMALL, NORMAL, LARGE = 6.5, 7.0, 8.0
 _DPI = 200
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.labelsize": NORMAL,
@@ -30,6 +31,7 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": NORMAL,
+    "figure.labelsize": NORMAL,
     "figure.titlesize": LARGE,
     "font.size": NORMAL,
     "grid.color": "#dddddd",

@@ -50,7 +50,8 @@ def spectrum(field: npt.NDArray[Any]) -> Power:
     modes = np.abs(fft.fftn(values)) ** 2 / values.size**2
     axes = [fft.fftfreq(points, 1.0 / points) for points in values.shape]
     radius = np.sqrt(sum(k**2 for k in np.meshgrid(*axes, indexing="ij")))
-    return np.bincount(np.rint(radius).astype(int).ravel(), weights=modes.ravel())
+    rings = np.bincount(np.rint(radius).astype(int).ravel(), weights=modes.ravel())
+    return rings.astype(np.float64)
 
 
 def mean_spectrum(fields: npt.NDArray[Any]) -> Power:

@@ -72,7 +72,7 @@ def quickstart(rows: pa.Table, picture: Plot | None, source: str = "") -> str:
         source: Address of the picture's file, as the document names it.
     """
     text = to_markdown(build(rows), ledger="", published=False)
-    table = next(block for block in text.split("\n\n") if block.startswith("|"))
+    table = next(block for block in text.split("\n\n") if block.startswith("|")).strip()
     if picture is None:
         return table
     alt = " ".join(picture.alt.replace("[", "(").replace("]", ")").split())

@@ -32,6 +32,7 @@ from xmft.methods import METHODS
 from xmft.metrics import METRICS
 from xmft.recipe import Recipe
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 CHROMIUM = "/usr/bin/chromium"
 # Elements that a browser fetches something for as it shows a page.

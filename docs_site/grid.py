@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from docs_site.markdown import anchor, code, heading, plain, table
+from runner.grid_files import JOIN
 from runner.grid_schema import grid_schema
 from xmft.recipe import Recipe
 
@@ -25,7 +26,7 @@ def grid_reference() -> str:
     parts = [
         _section("Keys of a grid", "", schema),
         _section("Fields of `recipe`", "recipe", _object(schema["properties"]["recipe"])),
-        "Of the fields of `per_method`, `samples` and `resolution` are missing: they would give one "
+        "`per_method` has the same but for `samples` and `resolution`: these would give one "
         "method other data than the others have.",
         _section("What `per_task` has besides", "per_task", {"properties": own}),
         _section("Fields of `resources`", "resources", definitions["Resources"]),
@@ -46,13 +47,13 @@ def _section(title: str, path: str, schema: Schema) -> str:
 
 def _rows(path: str, schema: Schema) -> Iterator[list[str]]:
     required = schema.get("required", [])
-    # One of them is needed; which, no list of required keys can say.
+    # Those of which one is needed: without the others, this one.
     either = {name for one in schema.get("anyOf", []) for name in one.get("required", [])}
     for name, field in schema["properties"].items():
         full = f"{path}.{name}" if path else name
-        default = _default(field)
-        if name in required or name in either:
-            default = "required" if name in required else f"this or {code(*(either - {name}))}"
+        default = "required" if name in required else _default(field)
+        if name in either - {JOIN}:
+            default = f"required, unless {code(JOIN)} has some"
         yield [
             f'<span id="{anchor(full)}"></span>{code(name)}',
             _type(field),
@@ -75,7 +76,9 @@ def _object(field: Schema) -> Schema:
 
 def _type(field: Schema) -> str:
     if "anyOf" in field:
-        kinds = dict.fromkeys(filter(None, map(_type, field["anyOf"])))
+        # One of them may itself be one of several.
+        named = (name for part in field["anyOf"] for name in _type(part).split(" or "))
+        kinds = dict.fromkeys(filter(None, named))
         if field.get("default") is not None:
             # Where a default is, null is the same as to say nothing.
             kinds.pop("null", None)

@@ -21,6 +21,9 @@ IDENTITY = "urn:xmft:grid"
 
 Schema = dict[str, Any]
 
+# What a schema says to people about a key, whatever its values may be.
+_TOLD = ("title", "description", "default")
+
 
 def grid_schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of grid files.
@@ -41,7 +44,9 @@ def grid_schema() -> Schema:
     keys["methods"]["items"] = _proposed([*METHODS, *presets])
     keys["backbone"] |= _proposed(NAMED)
     keys["source"] |= _proposed(PROXIES)
-    keys["recipe"] |= _fields(Recipe, definitions)
+    keys["recipe"] = _fields(Recipe, definitions) | {
+        name: said for name, said in keys["recipe"].items() if name in _TOLD
+    }
     of_task = _fields(TaskSettings, definitions)
     del of_task["required"]
     of_task["properties"]["source"] = _or_null(keys["source"])
@@ -74,10 +79,9 @@ def _proposed(names: Iterable[str]) -> Schema:
 
 
 def _or_null(schema: Mapping[str, Any]) -> Schema:
-    told = ("title", "description", "default")
     return {
-        **{key: schema[key] for key in told if key in schema},
-        "anyOf": [{k: v for k, v in schema.items() if k not in told}, {"type": "null"}],
+        **{key: schema[key] for key in _TOLD if key in schema},
+        "anyOf": [{k: v for k, v in schema.items() if k not in _TOLD}, {"type": "null"}],
     }
 
 

@@ -1,4 +1,4 @@
-"""The documentation is built strictly, holds everything there is, and needs nothing from elsewhere."""
+"""The documentation is built strictly, holds all there is, and needs nothing from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the pages "How to add ..." say is done here, block by block, as it stands there.
 
-A block with a title is written to the file of that name. Other blocks of Python run in one namespace,
-lines of shell blocks are commands that must end well.
+A block with a title is written to the file of that name. Other blocks of Python run in one
+namespace, lines of shell blocks are commands that must end well.
 """
 
 from __future__ import annotations

@@ -96,11 +96,18 @@ def leaderboard(
     ] = None,
     protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="one more table, over tasks of different origin")
+    ] = False,
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = False,
 ) -> None:
-    """Rank the methods of the ledger: mean and std over seeds, rank per task, average rank."""
+    """Rank the methods of the ledger, with what the ranks can and cannot show.
+
+    Per suite and over all suites: mean and std over seeds, rank per task, average rank with its
+    interval, win rate, coverage, time.
+    """
     from runner.ledger import Ledger
     from runner.report.compare import Query, build
     from runner.report.terminal import to_terminal
@@ -114,6 +121,7 @@ def leaderboard(
         tasks=globs(tasks),
         methods=globs(methods),
         seeds=whole_numbers(seeds),
+        overall=overall,
     )
     boards = build(ledger.rows(RESULT_COLUMNS), query)
     if format_ == "table" and out is None:

@@ -30,6 +30,11 @@ def losses_of(scores: pd.DataFrame, directions: Mapping[str, str]) -> pd.DataFra
     strange = sorted(set(scores["task"]) - set(directions))
     if strange:
         raise ValueError(f"there are scores on {strange[0]}, whose direction is not given")
+    bad = scores[~np.isfinite(scores["value"].to_numpy(dtype=float))]
+    if len(bad):
+        raise ValueError(
+            f"{bad['entry'].iloc[0]} has a value on {bad['task'].iloc[0]} that is not finite"
+        )
     entries = list(dict.fromkeys(scores["entry"]))
     means = scores.groupby(["entry", "task"], sort=False)["value"].mean().unstack()
     means = means.reindex(index=entries, columns=list(directions)).astype(float)
@@ -49,12 +54,13 @@ def matrix_of(losses: pd.DataFrame, *, entries: int = 2, tasks: int = 2) -> Matr
     Raises:
         ValueError: there are fewer, or a value is not finite.
     """
-    for found, needed, what in (
-        (losses.shape[0], entries, "entries"),
-        (losses.shape[1], tasks, "tasks"),
+    for found, needed, one, many in (
+        (losses.shape[0], entries, "entry", "entries"),
+        (losses.shape[1], tasks, "task", "tasks"),
     ):
         if found < needed:
-            raise ValueError(f"{needed} {what} or more are needed, there are {found}")
+            least = f"one {one} or more is" if needed == 1 else f"{needed} {many} or more are"
+            raise ValueError(f"{least} needed, found {found}")
     _refuse_gaps(losses)
     return losses.to_numpy(dtype=float)
 
@@ -77,7 +83,7 @@ def relative(first: Matrix, second: Matrix) -> Matrix:
     For small differences this is that of the logarithms, but it needs no positive values; two
     zeros do not differ. Errors on tasks of different scales can so be put side by side.
     """
-    size = (np.abs(first) + np.abs(second)) / 2
+    size = np.abs(first) / 2 + np.abs(second) / 2
     return np.divide(first - second, size, out=np.zeros_like(size), where=size > 0)
 
 

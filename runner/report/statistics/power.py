@@ -95,13 +95,16 @@ def seeds_needed(
     """
     if min(len(first), len(second)) < 2:
         return None
-    difference = abs(float(np.mean(first)) - float(np.mean(second)))
-    deviation = math.sqrt((float(np.var(first, ddof=1)) + float(np.var(second, ddof=1))) / 2)
-    if difference <= 1e-12 * max(map(abs, (*first, *second))):
+    # Of a size that squares can be taken of, whatever the scale.
+    largest = max(map(abs, (*first, *second))) or 1.0
+    one, other = np.asarray(first) / largest, np.asarray(second) / largest
+    difference = abs(float(one.mean() - other.mean()))
+    if difference <= 1e-12:
         return None
-    effect = difference / deviation if deviation > 0 else math.inf
-    if max(np.ptp(first), np.ptp(second)) == 0:
+    if max(np.ptp(one), np.ptp(other)) == 0:
         return 1
+    deviation = math.sqrt((float(one.var(ddof=1)) + float(other.var(ddof=1))) / 2)
+    effect = difference / deviation if deviation > 0 else math.inf
     # Closed form of the normal distribution, from below; the t test needs a few more.
     z = float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(probability))
     count = max(2, math.floor(2 * (z / effect) ** 2))

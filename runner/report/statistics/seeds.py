@@ -37,17 +37,15 @@ def not_worse(
             raise ValueError(f"{entry} has no value, or one that is not finite")
     if not values:
         return set()
-    sign = -1.0 if direction == "max" else 1.0
     entries = list(values)
-    count = np.array([len(values[entry]) for entry in entries])
-    mean = np.array([sign * np.mean(values[entry]) for entry in entries])
+    # Of a size that squares can be taken of, whatever the scale.
+    largest = max(float(np.abs(own).max()) for own in values.values()) or 1.0
+    scale = -largest if direction == "max" else largest
+    scaled = [np.asarray(values[entry], dtype=float) / scale for entry in entries]
+    count = np.array(list(map(len, scaled)))
+    mean = np.array(list(map(np.mean, scaled)))
     # Of equal values the mean may be another in the last digit, and so the deviation not zero.
-    std = np.array(
-        [
-            0.0 if np.ptp(own) == 0 else float(np.std(own, ddof=1))
-            for own in (np.asarray(values[entry], dtype=float) for entry in entries)
-        ]
-    )
+    std = np.array([float(np.std(own, ddof=1)) if np.ptp(own) else 0.0 for own in scaled])
     best = min(range(len(entries)), key=lambda i: (mean[i], -count[i]))
     ties = np.isclose(mean, mean[best], rtol=1e-12, atol=0.0)
     others = np.flatnonzero((count > 1) & (count[best] > 1) & ~ties)

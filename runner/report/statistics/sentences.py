@@ -84,6 +84,9 @@ def _ranks(found: Summary, can: Power) -> Iterator[str]:
             f"A true difference of {can.shown:.2f} would be found with a probability of "
             f"{_percent(can.probability)}."
         )
+    else:
+        sure = _percent(can.probability)
+        yield f"Of no difference is it sure that it would be found with a probability of {sure}."
     first = found.entries[0]
     alike = next((group for group in found.cliques if first in group), (first,))[1:]
     if alike:
@@ -110,7 +113,7 @@ def _pairs(found: Summary) -> Iterator[str]:
             f"{found.alpha / count:.2g} would be needed."
         )
         return
-    differ = sum(pair.differs for pair in found.pairs)
+    differ = sum(pair.differs for pair in found.pairs) or "none"
     if count == 1:
         (pair,) = found.pairs
         told = "tells" if pair.differs else "does not tell"

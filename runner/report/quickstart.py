@@ -64,7 +64,7 @@ def read_kept(path: Path) -> pa.Table:
 
 
 def quickstart(rows: pa.Table, picture: Plot | None, source: str = "") -> str:
-    """Return the table of the quick start as Markdown, and its picture underneath.
+    """Return the table of the quick start as Markdown, what it means, and its picture.
 
     Args:
         rows: What `kept` returned.
@@ -72,8 +72,11 @@ def quickstart(rows: pa.Table, picture: Plot | None, source: str = "") -> str:
         source: Address of the picture's file, as the document names it.
     """
     text = to_markdown(build(rows), ledger="", published=False)
-    table = next(block for block in text.split("\n\n") if block.startswith("|")).strip()
-    if picture is None:
-        return table
-    alt = " ".join(picture.alt.replace("[", "(").replace("]", ")").split())
-    return f"{table}\n\n![{alt}]({source})\n\n{picture.caption}"
+    blocks = text.split("\n\n")
+    place = next(i for i, block in enumerate(blocks) if block.startswith("|"))
+    # In front of the table a document says how it was made, and what its columns mean.
+    parts = [blocks[place].strip(), blocks[place - 1].strip()]
+    if picture is not None:
+        alt = " ".join(picture.alt.replace("[", "(").replace("]", ")").split())
+        parts += [f"![{alt}]({source})", picture.caption]
+    return "\n\n".join(parts)

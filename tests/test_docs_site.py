@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -15,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import typer.main
 from mkdocs.exceptions import PluginError
-from playwright.sync_api import sync_playwright
 
 from benchmarks import catalog
 from benchmarks.licences import licences
@@ -27,14 +23,13 @@ from runner.report.long_table import LONG_SCHEMA
 from runner.resources import Resources
 from runner.schema import CURVE_SCHEMA, SCHEMA
 from runner.search.space import Domain, Search
+from tests.documentation import built
 from tests.runner.commands import ALL
 from xmft.methods import METHODS
 from xmft.metrics import METRICS
 from xmft.recipe import Recipe
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[1]
-CHROMIUM = "/usr/bin/chromium"
 # Elements that a browser fetches something for as it shows a page.
 FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
@@ -63,16 +58,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    run = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-    )
-    assert run.returncode == 0, run.stderr
-    return folder
+    return built(tmp_path_factory.mktemp("site"))
 
 
 @cache
@@ -145,30 +131,6 @@ def test_every_option_and_every_licence_is_told(site: Path) -> None:
         assert not option.startswith("--") or f"<code>{option}</code>" in text or option == "--help"
     text = (site / "licences.html").read_text(encoding="utf-8")
     assert [one for one in licences() if one.used_by not in text or one.licence not in text] == []
-
-
-def test_search_works_from_the_disk_and_nothing_goes_out(site: Path) -> None:
-    asked: list[str] = []
-    complaints: list[str] = []
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1300, "height": 800})
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else 0)
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.goto((site / "index.html").as_uri())
-        tab.get_by_placeholder("Search").fill("halving")
-        hit = tab.locator(".md-search-result__link").first
-        hit.wait_for(timeout=20_000)
-        assert "grid.html" in str(hit.get_attribute("href"))
-        # On a phone nothing but a table is wider than the screen.
-        tab.set_viewport_size({"width": 360, "height": 740})
-        for name in ("index", "grid", "tasks", "commands"):
-            tab.goto((site / f"{name}.html").as_uri())
-            assert tab.evaluate("document.documentElement.scrollWidth") <= 360, name
-        browser.close()
-    assert complaints == []
-    assert {urlsplit(url).scheme for url in asked} <= {"file", "data", "blob"}
 
 
 def test_a_marker_without_a_meaning_ends_the_build() -> None:

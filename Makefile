@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test cluster accuracy lint bench loading chaos gpu study browser vendor clean
+.PHONY: help quickstart test cluster accuracy lint bench loading chaos gpu study browser vendor \
+  readme docs clean
 
 help:
 	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
@@ -17,6 +18,8 @@ help:
 	@echo "make browser     set up, tests of the page of \`xmft report\` in Chromium; minutes"
 	@echo "make vendor      fetch the JavaScript of others in this repository again, through npm"
 	@echo "make study       set up, run the study of the methods, rebuild docs/study-methods.md; hours"
+	@echo "make readme      set up, make the README's table and picture of the quick start again"
+	@echo "make docs        set up, build the documentation in build/docs; checks its links"
 	@echo "make clean       remove the virtual environment (results and data stay)"
 
 # The stamp is written last, so an interrupted installation is done again.
@@ -76,6 +79,13 @@ study: .venv/installed
 	$(BIN)/xmft run study-methods --results results/study-methods || test $$? -eq 1
 	$(BIN)/python -m runner.cli.study --results results/study-methods \
 	  --document docs/study-methods.md --ours recraft --head-trained mona
+
+# Of the rows that are kept; to keep those of another run: python -m runner.cli.readme --results DIR
+readme: .venv/installed
+	$(BIN)/python -m runner.cli.readme
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 chaos: .venv/installed
 	$(BIN)/python -m performance.chaos quick --kills 20

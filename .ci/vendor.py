@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 RECORDS = (
     ROOT / "runner" / "report" / "site" / "vendor" / "vendored.json",
     ROOT / "tests" / "browser" / "vendor" / "vendored.json",
+    ROOT / "docs" / "vendor" / "iframe-worker" / "vendored.json",
 )
 
 

@@ -19,16 +19,16 @@ from xmft.errors import RequestError
 from xmft.registry import nearest
 from xmft.task import Protocol, Recipe
 
-# The ledger stores seeds as int64.
 # Fields of the recipe that cut the data, which methods are compared on.
-_OF_THE_DATA = frozenset({"samples", "resolution"})
+OF_THE_DATA = frozenset({"samples", "resolution"})
+# The ledger stores seeds as int64.
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class TaskSettings(Recipe):
     """All that a grid may say of one task: its recipe, and the backbone and source it is for."""
 
-    backbone: str
+    backbone: str = Field(description="a name, a hub id or a folder")
     source: str = Field(description="empty: that of the backbone")
 
 
@@ -44,14 +44,16 @@ class Grid(BaseModel):
     plugins: list[str] = Field(
         [], description="modules or .py files of your own that register tasks, methods, metrics"
     )
-    tasks: list[str] = Field(min_length=1)
-    methods: list[str] = Field(min_length=1)
-    seeds: list[_Seed] = Field([0, 1, 2], min_length=1)
-    backbone: str = "minilm"
+    tasks: list[str] = Field(min_length=1, description="suite/task or suite/task:variant")
+    methods: list[str] = Field(min_length=1, description="method or method:variant, as a preset")
+    seeds: list[_Seed] = Field([0, 1, 2], min_length=1, description="each is a cell of its own")
+    backbone: str = Field("minilm", description="a name, a hub id or a folder")
     source: str | None = Field(
         None, description="source proxy of the methods that align; null: that of the backbone"
     )
-    protocol: Protocol = "clean"
+    protocol: Protocol = Field(
+        "clean", description="clean, or released: the pairs and extra scores of the public code"
+    )
     miniature: bool = Field(
         False, description="use miniatures of the official files, which are written first"
     )
@@ -108,7 +110,7 @@ class Grid(BaseModel):
         for name in dict.fromkeys((method.partition(":")[0], method)):
             fields = self.per_method.get(name, {})
             validated(Recipe, fields, where=f"per_method of {name}")
-            for field in _OF_THE_DATA & fields.keys():
+            for field in OF_THE_DATA & fields.keys():
                 raise RequestError(
                     f"'{field}' in per_method of {name} would give this method other data than "
                     "the others have. Say it in recipe or per_task, for all of them."

@@ -6,8 +6,11 @@ What a terminal, a Markdown renderer or a spreadsheet would obey is shown instea
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 # Control characters but for line feeds and tabs, marks that turn the direction of text around or
 # end lines, and tags that nobody sees.
@@ -90,6 +93,9 @@ def in_spreadsheet(text: str) -> str:
 
 def for_spreadsheets(table: pa.Table) -> pa.Table:
     """Return a table for CSV whose texts no spreadsheet calculates; numbers stay as they are."""
+    # Not at the top: every command shows text, few have tables, and Arrow takes its time to start.
+    import pyarrow as pa
+
     for place, field in enumerate(table.schema):
         if not pa.types.is_string(field.type):
             continue

@@ -113,8 +113,8 @@ def test_ledger_and_report_load_no_torch_and_no_ray():
 
 
 @pytest.mark.parametrize("path", files(*PACKAGES))
-def test_nothing_knows_the_performance_programs(path):
-    assert [name for name in imports(path) if within(name, ["performance"])] == []
+def test_nothing_knows_the_performance_programs_and_the_documentation(path):
+    assert [name for name in imports(path) if within(name, ["performance", "docs_site"])] == []
 
 
 @pytest.mark.parametrize("path", files("performance"))
@@ -196,7 +196,7 @@ def test_the_front_of_xmft_loads_nothing_heavy():
     assert (run.returncode, run.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("path", files(*PACKAGES, "performance", "tests"))
+@pytest.mark.parametrize("path", files(*PACKAGES, "performance", "docs_site", "tests"))
 def test_no_file_is_longer_than_one_reads(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from runner.cli import about
 from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import diff as diff_commands
@@ -52,11 +53,9 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="xmft",
     cls=_Commands,
-    help="Cross-modal fine-tuning benchmarks: data, grids of cells on Ray, ranked tables.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(list_commands.app, name="list")
@@ -253,3 +252,4 @@ site_commands.add_to(app)
 compact_commands.add_to(app)
 diff_commands.add_to(app)
 share_commands.add_to(app)
+about.add_to(app)

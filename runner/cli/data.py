@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
+from runner.cli import completion
 from runner.cli.options import (
     Data,
     Plugins,
@@ -26,7 +27,12 @@ app = typer.Typer(
 # Of the files of a task, which may be thousands.
 _MOST_NAMED = 10
 
-Tasks = Annotated[list[str], typer.Argument(metavar="TASKS...", help="names; * and ? match")]
+Tasks = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TASKS...", help="names; * and ? match", autocompletion=completion.tasks
+    ),
+]
 
 
 def _named_tasks(plugins: list[str], patterns: list[str]) -> list[str]:
@@ -48,7 +54,9 @@ def _named_tasks(plugins: list[str], patterns: list[str]) -> list[str]:
 @app.command("status", epilog=example("xmft data status --data ~/pdebench"))
 @guarded
 def data_status(
-    tasks: Annotated[list[str], typer.Argument(metavar="[TASKS...]")] = [],
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="[TASKS...]", autocompletion=completion.tasks)
+    ] = [],
     data: Data = None,
     plugin: Plugins = [],
 ) -> None:
@@ -65,6 +73,35 @@ def data_status(
             for line in found.remarks:
                 table.add_row("", "", Text(line, style="yellow"))
     console.print(table)
+
+
+@app.command("licences", epilog=example("xmft data licences", "xmft data licences 'nasbench360/*'"))
+@guarded
+def data_licences(
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="[TASKS...]", autocompletion=completion.tasks)
+    ] = [],
+    plugin: Plugins = [],
+) -> None:
+    """Say under which terms the data of tasks may be used, and who states them.
+
+    Without names also those of the sources. Facts to begin with, no legal advice.
+    """
+    from benchmarks.licences import licence_of, licences
+
+    shown = licences()
+    if tasks:
+        found = {name: licence_of(name) for name in _named_tasks(plugin, tasks)}
+        for name in [name for name, one in found.items() if one is None]:
+            say(f"{name}: a task of a plug-in; its author knows the licence of its data")
+        shown = tuple(dict.fromkeys(one for one in found.values() if one is not None))
+    table = plain_table("data of", "licence", "what and whose")
+    for one in shown:
+        said = f"{one.data_set} ({one.holder}); stated by {one.stated_by}"
+        lines = [part for part in (said, one.note, one.url) if part]
+        table.add_row(one.used_by, one.licence, Text("\n".join(lines)))
+    if shown:
+        console.print(table)
 
 
 @app.command("fetch", epilog=example("xmft data fetch pdebench/advection --data ~/pdebench"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from runner.cli import completion
 from runner.cli.options import Plugins, example, guarded, import_plugins, plain_table
 from runner.console import console
 
@@ -44,7 +45,12 @@ def list_tasks(plugin: Plugins = []) -> None:
 @guarded
 def list_methods(
     name: Annotated[
-        str | None, typer.Argument(metavar="METHOD", help="show its options [all methods]")
+        str | None,
+        typer.Argument(
+            metavar="METHOD",
+            help="show its options [all methods]",
+            autocompletion=completion.base_methods,
+        ),
     ] = None,
     plugin: Plugins = [],
 ) -> None:
@@ -68,14 +74,14 @@ def _list_options(method: type[Method]) -> None:
     from xmft.methods.variants import options_of
 
     console.print(f"{method.name}: {method.title}")
-    rows = list(_options(method.Config()))
+    rows = list(options(method.Config()))
     if not rows:
         console.print("It has no options.")
         return
     presets = {}
     for preset in method.presets:
         config = method.Config.model_validate(options_of(f"{method.name}:{preset}", {}))
-        presets[preset] = {option: value for option, value, _ in _options(config)}
+        presets[preset] = {option: value for option, value, _ in options(config)}
     table = plain_table("option", "default", *presets, "what it is")
     table.columns[0].no_wrap = True
     for option, value, description in rows:
@@ -86,12 +92,12 @@ def _list_options(method: type[Method]) -> None:
     console.print(f"Change one with --set {method.name}.OPTION=VALUE.")
 
 
-def _options(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+def options(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
     """Yield every option with its value and what it is, nested ones as `source.samples`."""
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         if isinstance(value, BaseModel):
-            yield from _options(value, f"{prefix}{name}.")
+            yield from options(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value, field.description or ""
 

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperCommand
 
+from runner.cli import completion
 from runner.console import complain, remark
 from xmft.errors import DataError, RequestError
 
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from runner.storage import Storage
 
 GridName = Annotated[
-    str, typer.Argument(metavar="GRID", help="a shipped grid, a YAML file or cell:ID")
+    str,
+    typer.Argument(
+        metavar="GRID",
+        help="a shipped grid, a YAML file or cell:ID",
+        autocompletion=completion.grids,
+    ),
 ]
 Results = Annotated[str, typer.Option("--results", metavar="DIR", help="folder or URI of results")]
 Readings = Annotated[
@@ -46,10 +52,22 @@ Plugins = Annotated[
     typer.Option("--plugin", metavar="MODULE", help="module or .py file of your own; repeatable"),
 ]
 TaskFilter = Annotated[
-    list[str], typer.Option("--tasks", metavar="GLOB", help="only these: a b, or a,b")
+    list[str],
+    typer.Option(
+        "--tasks",
+        metavar="GLOB",
+        help="only these: a b, or a,b",
+        autocompletion=completion.tasks,
+    ),
 ]
 MethodFilter = Annotated[
-    list[str], typer.Option("--methods", metavar="GLOB", help="only these: a b, or a,b")
+    list[str],
+    typer.Option(
+        "--methods",
+        metavar="GLOB",
+        help="only these: a b, or a,b",
+        autocompletion=completion.methods,
+    ),
 ]
 SeedFilter = Annotated[
     list[str], typer.Option("--seeds", metavar="N", help="these seeds: 0 1 2, or 0,1,2")
@@ -57,6 +75,8 @@ SeedFilter = Annotated[
 
 
 _LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained", "--kinds", "--results")
+# In the context of a command whose words are completed: the list option that may go on.
+_OPEN = "xmft.open_list"
 
 
 class ListCommand(TyperCommand):
@@ -69,11 +89,22 @@ class ListCommand(TyperCommand):
             # Only behind GRID: in front of it nobody could tell the last value from it.
             return super().parse_args(ctx, args)
         several = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
-        return super().parse_args(ctx, _repeated(args, several.intersection(_LISTS)))
+        args, ctx.meta[_OPEN] = _repeated(args, several.intersection(_LISTS))
+        if ctx.resilient_parsing and args[-1:] == [ctx.meta[_OPEN]]:
+            # Its value is being completed; without one, nothing in front of it would be read.
+            args = args[:-1]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Complete a further value of a list option, or what every command completes."""
+        for param in self.params:
+            if ctx.meta.get(_OPEN) in param.opts and not incomplete.startswith("-"):
+                return param.shell_complete(ctx, incomplete)
+        return super().shell_complete(ctx, incomplete)
 
 
-def _repeated(args: list[str], lists: Collection[str]) -> list[str]:
-    """Turn `--methods a b` into `--methods a --methods b`."""
+def _repeated(args: list[str], lists: Collection[str]) -> tuple[list[str], str]:
+    """Turn `--methods a b` into `--methods a --methods b`; also return a list left open."""
     repeated: list[str] = []
     option, values = "", 0
     for arg in args:
@@ -84,7 +115,7 @@ def _repeated(args: list[str], lists: Collection[str]) -> list[str]:
             if values > 1:
                 repeated.append(option)
         repeated.append(arg)
-    return repeated
+    return repeated, option
 
 
 def example(*lines: str) -> str:

@@ -15,9 +15,9 @@ from xmft.registry import nearest
 
 EVERY = "*"
 OPTIONS = "options."
-_KINDS = ("log_uniform", "uniform", "int_uniform", "choice")
+KINDS = ("log_uniform", "uniform", "int_uniform", "choice")
 # What makes trials comparable: the data, and the length that the rungs divide.
-_FIXED = {
+FIXED = {
     "samples": "would give trials other data than the cells that follow have",
     "resolution": "would give trials other data than the cells that follow have",
     "epochs": "is the same for all trials, so that budgets are equal",
@@ -29,15 +29,21 @@ class Domain(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    log_uniform: list[float] | None = Field(None, min_length=2, max_length=2)
-    uniform: list[float] | None = Field(None, min_length=2, max_length=2)
-    int_uniform: list[int] | None = Field(None, min_length=2, max_length=2)
-    choice: list[Any] | None = Field(None, min_length=1)
+    log_uniform: list[float] | None = Field(
+        None, min_length=2, max_length=2, description="lowest and highest; even on a log scale"
+    )
+    uniform: list[float] | None = Field(
+        None, min_length=2, max_length=2, description="lowest and highest"
+    )
+    int_uniform: list[int] | None = Field(
+        None, min_length=2, max_length=2, description="lowest and highest whole number"
+    )
+    choice: list[Any] | None = Field(None, min_length=1, description="the values themselves")
 
     @property
     def kind(self) -> str:
         """Which kind it is."""
-        return next(kind for kind in _KINDS if getattr(self, kind) is not None)
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
     def values(self) -> list[Any]:
@@ -51,11 +57,11 @@ class Domain(BaseModel):
         Raises:
             RequestError: it is not; names `where`.
         """
-        said = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        said = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(said) != 1:
             raise RequestError(
                 f"{where} has {' and '.join(said) or 'no values'}; it takes exactly one of "
-                f"{', '.join(_KINDS)}."
+                f"{', '.join(KINDS)}."
             )
         if self.kind == "choice":
             return
@@ -84,7 +90,9 @@ class Search(BaseModel):
         "halving", description="halving (asha is read as it): bad trials end early; none: none do"
     )
     eta: int = Field(3, ge=2, description="of how many trials one goes on, to eta times the epochs")
-    algorithm: Literal["random", "optuna"] = "random"
+    algorithm: Literal["random", "optuna"] = Field(
+        "random", description="what proposes the trials; optuna needs the extra `search`"
+    )
     batch: int = Field(4, ge=1, description="trials that optuna proposes before it hears results")
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="of proposals and trials; null: the grid's first seed"
@@ -147,8 +155,8 @@ def check_search(search: Search, methods: Sequence[str], *, where: str) -> None:
     for method, fields in search.space.items():
         place = f"search.space.{method}"
         for name, domain in fields.items():
-            if name in _FIXED:
-                raise RequestError(f"'{name}' in {place} of {where} {_FIXED[name]}. Leave it out.")
+            if name in FIXED:
+                raise RequestError(f"'{name}' in {place} of {where} {FIXED[name]}. Leave it out.")
             of_recipe = name in Recipe.model_fields
             if method == EVERY and not of_recipe:
                 raise RequestError(

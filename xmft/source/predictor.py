@@ -39,11 +39,11 @@ class PredictorConfig(BaseModel):
 
     plain_steps: int = Field(150, ge=0, description="steps on cached features, almost free")
     bounded_steps: int = Field(32, ge=0, description="steps with the penalty, through the encoder")
-    batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
+    batch_size: int = Field(32, ge=1, description="source samples of a step")
+    learning_rate: float = Field(1e-3, gt=0, description="of both kinds of steps")
+    weight_decay: float = Field(0.05, ge=0, description="of the head, decoupled")
     threshold: float = Field(0.4, gt=0, description="bound on the per-sample gradient norm")
-    penalty_weight: float = Field(100.0, ge=0)
+    penalty_weight: float = Field(100.0, ge=0, description="of what exceeds the threshold")
 
 
 @dataclass(frozen=True, kw_only=True)

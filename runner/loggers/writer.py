@@ -39,7 +39,7 @@ class Writer:
 
     def write(self, cell_id: str) -> list[str]:
         """Write a cell; return what to say where that did not go well."""
-        said = []
+        said: list[str] = []
         record = None
         for name in list(self._logs):
             try:

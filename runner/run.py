@@ -78,14 +78,14 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     if not ready.chosen:
         cells = len(ready.cells)
         with scribe(ledger, options.log) as log:
-            log.tell(ready.done)
+            log.tell(sorted(ready.done), new=False)
         return RunSummary(**summary, planned=cells, outcomes=(), overhead_s=None, wall_s=0.0)
     start = time.perf_counter()
     with scribe(ledger, options.log) as log:
-        log.tell(ready.done - {item.cell.id for item in ready.chosen})
+        log.tell(sorted(ready.done - {item.cell.id for item in ready.chosen}), new=False)
         report = _fan_out(rounds, ledger, options, log)
+        wall_s = time.perf_counter() - start
     outcomes = list(report.outcomes.values())
-    wall_s = time.perf_counter() - start
     _compact(ledger)
     _draw(rounds.ready, outcomes, ledger)
     busy_s = sum(outcome.busy_s for outcome in outcomes) / max(report.slots, 1)

@@ -48,6 +48,19 @@ class MlflowRuns:
             else known.experiment_id
         )
 
+    def known(self) -> set[str]:
+        """Return the ids of all cells that are there as a whole."""
+        found: set[str] = set()
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], "attributes.status != 'RUNNING'", 1, _AT_ONCE, None, token
+            )
+            found |= {run.data.tags[_CELL] for run in page if _CELL in run.data.tags}
+            token = page.token
+            if not token:
+                return found
+
     def write(self, record: CellRecord) -> None:
         """Write a cell, in place of an earlier attempt at it; nothing if it is there."""
         from mlflow.entities import Metric, Param

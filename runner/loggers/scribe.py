@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
@@ -15,8 +14,9 @@ from runner.ledger import Ledger
 from runner.loggers.choice import TENSORBOARD
 from runner.processes import module_command, module_environment
 
-# After the last cell: for so long nobody minds, and a server that is away is given up before.
-_PATIENCE_S = 120.0
+# For one cell, after the last one is finished; a server that is away is given up before. Whoever
+# ends a run early waits for less.
+_PATIENCE_S, _SHORT_S = 120.0, 10.0
 
 
 class Scribe:
@@ -35,31 +35,39 @@ class Scribe:
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Connection | None = None
 
-    def tell(self, cell_ids: Iterable[str]) -> None:
-        """Have cells written that are finished."""
-        for cell_id in cell_ids if self._names else ():
-            try:
-                if self._process is None:
-                    self._start()
-                if self._line is not None:
-                    self._line.send(cell_id)
-                    self._hear()
-            except OSError as error:
-                self._give_up(f"it ended: {error}")
+    def tell(self, cell_ids: Sequence[str], *, new: bool = True) -> None:
+        """Have cells written that are finished.
 
-    def close(self) -> None:
-        """Wait until all is written, for some time."""
+        Args:
+            cell_ids: Their ids.
+            new: Whether they have just been finished; otherwise those that are there are left.
+        """
+        if not self._names or not cell_ids:
+            return
+        try:
+            if self._process is None:
+                self._start()
+            if self._line is not None:
+                self._line.send((list(cell_ids), new))
+                self._hear()
+        except OSError as error:
+            self._give_up(f"it ended: {error}")
+
+    def close(self, patience_s: float = _PATIENCE_S) -> None:
+        """Wait until all is written, as long as it goes on.
+
+        Args:
+            patience_s: Most seconds to wait for a cell.
+        """
         if self._process is None or self._line is None:
             return
-        deadline = time.monotonic() + _PATIENCE_S
         try:
             self._line.send(None)
             with console.status(f"telling {' and '.join(self._names)}"):
-                while (left := deadline - time.monotonic()) > 0:
-                    if not self._line.poll(left):
-                        break
-                    complain(self._line.recv())
-            self._give_up(f"it took more than {_PATIENCE_S:.0f} s")
+                while self._line.poll(patience_s):
+                    if text := self._line.recv():
+                        complain(text)
+            self._give_up(f"one took more than {patience_s:.0f} s")
         except (EOFError, OSError):  # it is done
             self._end()
             if code := self._process.wait():
@@ -83,7 +91,8 @@ class Scribe:
     def _hear(self) -> None:
         while self._line is not None and self._line.poll():
             try:
-                complain(self._line.recv())
+                if text := self._line.recv():
+                    complain(text)
             except EOFError as error:
                 raise BrokenPipeError("nobody answers") from error
 
@@ -115,5 +124,7 @@ def scribe(ledger: Ledger, names: Sequence[str]) -> Iterator[Scribe]:
     found = Scribe(ledger, names)
     try:
         yield found
-    finally:
-        found.close()
+    except BaseException:
+        found.close(_SHORT_S)
+        raise
+    found.close()

@@ -38,6 +38,11 @@ class WandbRuns:
             os.environ.get("WANDB_MODE") or "offline",
         )
 
+    def known(self) -> set[str]:
+        """Return the ids of all cells that are there as a whole."""
+        marks = self._place.glob(f"wandb/*run-*-*-*/{_DONE}")
+        return {mark.parent.name.rsplit("-", 2)[1] for mark in marks}
+
     def write(self, record: CellRecord) -> None:
         """Write a cell, in place of an earlier attempt at it; nothing if it is there."""
         name = f"{record.cell_id}-{record.attempt}"

@@ -60,10 +60,11 @@ def finish(
     )
 
 
-def tell(ledger: Ledger, *names: str, cells: tuple[str, ...] = (CELL.id,)) -> str:
+def tell(ledger: Ledger, *names: str, cells: tuple[str, ...] = (CELL.id,), new: bool = True) -> str:
     """Tell loggers of cells; return what was said."""
     with errors.capture() as said, scribe(ledger, names) as log:
-        log.tell(cells)
+        for cell_id in cells:
+            log.tell([cell_id], new=new)
     return said.get()
 
 
@@ -304,7 +305,8 @@ def test_a_process_that_is_ended_is_said_and_ends_nothing(ledger: Ledger) -> Non
         assert log._process is not None
         log._process.kill()
         log._process.wait()
-        log.tell([CELL.id] * 3)
+        for _ in range(3):
+            log.tell([CELL.id])
     text = " ".join(said.get().split())
     assert text.count("mlflow cannot be told of more cells") == 1
     assert "The same command with --log mlflow makes up for it." in text

@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from runner.again import again, is_passing
 from runner.compaction import compact
 from runner.ledger import CellState, Ledger, LedgerError
-from runner.schema import SCHEMA
 from runner.loggers.tensorboard import EventLog
+from runner.schema import SCHEMA
 from tests.runner.attempts import called, cell_of
 from tests.runner.ledgers import CELL, FAILED, OK
 from tests.runner.object_store import KEY, SECRET

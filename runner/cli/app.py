@@ -10,7 +10,9 @@ from typer.core import TyperGroup
 from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import list as list_commands
+from runner.cli import plots as plot_commands
 from runner.cli import report as report_commands
+from runner.cli import site as site_commands
 from runner.cli.options import (
     Data,
     GridName,
@@ -249,4 +251,6 @@ def plan(
 
 
 report_commands.add_to(app)
+plot_commands.add_to(app)
+site_commands.add_to(app)
 compact_commands.add_to(app)

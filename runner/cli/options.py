@@ -43,7 +43,7 @@ SeedFilter = Annotated[
 ]
 
 
-_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained")
+_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained", "--kinds")
 
 
 class ListCommand(TyperCommand):

@@ -96,11 +96,18 @@ def leaderboard(
     ] = None,
     protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="one more table, over tasks of different origin")
+    ] = False,
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = False,
 ) -> None:
-    """Rank the methods of the ledger: mean and std over seeds, rank per task, average rank."""
+    """Rank the methods of the ledger, with what the ranks can and cannot show.
+
+    Per suite and over all suites: mean and std over seeds, rank per task, average rank with its
+    interval, win rate, coverage, time.
+    """
     from runner.ledger import Ledger
     from runner.report.compare import Query, build
     from runner.report.terminal import to_terminal
@@ -114,6 +121,7 @@ def leaderboard(
         tasks=globs(tasks),
         methods=globs(methods),
         seeds=whole_numbers(seeds),
+        overall=overall,
     )
     boards = build(ledger.rows(RESULT_COLUMNS), query)
     if format_ == "table" and out is None:
@@ -138,8 +146,11 @@ def figures(
         int | None, typer.Option(metavar="N", help="seed of the cells [the lowest there is]")
     ] = None,
     sample: Annotated[
-        int, typer.Option(metavar="N", min=0, help="place in the test split; cells keep 3 or fewer")
-    ] = 0,
+        str,
+        typer.Option(
+            metavar="N", help="place in the test split, of the 3 or fewer kept; worst or median"
+        ),
+    ] = "0",
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="folder or URI [figures, in the results]")
     ] = None,
@@ -148,19 +159,20 @@ def figures(
 
     There is one picture for each dense task, origin of its data and protocol.
     """
-    from runner.report.figures import pictures, write_figures
+    from runner.report.figures import pictures, sample_named, write_figures
     from runner.storage import Storage
 
+    wanted = sample_named(sample)
     ledger, table = _opened(results)
     folder = ledger.storage.within("figures") if out is None else Storage(out)
     shown = pictures(
-        table, ledger.examples, tasks=globs(tasks), methods=globs(methods), seed=seed, sample=sample
+        table, ledger.examples, tasks=globs(tasks), methods=globs(methods), seed=seed, sample=wanted
     )
     with console.status("drawing"):
         written = write_figures(shown, folder)
     if not written:
         raise RequestError(
-            f"None of the chosen cells keeps its prediction of sample {sample}: finished cells of "
+            f"None of the chosen cells keeps its prediction of sample {wanted}: finished cells of "
             "dense tasks keep those of the first few. "
             "Cells from before there were pictures get theirs with `xmft run GRID --force`."
         )

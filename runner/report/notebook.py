@@ -55,7 +55,8 @@ def leaderboard(ledger: Ledger | pa.Table, **query: Any) -> Leaderboards:
 
     Args:
         ledger: The ledger, or rows of one.
-        query: The fields of `Query`: protocol, selection, split, tasks, methods, seeds.
+        query: The fields of `Query`: protocol, selection, split, tasks, methods, seeds,
+            overall.
 
     Raises:
         RequestError: there is nothing to compare; the message says what to run.

@@ -129,6 +129,10 @@ def run(
     shared_results: Annotated[
         bool, typer.Option("--shared-results", help="the results folder is shared by all nodes")
     ] = False,
+    log: Annotated[
+        list[str],
+        typer.Option(metavar="NAMES", help="where to log: tensorboard,mlflow,wandb, or none"),
+    ] = ["tensorboard"],
     verbose: Annotated[bool, typer.Option("--verbose", help="show Ray's own output")] = False,
 ) -> int:
     """Run the cells of a grid that are not done yet; run it again to go on."""
@@ -159,6 +163,7 @@ def run(
         stall_timeout_s=stall_timeout,
         cluster_wait_s=cluster_wait,
         verbose=verbose,
+        log=tuple(log),
     )
     try:
         summary = run_grid(chosen, ledger, root, options)

@@ -30,6 +30,9 @@ def plots(
     seeds: SeedFilter = [],
     protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="one more board, over tasks of different origin")
+    ] = False,
     kinds: Annotated[
         list[str], typer.Option("--kinds", metavar="KIND", help=f"only these: {', '.join(KINDS)}")
     ] = [],
@@ -42,9 +45,10 @@ def plots(
     What cannot be drawn is named with the reason. Each file says in its description what it shows.
     """
     from runner.ledger import Ledger
-    from runner.report.compare import Query, build
+    from runner.report.compare import build
     from runner.report.plots.collect import plots_and_reasons
     from runner.report.plots.files import write_plot
+    from runner.report.query import Query
     from runner.storage import Storage
 
     ledger = Ledger(results)
@@ -54,6 +58,7 @@ def plots(
         tasks=globs(tasks),
         methods=globs(methods),
         seeds=whole_numbers(seeds),
+        overall=overall,
     )
     table = ledger.rows()
     boards = build(table, query)

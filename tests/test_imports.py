@@ -104,7 +104,8 @@ def test_ledger_and_report_need_no_torch_and_no_ray(path):
 
 def test_ledger_and_report_load_no_torch_and_no_ray():
     code = (
-        "import sys, runner.compaction, runner.leases, runner.report.plots.collect, runner.cli.study\n"
+        "import sys, runner.compaction, runner.leases, runner.cli.study\n"
+        "import runner.report.plots.collect\n"
         "sys.exit(', '.join({'torch', 'ray', 'transformers'} & set(sys.modules)) or 0)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -63,19 +64,32 @@ def plots(
     table = ledger.rows()
     boards = build(table, query)
     folder = ledger.storage.within("plots") if out is None else Storage(out)
-    reasons, written = [], 0
+    reasons: list[NotDrawn] = []
+    written = 0
     with console.status("drawing"):
         for found in plots_and_reasons(boards, table, ledger, globs(kinds)):
             if isinstance(found, NotDrawn):
-                reasons.append(str(found))
+                reasons.append(found)
                 continue
             for path in write_plot(found, folder):
                 say(folder.shown_of(path))
                 written += 1
     if not written:
-        raise RequestError(f"Nothing of what was asked for can be drawn: {'; '.join(reasons)}.")
-    for reason in reasons:
+        told = "; ".join(_told(reasons))
+        raise RequestError(f"Nothing of what was asked for can be drawn: {told}.")
+    for reason in _told(reasons):
         remark(f"not drawn: {reason}")
+
+
+def _told(reasons: Sequence[NotDrawn]) -> list[str]:
+    """Say each reason once, with the tasks that it holds for."""
+    tasks: dict[tuple[str, str, str], list[str]] = {}
+    for one in reasons:
+        tasks.setdefault((one.kind, one.board, one.reason), []).append(one.task or "")
+    return [
+        f"{kind} ({board}{', ' if own[0] else ''}{', '.join(own)}): {reason}"
+        for (kind, board, reason), own in tasks.items()
+    ]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -20,7 +20,7 @@ from runner.report.plots.plot import KINDS, NotDrawn, Plot
 from runner.report.query import Query
 from tests.runner.boards import cell
 from tests.runner.boards import ledger as rows_of
-from tests.runner.commands import output_of, refused
+from tests.runner.commands import output_of, refused, xmft
 from tests.runner.plots.conftest import Add, waves
 from tests.runner.plots.drawings import Nothing, faults, many, table_of
 from xmft.errors import RequestError
@@ -243,6 +243,16 @@ def test_wrong_requests_are_told_in_a_sentence(full: Ledger) -> None:
         assert part in refused(full.local_root, "plots", *line.split(), *results)
     assert "--sample takes a whole number" in refused(
         full.local_root, "figures", "--sample", "-1", *results
+    )
+
+
+def test_a_reason_is_told_once_for_all_its_tasks(ledger: Ledger, add: Add) -> None:
+    for task in ("s/a", "s/b"):
+        add(task)
+    result = xmft("plots", "--kinds", "errors", "curves", "--results", ledger.uri)
+    assert result.exit_code == 0
+    assert result.stderr.split("\n")[0] == (
+        "not drawn: curves (s-generated, s/a, s/b): no entry keeps curves of epochs"
     )
 
 

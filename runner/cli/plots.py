@@ -8,14 +8,18 @@ from typing import Annotated
 import typer
 
 from runner.cli.options import (
+    HERE,
     ListCommand,
     MethodFilter,
-    Results,
+    Readings,
     SeedFilter,
     TaskFilter,
+    concluded,
     example,
+    folder_for,
     globs,
     guarded,
+    opened,
     whole_numbers,
 )
 from runner.console import console, remark, say
@@ -25,7 +29,7 @@ from xmft.errors import RequestError
 
 @guarded
 def plots(
-    results: Results = "results",
+    results: Readings = HERE,
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
@@ -40,19 +44,17 @@ def plots(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="folder or URI [plots, in the results]")
     ] = None,
-) -> None:
+) -> int:
     """Draw plots of the leaderboards and of the cells behind them, as PNG and SVG.
 
     What cannot be drawn is named with the reason. Each file says in its description what it shows.
     """
-    from runner.ledger import Ledger
     from runner.report.compare import build
     from runner.report.plots.collect import plots_and_reasons
     from runner.report.plots.files import write_plot
     from runner.report.query import Query
-    from runner.storage import Storage
 
-    ledger = Ledger(results)
+    ledger = opened(results)
     query = Query(
         protocol=protocol,
         selection=selection,
@@ -63,7 +65,7 @@ def plots(
     )
     table = ledger.rows()
     boards = build(table, query)
-    folder = ledger.storage.within("plots") if out is None else Storage(out)
+    folder = folder_for(ledger, "plots", out)
     reasons: list[NotDrawn] = []
     written = 0
     with console.status("drawing"):
@@ -79,6 +81,7 @@ def plots(
         raise RequestError(f"Nothing of what was asked for can be drawn: {told}.")
     for reason in _told(reasons):
         remark(f"not drawn: {reason}")
+    return concluded(ledger)
 
 
 def _told(reasons: Sequence[NotDrawn]) -> list[str]:

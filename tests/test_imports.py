@@ -104,7 +104,8 @@ def test_ledger_and_report_need_no_torch_and_no_ray(path):
 
 def test_ledger_and_report_load_no_torch_and_no_ray():
     code = (
-        "import sys, runner.compaction, runner.leases, runner.report.drawing, runner.cli.study\n"
+        "import sys, runner.compaction, runner.leases, runner.cli.study\n"
+        "import runner.report.plots.collect\n"
         "import runner.ledgers, runner.submissions.making, runner.submissions.checks\n"
         "sys.exit(', '.join({'torch', 'ray', 'transformers'} & set(sys.modules)) or 0)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -34,6 +35,9 @@ def plots(
     seeds: SeedFilter = [],
     protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="one more board, over tasks of different origin")
+    ] = False,
     kinds: Annotated[
         list[str], typer.Option("--kinds", metavar="KIND", help=f"only these: {', '.join(KINDS)}")
     ] = [],
@@ -45,9 +49,10 @@ def plots(
 
     What cannot be drawn is named with the reason. Each file says in its description what it shows.
     """
-    from runner.report.compare import Query, build
+    from runner.report.compare import build
     from runner.report.plots.collect import plots_and_reasons
     from runner.report.plots.files import write_plot
+    from runner.report.query import Query
 
     ledger = opened(results)
     query = Query(
@@ -56,24 +61,38 @@ def plots(
         tasks=globs(tasks),
         methods=globs(methods),
         seeds=whole_numbers(seeds),
+        overall=overall,
     )
     table = ledger.rows()
     boards = build(table, query)
     folder = folder_for(ledger, "plots", out)
-    reasons, written = [], 0
+    reasons: list[NotDrawn] = []
+    written = 0
     with console.status("drawing"):
         for found in plots_and_reasons(boards, table, ledger, globs(kinds)):
             if isinstance(found, NotDrawn):
-                reasons.append(str(found))
+                reasons.append(found)
                 continue
             for path in write_plot(found, folder):
                 say(folder.shown_of(path))
                 written += 1
     if not written:
-        raise RequestError(f"Nothing of what was asked for can be drawn: {'; '.join(reasons)}.")
-    for reason in reasons:
+        told = "; ".join(_told(reasons))
+        raise RequestError(f"Nothing of what was asked for can be drawn: {told}.")
+    for reason in _told(reasons):
         remark(f"not drawn: {reason}")
     return concluded(ledger)
+
+
+def _told(reasons: Sequence[NotDrawn]) -> list[str]:
+    """Say each reason once, with the tasks that it holds for."""
+    tasks: dict[tuple[str, str, str], list[str]] = {}
+    for one in reasons:
+        tasks.setdefault((one.kind, one.board, one.reason), []).append(one.task or "")
+    return [
+        f"{kind} ({board}{', ' if own[0] else ''}{', '.join(own)}): {reason}"
+        for (kind, board, reason), own in tasks.items()
+    ]
 
 
 def add_to(app: typer.Typer) -> None:

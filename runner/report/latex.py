@@ -23,7 +23,7 @@ from runner.visible import in_latex
 
 _MARKS = {Mark.NONE: "{}", Mark.BEST: r"\textbf{{{}}}", Mark.CLOSE: r"\underline{{{}}}"}
 # More scores side by side, or lines below one another, than fit a page.
-_MOST_TASKS, _MOST_LINES = 4, 40
+_MOST_TASKS, _MOST_LINES = 4, 36
 _PREAMBLE = r"""% Needs \usepackage[T1]{fontenc}, \usepackage{textcomp}, \usepackage{booktabs} and
 % \usepackage{graphicx}; compiles with pdflatex, lualatex and xelatex. Best entries are bold, those
 % that are not significantly worse underlined."""

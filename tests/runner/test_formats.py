@@ -76,7 +76,7 @@ def test_a_narrow_terminal_gets_narrower_tables_and_no_frames(width):
     shown = shown.partition("statistics:")[0]
     lines = [line.split() for line in shown.splitlines() if line.split()[:1] == ["pare"]]
     words = [word for line in lines for word in line]
-    assert ["0.200", "(2)"] == words[words.index("0.200") :][:2] and "±" not in words
+    assert words[words.index("0.200") :][:2] == ["0.200", "(2)"] and "±" not in words
     assert {"0.200", "0.500", "0.700"} <= set(words)
     # Every number is on one line with the name of its entry.
     assert len(lines) == len([line for line in shown.splitlines() if line.split()[:1] == ["nft"]])

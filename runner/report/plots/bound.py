@@ -79,7 +79,7 @@ def bound(board: Leaderboard, terms: Mapping[str, Terms]) -> Drawing | NotDrawn:
         scale(panel, "y", [error for _, error, _ in points])
         panel.set_title(told, fontsize=6.5)
         panel.set_xlabel(title, labelpad=1)
-    figure.supylabel("test error relative to the least of the task")
+    figure.supylabel("relative test error")
     legend_of(figure, handles)
     return Drawing(
         figure=figure,

@@ -106,7 +106,7 @@ def _figure(
             left=left,
         )
     if cast.left_out:
-        text = f"ticks alone: {cast.left_out_text}"
+        text = f"({count(cast.left_out, 'more entry', 'more entries')} as ticks alone)"
         y = -under - (half + 0.6) * _ROW
         axes.text(PAGE / 2, y, text, ha="center", va="center", fontsize=SMALL)
     return figure

@@ -162,7 +162,8 @@ def _panel(axes: Axes, cast: Cast, points: Mapping[str, Point], front: Sequence[
 def _caption(board: Leaderboard, cast: Cast, overall: bool) -> str:
     text = (
         "Score against wall time of the cell's counting attempt, means over seeds; down and left "
-        "is better where less is. The grey stair joins, and rings mark, the entries that no other beats in both. "
+        "is better where less is. Rings and the grey stair mark the entries that no other beats in "
+        "both. "
         f"{count(len(cast.lines), 'entry', 'entries')}, {count(len(board.tasks), 'task')}."
     )
     if overall:

@@ -59,9 +59,7 @@ class Cast:
     @property
     def left_out_text(self) -> str:
         """What a legend says of the others; empty if there are none."""
-        return f"({count(self.left_out, 'more entry', 'more entries')} not shown)" * bool(
-            self.left_out
-        )
+        return f"(+{self.left_out} not shown)" if self.left_out else ""
 
     @property
     def left_out_sentence(self) -> str:

@@ -87,6 +87,7 @@ def rendered(drawing: Drawing) -> Plot:
             format="svg",
             metadata={"Title": title, "Description": text, "Date": None, "Creator": "xmft"},
         )
+        drawing.figure.set_layout_engine("none")  # the places are found
         drawing.figure.savefig(
             png,
             format="png",

@@ -135,7 +135,7 @@ def _figure(cast: Cast, truth: Power, kept: Mapping[str, Power]) -> Figure:
     figure = Figure(figsize=(COLUMN, height), layout="constrained")
     axes = figure.subplots()
     numbers = np.arange(1, len(truth))
-    least = _LEAST * max(float(truth[1:].max()), *(float(p[1:].max()) for p in kept.values()))
+    least = _least(truth, kept)
     handles = axes.plot(numbers, _drawable(truth, least), zorder=1, **_GREYED)
     values = [value for value in truth[1:] if value > least]
     for line in cast.lines:
@@ -150,6 +150,11 @@ def _figure(cast: Cast, truth: Power, kept: Mapping[str, Power]) -> Figure:
     axes.set_ylabel("power")
     legend(figure, cast, cast.lines, "line", more=handles)
     return figure
+
+
+def _least(truth: Power, kept: Mapping[str, Power]) -> float:
+    """Return the power up to which there is nothing but rounding."""
+    return _LEAST * max(float(truth[1:].max()), *(float(own[1:].max()) for own in kept.values()))
 
 
 def _drawable(power: Power, least: float) -> Power:
@@ -180,11 +185,12 @@ def _caption(first: NamedExamples, cast: Cast, without: Sequence[str]) -> str:
 
 def _alt(cast: Cast, truth: Power, kept: Mapping[str, Power]) -> str:
     parts = []
+    least = _least(truth, kept)
     for line in cast.lines:
         own = kept[line.label]
         peak = int(own[1:].argmax()) + 1
         # The first scale on which the error is as large as the truth.
-        lost = next((k for k in range(1, len(own)) if own[k] >= truth[k] > 0), None)
+        lost = next((k for k in range(1, len(own)) if own[k] >= truth[k] and own[k] > least), None)
         told = "on no scale" if lost is None else f"from wavenumber {lost}"
         parts.append(
             f"{cast.names[line.label]} errs most at wavenumber {peak}, as much as the truth is "

@@ -16,7 +16,7 @@ from runner.visible import visible
 
 # M. Okabe and K. Ito, Color Universal Design, 2008; without yellow, which white paper swallows, and
 # in an order in which neighbours stay apart for dichromats and in grey.
-PALETTE = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#CC79A7", "#009E73")
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#000000", "#D55E00", "#56B4E9", "#CC79A7")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (8, 2)))
 # What comes after as many entries is again the marker and the line of the first.

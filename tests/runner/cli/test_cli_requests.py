@@ -30,6 +30,7 @@ VERBS = {
     "export",
     "leaderboard",
     "figures",
+    "plots",
     "compact",
     "list tasks",
     "list methods",

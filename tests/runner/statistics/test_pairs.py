@@ -93,11 +93,11 @@ def test_bayesian_is_the_closed_form_of_one_task():
     # One task and the prior's pseudo-task of weight 1/2: w ~ Beta(1/2, 1), P(w < x) = sqrt(x).
     # Beyond twice the region all pairs but the pseudo-task's own are first's: 1 - w^2 > w^2.
     found = bayesian(losses([[1.00], [1.10]]), "e0", "e1", rope=0.01)
-    assert found.first == pytest.approx(0.5**0.25, abs=0.01)
+    assert found.first == pytest.approx(0.5**0.25, abs=0.02)
     assert found.second == 0
     # Beyond the region, but not beyond twice that: (1 - w)^2 > 1 - (1 - w)^2.
     found = bayesian(losses([[1.00], [1.015]]), "e0", "e1", rope=0.01)
-    assert found.first == pytest.approx((1 - 0.5**0.5) ** 0.5, abs=0.01)
+    assert found.first == pytest.approx((1 - 0.5**0.5) ** 0.5, abs=0.02)
     assert bayesian(losses([[1.0], [1.005]]), "e0", "e1", rope=0.01).rope == 1
     assert bayesian(losses([[1.0] * 9, [1.0] * 9]), "e0", "e1").rope == 1
 

@@ -22,7 +22,7 @@ from runner.cli.options import (
     places_of,
     whole_numbers,
 )
-from runner.console import remark, say
+from runner.console import console, remark, say
 
 
 @guarded
@@ -42,7 +42,12 @@ def report(
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = True,
-    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="plots on the page")] = True,
+    plots: Annotated[
+        bool | None,
+        typer.Option(
+            "--plots/--no-plots", help="plots on the page, which take a while [not with --watch]"
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="serve it on this machine, and follow the results")
     ] = False,
@@ -75,12 +80,13 @@ def report(
         overall=overall,
         results=places_of(ledger),
     )
-    wanted = Wanted(query=query, published=published, plots=plots)
+    wanted = Wanted(query=query, published=published, plots=not watch if plots is None else plots)
     builder = Builder(ledger, wanted)
     if watch:
         follow(builder, folder, PORT if port is None else port, remark)
         return concluded(ledger)
-    write_page(builder.files(), folder)
+    with console.status("making the page"):
+        write_page(builder.files(), folder)
     say(f"The page is {folder / INDEX}")
     return concluded(ledger)
 

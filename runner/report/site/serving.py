@@ -105,11 +105,11 @@ def watch(
         RequestError: the port cannot be had, or the page not be written.
     """
     ended = ended or threading.Event()
-    before = attempts_of(builder.ledger)
-    write_page(builder.files(patient=True), folder)
-    with served(folder, port) as address:
-        say(f"The page is at {address} and follows {builder.ledger.shown}; Ctrl-C ends it.")
+    with served(folder, port) as address:  # first: a port that is taken is told at once
         try:
+            before = attempts_of(builder.ledger)
+            write_page(builder.files(patient=True), folder)
+            say(f"The page is at {address} and follows {builder.ledger.shown}; Ctrl-C ends it.")
             while not ended.wait(every_s):
                 now = attempts_of(builder.ledger)
                 if now != before:

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test cluster accuracy lint bench loading chaos gpu study clean
+.PHONY: help quickstart test cluster accuracy lint bench loading chaos gpu study browser vendor clean
 
 help:
 	@echo "make quickstart  set up, run the quick grid, print the leaderboard"
@@ -14,6 +14,8 @@ help:
 	@echo "make loading     set up, memory and loading at official sizes; writes large files to TMPDIR"
 	@echo "make chaos       set up, the quick grid with twenty deaths among its processes; half an hour"
 	@echo "make gpu         set up, speed of fitting on this machine's GPU"
+	@echo "make browser     set up, tests of the page of \`xmft report\` in Chromium; minutes"
+	@echo "make vendor      fetch the JavaScript of others in this repository again, through npm"
 	@echo "make study       set up, run the study of the methods, rebuild docs/study-methods.md; hours"
 	@echo "make clean       remove the virtual environment (results and data stay)"
 
@@ -31,10 +33,17 @@ quickstart: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
-	  --ignore=tests/accuracy --ignore=tests/cluster
+	  --ignore=tests/accuracy --ignore=tests/cluster --ignore=tests/browser
 
 cluster: .venv/installed
 	$(BIN)/python -m pytest tests/cluster
+
+# Chromium is that of the system: apt-get install chromium.
+browser: .venv/installed
+	$(BIN)/python -m pytest tests/browser
+
+vendor:
+	$(PYTHON) .ci/vendor.py
 
 accuracy: .venv/installed
 	$(BIN)/python -m pytest tests/accuracy
@@ -53,6 +62,7 @@ bench: .venv/installed
 	$(BIN)/python -m performance.fan_out
 	$(BIN)/python -m performance.workers
 	$(BIN)/python -m performance.ledger
+	$(BIN)/python -m performance.page
 	$(BIN)/python -m performance.solvers
 
 loading: .venv/installed

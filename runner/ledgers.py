@@ -24,6 +24,7 @@ from runner.merging import CONTENT, PLACE, holders, one_numbering
 from runner.numbering import ORDER
 from runner.schema import CURVE_SCHEMA, SCHEMA
 from runner.submissions.reading import Submission, is_submission
+from runner.uri import TOGETHER
 from xmft.errors import RequestError
 
 # What the ledgers may differ in and a reader of their numbers should know.
@@ -88,7 +89,7 @@ class Ledgers:
 
     def __init__(self, parts: Sequence[Ledger | Submission]) -> None:
         self.parts = tuple(parts)
-        self.shown = " + ".join(part.shown for part in parts)
+        self.shown = TOGETHER.join(part.shown for part in parts)
         self._notes: tuple[str, ...] | None = None
         # By cell, the places of those that have it, that of the attempt that counts first.
         self._held: dict[str, list[int]] = {}
@@ -117,7 +118,7 @@ class Ledgers:
         if cell_id is None and self._notes is None:
             self._notes = tuple(self._told(whole))
         whole = one_numbering(whole)
-        if cell_id is None and not self._held:
+        if cell_id is None:
             self._held = holders(whole)
         whole = whole.sort_by([("cell_id", "ascending"), ("attempt", "ascending")])
         names = pa.array([part.shown for part in self.parts], pa.string())

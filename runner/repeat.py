@@ -21,6 +21,7 @@ from runner.config import Grid, make_grid
 from runner.conflicts import differ
 from runner.ledgers import Results
 from runner.planned import PlannedCell
+from runner.submissions.reading import is_submission
 from xmft.errors import RequestError
 
 PREFIX = "cell:"
@@ -153,12 +154,14 @@ def command_again(found: Recorded, results: str) -> str:
 
     Args:
         found: The cell.
-        results: Path or URI of the ledger, without secrets.
+        results: Path or URI of the ledger or the submitted file, without secrets.
 
     Raises:
         RequestError: a search made it, and its grid makes it again.
     """
     _check_not_searched(found)
+    if is_submission(results):  # whose numbers are compared with those that come out
+        return shlex.join(["xmft", "verify-results", results, "--cell", found.cell_id])
     from benchmarks.files import default_data_root
 
     said = found.invocation

@@ -52,6 +52,7 @@ _FACTS = (
     "align_s",
     "fit_s",
     "wall_s",
+    "gpu_s",
     "finished_at",
     "config_json",
 )
@@ -80,7 +81,8 @@ class Result:
         floor_spread: Median and largest of that over the test samples, and how many these are, by
             the names of `FLOOR_SPREAD`; empty where it was measured on others.
         own_s: Seconds of the attempt that counts.
-        wall_s: Seconds of all attempts, the failed ones included; likewise `align_s`, `fit_s`.
+        wall_s: Seconds of all attempts, the failed ones included; likewise `align_s`, `fit_s` and
+            `gpu_s`, the seconds that GPUs were held.
         finished_at: End of the latest attempt.
         memory: What was made of the configuration before, for all cells that differ in the seed.
     """
@@ -107,6 +109,7 @@ class Result:
     wall_s: float
     align_s: float
     fit_s: float
+    gpu_s: float
     finished_at: datetime
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -270,6 +273,7 @@ def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores
         wall_s=_total(attempts, "wall_s"),
         align_s=_total(attempts, "align_s"),
         fit_s=_total(attempts, "fit_s"),
+        gpu_s=_total(attempts, "gpu_s"),
         finished_at=attempts[-1]["finished_at"],
         memory=counts["memory"],
     )

@@ -17,6 +17,38 @@ _OBEYED = re.compile(
 )
 _MARKDOWN = re.compile(r"[\\`*$\[\]~]")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    # Two hyphens or question marks would become another character.
+    "-": "{-}",
+    "?": "{?}",
+    "!": "{!}",
+    "±": r"\ensuremath{\pm}",
+    "\u00d7": r"\ensuremath{\times}",
+    "·": r"\ensuremath{\cdot}",
+    "↓": r"\ensuremath{\downarrow}",
+    "↑": r"\ensuremath{\uparrow}",
+    "→": r"\ensuremath{\rightarrow}",
+    "≈": r"\ensuremath{\approx}",
+    "…": r"\ldots{}",
+}
+# What every LaTeX sets without further packages: ASCII, and letters with accents.
+_SET = re.compile("[ -~\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]")
 # What spreadsheets take a text for a formula by; they skip blanks in front of it.
 _FORMULA = re.compile(r"\s*[=+\-@|%]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -35,6 +67,19 @@ def in_markdown(text: str) -> str:
     text = " ".join(visible(text).split())
     text = "".join(_HTML.get(character, character) for character in text)
     return _MARKDOWN.sub(lambda match: f"\\{match[0]}", text)
+
+
+def in_latex(text: str) -> str:
+    r"""Return a text that LaTeX sets as it is, on one line, with its own fonts and T1 or TU.
+
+    A character that needs more than `textcomp` is told by its number, `[U+4E2D]`.
+    """
+    text = " ".join(visible(text).split())
+    return "".join(
+        _LATEX.get(character)
+        or (character if _SET.fullmatch(character) else f"[U+{ord(character):04X}]")
+        for character in text
+    )
 
 
 def in_spreadsheet(text: str) -> str:

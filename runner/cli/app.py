@@ -11,8 +11,10 @@ from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import diff as diff_commands
 from runner.cli import list as list_commands
+from runner.cli import plots as plot_commands
 from runner.cli import report as report_commands
 from runner.cli import share as share_commands
+from runner.cli import site as site_commands
 from runner.cli.options import (
     Data,
     GridName,
@@ -246,6 +248,8 @@ def plan(
 
 
 report_commands.add_to(app)
+plot_commands.add_to(app)
+site_commands.add_to(app)
 compact_commands.add_to(app)
 diff_commands.add_to(app)
 share_commands.add_to(app)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runner.config import Grid
     from runner.ledger import Ledger
     from runner.ledgers import Results as Opened
+    from runner.storage import Storage
 
 GridName = Annotated[
     str, typer.Argument(metavar="GRID", help="a shipped grid, a YAML file or cell:ID")
@@ -55,7 +56,7 @@ SeedFilter = Annotated[
 ]
 
 
-_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained", "--results")
+_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained", "--kinds", "--results")
 
 
 class ListCommand(TyperCommand):
@@ -122,6 +123,22 @@ def opened(results: list[str]) -> Opened:
     from runner.ledgers import open_results
 
     return open_results(results)
+
+
+def folder_for(results: Opened, name: str, out: str | None) -> Storage:
+    """Return the folder that was asked for, or one of that name in the results.
+
+    Raises:
+        RequestError: results are several, or a file, and no folder was asked for.
+    """
+    from runner.ledger import Ledger
+    from runner.storage import Storage
+
+    if out is not None:
+        return Storage(out)
+    if not isinstance(results, Ledger):
+        raise RequestError("There is no one folder of results to draw in: name one with --out.")
+    return results.storage.within(name)
 
 
 def concluded(*results: Opened) -> int:

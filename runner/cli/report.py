@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from runner.cli.options import (
     TaskFilter,
     concluded,
     example,
+    folder_for,
     globs,
     guarded,
     opened,
@@ -56,6 +56,7 @@ def show(
     results: Readings = HERE,
 ) -> int:
     """Show everything about one cell: scores, configuration, provenance, failure."""
+    from runner.repeat import command_again, recorded
     from runner.report.status import show_cell
 
     ledger = opened(results)
@@ -63,7 +64,7 @@ def show(
     console.print(show_cell(ledger.read(cell_id=cell_id), ledger.curves(cell_id), cell_id))
     console.print("\nmade again by", style="bold")
     try:
-        say(_again(ledger, cell_id))
+        say(command_again(recorded(ledger, cell_id), _holder(ledger, cell_id)))
     except RequestError as error:
         complain(str(error))
     return concluded(ledger)
@@ -100,11 +101,18 @@ def leaderboard(
     ] = None,
     protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="one more table, over tasks of different origin")
+    ] = False,
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = False,
 ) -> int:
-    """Rank the methods of the ledger: mean and std over seeds, rank per task, average rank."""
+    """Rank the methods of the ledger, with what the ranks can and cannot show.
+
+    Per suite and over all suites: mean and std over seeds, rank per task, average rank with its
+    interval, win rate, coverage, time.
+    """
     from runner.report.compare import Query, build
     from runner.report.terminal import to_terminal
     from runner.results import RESULT_COLUMNS
@@ -117,6 +125,7 @@ def leaderboard(
         tasks=globs(tasks),
         methods=globs(methods),
         seeds=whole_numbers(seeds),
+        overall=overall,
     )
     boards = build(ledger.rows(RESULT_COLUMNS), query)
     if format_ == "table" and out is None:
@@ -144,8 +153,11 @@ def figures(
         int | None, typer.Option(metavar="N", help="seed of the cells [the lowest there is]")
     ] = None,
     sample: Annotated[
-        int, typer.Option(metavar="N", min=0, help="place in the test split; cells keep 3 or fewer")
-    ] = 0,
+        str,
+        typer.Option(
+            metavar="N", help="place in the test split, of the 3 or fewer kept; worst or median"
+        ),
+    ] = "0",
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="folder or URI [figures, in the results]")
     ] = None,
@@ -154,25 +166,19 @@ def figures(
 
     There is one picture for each dense task, origin of its data and protocol.
     """
-    from runner.ledger import Ledger
-    from runner.report.figures import pictures, write_figures
-    from runner.storage import Storage
+    from runner.report.figures import pictures, sample_named, write_figures
 
+    wanted = sample_named(sample)
     ledger, table = _opened(results)
-    if out is not None:
-        folder = Storage(out)
-    elif isinstance(ledger, Ledger):
-        folder = ledger.storage.within("figures")
-    else:
-        raise RequestError("There is no one folder of results to draw in: name one with --out.")
+    folder = folder_for(ledger, "figures", out)
     shown = pictures(
-        table, ledger.examples, tasks=globs(tasks), methods=globs(methods), seed=seed, sample=sample
+        table, ledger.examples, tasks=globs(tasks), methods=globs(methods), seed=seed, sample=wanted
     )
     with console.status("drawing"):
         written = write_figures(shown, folder)
     if not written:
         raise RequestError(
-            f"None of the chosen cells keeps its prediction of sample {sample}: finished cells of "
+            f"None of the chosen cells keeps its prediction of sample {wanted}: finished cells of "
             "dense tasks keep those of the first few. "
             "Cells from before there were pictures get theirs with `xmft run GRID --force`."
         )
@@ -196,21 +202,11 @@ def _opened(results: list[str]) -> tuple[Opened, pa.Table]:
     return ledger, table
 
 
-def _again(results: Opened, cell_id: str) -> str:
-    """Return the command that makes a cell again; that of a submitted file compares it as well.
-
-    Raises:
-        RequestError: it cannot be made again.
-    """
+def _holder(results: Opened, cell_id: str) -> str:
+    """Return which of several ledgers has the attempt at a cell that counts."""
     from runner.ledgers import Ledgers
-    from runner.repeat import command_again, recorded
-    from runner.submissions.reading import Submission
 
-    holder = results.holder(cell_id) if isinstance(results, Ledgers) else results
-    command = command_again(recorded(holder, cell_id), holder.shown)
-    if isinstance(holder, Submission):
-        return shlex.join(["xmft", "verify-results", holder.shown, "--cell", cell_id])
-    return command
+    return (results.holder(cell_id) if isinstance(results, Ledgers) else results).shown
 
 
 def add_to(app: typer.Typer) -> None:

@@ -12,40 +12,15 @@ from runner.conflicts import conflicts
 from runner.report.entries import contenders_of
 from runner.report.floors import below_floor, floor_of, heavy_tails, spread_of
 from runner.report.lines import Line, ranked_lines
-from runner.report.select import chosen, failure_counts, one_setting
+from runner.report.query import Query
+from runner.report.select import chosen, failure_counts, one_origin, one_setting
 from runner.results import Result, results
 from runner.schema import SELECTIONS
 from xmft.errors import RequestError
 
+__all__ = ["Query"]  # what `build` takes
+_ALL = Query()
 _ORIGINS = ("official", "generated", "miniature")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """What a leaderboard is asked for.
-
-    Attributes:
-        protocol: `clean` or `released`; the other one's cells are ignored.
-        selection: Rule that chose the epoch, `last` or `best_val`.
-        split: Split of the values.
-        tasks: Names or globs (`pdebench/*`) of the tasks to compare on; empty for all.
-        methods: Names or globs of the methods to compare; empty for all.
-        seeds: Seeds to take means over; empty for all.
-    """
-
-    protocol: str = "clean"
-    selection: str = "best_val"
-    split: str = "test"
-    tasks: Sequence[str] = ()
-    methods: Sequence[str] = ()
-    seeds: Sequence[int] = ()
-
-    def __str__(self) -> str:
-        text = f"protocol {self.protocol}, selection {self.selection}, split {self.split}"
-        for name in ("tasks", "methods", "seeds"):
-            wanted = getattr(self, name)
-            text += f", {name} {' '.join(map(str, wanted))}" if wanted else ""
-        return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +29,7 @@ class TaskColumn:
 
     Attributes:
         task: Its name.
-        origin: Of its data; on most boards that of the board.
+        origin: Of its data; that of the board, if the board has one.
         floor: The score of a perfect solver, whose error is that of the data; None if unknown.
         floor_spread: See `Result`.
     """
@@ -64,7 +39,7 @@ class TaskColumn:
     metric_version: int
     direction: str
     seeds: tuple[int, ...]
-    origin: str = ""
+    origin: str
     floor: float | None = None
     floor_spread: Mapping[str, float] = field(default_factory=dict)
 
@@ -76,28 +51,35 @@ class TaskColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaderboard:
-    """The entries that compare on data of one origin.
+    """The entries that compare on some tasks.
 
     Attributes:
-        origin: Of the data.
+        origin: Of the data; those of the tasks if `overall`, with commas.
+        suite: Of the tasks; None if they are of several.
+        overall: Whether the tasks may differ in the origin of their data, which leaves the ranks
+            comparable and nothing else.
         query: What was asked for.
         tasks: The tasks.
         ranked: Complete entries, best average rank first.
         unranked: Incomplete entries, the most complete first.
+        statistics: What can be said of the ranks, in sentences.
         notes: What a reader must know and the lines do not show.
     """
 
     origin: str
+    suite: str | None
+    overall: bool = False
     query: Query
     tasks: tuple[TaskColumn, ...]
     ranked: tuple[Line, ...]
     unranked: tuple[Line, ...]
+    statistics: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """What it is called in the names of files; unique among the boards of a query."""
-        return self.origin
+        return "overall" if self.overall else f"{self.suite or 'all'}-{self.origin}"
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -110,8 +92,12 @@ class Leaderboard:
         return sorted(self.lines, key=lambda line: line.label)
 
 
-def build(table: pa.Table, query: Query = Query()) -> list[Leaderboard]:
-    """Make one leaderboard per origin of the data from the rows of the ledger.
+def build(table: pa.Table, query: Query = _ALL) -> list[Leaderboard]:
+    """Make leaderboards from the rows of the ledger.
+
+    There is one for each origin of the data and suite of the tasks, and one over the suites of an
+    origin that has several. `Query.overall` adds one over all tasks whatever the origin of their
+    data, if there are several.
 
     Args:
         table: All rows of the ledger.
@@ -137,18 +123,59 @@ def build(table: pa.Table, query: Query = Query()) -> list[Leaderboard]:
     origins = [origin for origin in _ORIGINS if origin in scored]
     origins += sorted(scored - set(origins))
     told = {conflict.cell_id: conflict.text for conflict in conflicts(rows)}
-    return [
+    boards = []
+    for origin in origins:
         # A failed cell whose origin nobody knows is worth a note on every board.
-        _leaderboard([cell for cell in cells if cell.origin in (origin, None)], origin, query, told)
-        for origin in origins
-    ]
+        own = [cell for cell in cells if cell.origin in (origin, None)]
+        suites = sorted({_suite(cell) for cell in own if cell.value is not None})
+        for suite in suites:
+            # What failed everywhere in another suite is worth a note where no board holds both.
+            of_suite = [cell for cell in own if len(suites) == 1 or _suite(cell) == suite]
+            boards.append(_leaderboard(of_suite, query, told, origin=origin, suite=suite))
+        if len(suites) > 1:
+            boards.append(_leaderboard(own, query, told, origin=origin, suite=None))
+    if query.overall and len(origins) > 1:
+        boards.append(_overall(cells, query, told, origins))
+    return boards
+
+
+def _suite(cell: Result) -> str:
+    return cell.task.partition("/")[0]
+
+
+def _overall(
+    cells: Sequence[Result], query: Query, told: Mapping[str, str], origins: Sequence[str]
+) -> Leaderboard:
+    kept: list[Result] = []
+    notes = []
+    for task in sorted({cell.task for cell in cells}):
+        own, note = one_origin([cell for cell in cells if cell.task == task], origins)
+        kept += own
+        notes += [note] if note else []
+    used = {cell.origin for cell in kept if cell.value is not None}
+    return _leaderboard(
+        kept,
+        query,
+        told,
+        origin=", ".join(origin for origin in origins if origin in used),
+        suite=None,
+        overall=True,
+        notes=notes,
+    )
 
 
 def _leaderboard(
-    cells: Sequence[Result], origin: str, query: Query, told: Mapping[str, str]
+    cells: Sequence[Result],
+    query: Query,
+    told: Mapping[str, str],
+    *,
+    origin: str,
+    suite: str | None,
+    overall: bool = False,
+    notes: Sequence[str] = (),
 ) -> Leaderboard:
     compared: list[Result] = []
-    notes = []
+    notes = [*notes]
     first: dict[str, Result] = {}
     floors: dict[str, float | None] = {}
     spreads: dict[str, Mapping[str, float]] = {}
@@ -166,14 +193,18 @@ def _leaderboard(
         notes += [note] if note else []
         first[task] = next(cell for cell in kept if cell.value is not None)
     notes += [told[cell.cell_id] for cell in compared if cell.cell_id in told]
-    if origin == "miniature":
+    if any(cell.origin == "miniature" for cell in first.values()):
         notes.append("miniature data are fixtures: these numbers say nothing about the methods")
-    lines, found = ranked_lines(
+    stand = ranked_lines(
         contenders_of(compared), {task: cell.direction or "min" for task, cell in first.items()}
     )
-    means = {line.label: {t: score.mean for t, score in line.scores.items()} for line in lines}
+    means = {
+        line.label: {t: score.mean for t, score in line.scores.items()} for line in stand.lines
+    }
     return Leaderboard(
         origin=origin,
+        suite=suite,
+        overall=overall,
         query=query,
         tasks=tuple(
             TaskColumn(
@@ -181,8 +212,8 @@ def _leaderboard(
                 metric=cell.metric,
                 metric_version=cell.metric_version,
                 direction=cell.direction or "min",
-                seeds=found.seeds[task],
-                origin=origin,
+                seeds=stand.seeds[task],
+                origin=cell.origin or "unknown",
                 floor=floors[task],
                 floor_spread=spreads[task],
             )
@@ -190,16 +221,17 @@ def _leaderboard(
         ),
         ranked=tuple(
             sorted(
-                (line for line in lines if line.average_rank is not None),
+                (line for line in stand.lines if line.average_rank is not None),
                 key=lambda line: (line.average_rank, line.label),
             )
         ),
         unranked=tuple(
             sorted(
-                (line for line in lines if line.average_rank is None),
+                (line for line in stand.lines if line.average_rank is None),
                 key=lambda line: (-line.covered, line.label),
             )
         ),
+        statistics=stand.sentences,
         notes=(*notes, *heavy_tails(floors, spreads), *below_floor(means, floors)),
     )
 

@@ -64,18 +64,25 @@ def png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def draw(picture: Picture) -> Figure:
+def draw(picture: Picture, *, width: float | None = None) -> Figure:
     """Return the picture as a figure: one block per channel, in it one row per method.
 
     In two dimensions truth and prediction share the colour scale of the truth; the scale of an
     error is its own, with zero in the middle. Axes count grid points.
+
+    Args:
+        picture: What to draw.
+        width: Inches that a block is fitted into, blocks below one another; None: panels have
+            their usual size, and blocks stand in twos.
     """
     flat = picture.rows[0].target.ndim == 2
     size = _PLOT if flat else _image_size(picture.rows[0].target.shape[1:])
+    if width is not None:
+        size = _fitted(size, width - 2 * _MARGIN, flat=flat)
     widths = [_TICKS + size[0]] * 3 if flat else _image_columns(size[0])
     row_height = _CAPTION + size[1] + _NARROW
     count = len(picture.channels)
-    side_by_side = min(2, count)
+    side_by_side, small = (min(2, count), 8.0) if width is None else (1, 6.5)
     block_width = sum(widths) + 2 * _MARGIN
     head = _CHANNEL if count > 1 else 0.0
     block_height = head + _NAMES + len(picture.rows) * row_height + _LABEL
@@ -83,12 +90,15 @@ def draw(picture: Picture) -> Figure:
     height = _TITLE + -(-count // side_by_side) * block_height
     sheet = _Sheet(figure=Figure(figsize=(width, height)), width=width, height=height)
     sheet.text(2 * _MARGIN, 0.12, picture.task, size=11, bold=True)
+    sample = f"sample {picture.sample} of the test split"
+    if picture.chosen:
+        sample = f"test sample {picture.sample}, {picture.chosen}"
     sheet.text(
         2 * _MARGIN,
         0.33,
-        f"sample {picture.sample} of the test split · {picture.origin} data · protocol "
-        f"{picture.protocol} · after the last epoch · axes in grid points",
-        size=8,
+        f"{sample} · {picture.origin} data · protocol {picture.protocol} · after the last epoch · "
+        "axes in grid points",
+        size=small,
     )
     for channel, name in enumerate(picture.channels):
         down, across = divmod(channel, side_by_side)
@@ -98,7 +108,7 @@ def draw(picture: Picture) -> Figure:
         for number, row in enumerate(picture.rows):
             at = top + head + number * row_height + (_NAMES if number else 0.0)
             caption = _caption(row, channel if count > 1 else None)
-            sheet.text(left + _MARGIN, at + 0.08, caption, size=8)
+            sheet.text(left + _MARGIN, at + 0.08, caption, size=small)
             at += _CAPTION + (0.0 if number else _NAMES)
             place = _Place(
                 left=left,
@@ -252,6 +262,13 @@ def _reach(error: Field) -> float:
 def _image_size(grid: Sequence[int]) -> tuple[float, float]:
     """Return width and height of an image of `grid` (x, y) points."""
     return _IMAGE, _IMAGE * float(np.clip(grid[1] / grid[0], 0.4, 2.5))
+
+
+def _fitted(size: tuple[float, float], width: float, *, flat: bool) -> tuple[float, float]:
+    """Return the size of a panel with which a row of panels is `width` inches wide."""
+    others = 3 * _TICKS if flat else sum(_image_columns(0.0))
+    own = (width - others) / (3 if flat else 4)
+    return own, size[1] * own / size[0]
 
 
 def _image_columns(width: float) -> list[float]:

@@ -55,6 +55,11 @@ class Contender:
         """Seconds of those that fitting the target took."""
         return sum(cell.fit_s for cell in self.cells)
 
+    @property
+    def gpu_s(self) -> float:
+        """Seconds that GPUs were held for it."""
+        return sum(cell.gpu_s for cell in self.cells)
+
 
 def contenders_of(cells: Sequence[Result]) -> list[Contender]:
     """Group comparable cells into the entries of a leaderboard, sorted by label.

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from runner.report.compare import Leaderboard
 
 
+# A file is as wide as its tables.
+_WIDE = 1000
+
+
 def _text(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
     from runner.console import VisibleConsole
     from runner.report.terminal import to_terminal
 
-    console = VisibleConsole(file=io.StringIO(), width=160, record=True)
+    console = VisibleConsole(file=io.StringIO(), width=_WIDE, record=True)
     console.print(to_terminal(boards, published=published))
     return console.export_text().encode("utf-8")
 
@@ -35,6 +39,18 @@ def _markdown(boards: Sequence[Leaderboard], ledger: str, published: bool) -> by
     from runner.report.markdown import to_markdown
 
     return to_markdown(boards, ledger=ledger, published=published).encode("utf-8")
+
+
+def _latex(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
+    from runner.report.latex import to_latex
+
+    return to_latex(boards, ledger=ledger, published=published).encode("utf-8")
+
+
+def _html(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
+    from runner.report.html import to_html
+
+    return to_html(boards, ledger=ledger, published=published).encode("utf-8")
 
 
 def _csv(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes:
@@ -48,7 +64,7 @@ def _arrow(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes
 
     from runner.report.long_table import long_table
 
-    table = long_table(boards, published=published)
+    table = long_table(boards, published=published, ledger=ledger)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
@@ -85,6 +101,8 @@ class Format:
 BOARD_FORMATS: dict[str, Format] = {
     "table": Format(content=_text),
     "md": Format(content=_markdown, ends="\n"),
+    "tex": Format(content=_latex, ends=""),
+    "html": Format(content=_html),
     "csv": Format(content=_csv, ends=""),
     "arrow": Format(content=_arrow),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from runner.report.entries import Contender
 from runner.report.ranks import Standings, standings
+from runner.report.statistics import Summary, summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +23,14 @@ class Standing:
         std: Sample standard deviation over the seeds, None for a single seed.
         seeds: The seeds.
         rank: Rank among the complete entries, None if the entry is incomplete.
+        close: Whether it is the best of the complete entries or not significantly worse.
     """
 
     mean: float
     std: float | None
     seeds: tuple[int, ...]
     rank: float | None
+    close: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +40,44 @@ class Line(Contender):
     Attributes:
         scores: By task; a task without any result is not in it.
         average_rank: Mean rank over the tasks, None if the entry is incomplete.
+        rank_interval: Of the average rank, 95 %, by resampling the tasks; None if the entry is
+            incomplete or alone, or there is one task.
+        win_rate: Share of the other complete entries that it beats, mean over the tasks; None if
+            it is incomplete or alone.
+        normalised: Mean over the tasks of a score that is 1 for the best of the complete entries
+            and 0 for the median and below; None if it is incomplete or alone.
         covered: Number of tasks that it has all seeds of.
         missing: What it lacks, by task; empty if it is complete.
+        failures: Classes of the failures of the seeds it lacks, by task.
     """
 
     scores: dict[str, Standing]
     average_rank: float | None
+    rank_interval: tuple[float, float] | None = None
+    win_rate: float | None = None
+    normalised: float | None = None
     covered: int
     missing: tuple[str, ...]
+    failures: dict[str, str]
 
 
-def ranked_lines(
-    contenders: Sequence[Contender], directions: Mapping[str, str]
-) -> tuple[list[Line], Standings]:
-    """Return a line for each entry, and the statistics that they were made of.
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """How the entries of a board stand.
+
+    Attributes:
+        lines: A line for each.
+        seeds: All seeds of each task, over all entries.
+        sentences: What can be said of the ranks.
+    """
+
+    lines: list[Line]
+    seeds: dict[str, tuple[int, ...]]
+    sentences: tuple[str, ...]
+
+
+def ranked_lines(contenders: Sequence[Contender], directions: Mapping[str, str]) -> Stand:
+    """Return a line for each entry.
 
     Args:
         contenders: The entries of one board.
@@ -65,10 +93,17 @@ def ranked_lines(
         columns=["entry", "task", "seed", "value"],
     )
     found = standings(scores, directions, [one.label for one in contenders])
-    return [_line(one, found) for one in contenders], found
+    # The others take no part: what is said of ranks is said of entries that have all of them.
+    dense = scores[scores["entry"].isin(found.average_rank.dropna().index)]
+    told = summary(dense, directions)
+    return Stand(
+        lines=[_line(one, found, told) for one in contenders],
+        seeds=found.seeds,
+        sentences=tuple(told.sentences()),
+    )
 
 
-def _line(one: Contender, found: Standings) -> Line:
+def _line(one: Contender, found: Standings, told: Summary) -> Line:
     label = one.label
     scores = {
         task: Standing(
@@ -76,6 +111,7 @@ def _line(one: Contender, found: Standings) -> Line:
             std=_known(found.std.at[label, task]),
             seeds=found.present[label, task],
             rank=_known(found.rank.at[label, task]),
+            close=label in told.not_worse.get(task, ()),
         )
         for task in found.seeds
         if found.present[label, task]
@@ -84,27 +120,46 @@ def _line(one: Contender, found: Standings) -> Line:
         **vars(one),
         scores=scores,
         average_rank=_known(found.average_rank[label]),
+        rank_interval=told.intervals.tasks.get(label) if told.intervals else None,
+        win_rate=told.win_rate.get(label),
+        normalised=told.normalised.get(label),
         covered=sum(found.complete(label, task) for task in found.seeds),
         missing=_missing(one, found),
+        failures=_failures(one, found),
     )
+
+
+def _absent(one: Contender, found: Standings, task: str) -> list[int]:
+    return [seed for seed in found.seeds[task] if seed not in found.present[one.label, task]]
+
+
+def _failures(one: Contender, found: Standings) -> dict[str, str]:
+    """Return why an entry lacks seeds, by task: `oom`, `2 oom, 1 data`."""
+    told = {}
+    for task in found.seeds:
+        absent = _absent(one, found, task)
+        classes = Counter(
+            cell.failure
+            for cell in one.cells
+            if cell.task == task and cell.seed in absent and cell.failure
+        )
+        if len(classes) == 1:
+            told[task] = str(*classes)
+        elif classes:
+            told[task] = ", ".join(f"{count} {name}" for name, count in sorted(classes.items()))
+    return told
 
 
 def _missing(one: Contender, found: Standings) -> tuple[str, ...]:
     """Say what an entry lacks: `pdebench/darcy seeds 1 (oom)`, `pdebench/advection`."""
     lacks = []
+    failures = _failures(one, found)
     for task, seeds in found.seeds.items():
-        absent = [seed for seed in seeds if seed not in found.present[one.label, task]]
+        absent = _absent(one, found, task)
         if not absent:
             continue
-        failures = sorted(
-            {
-                cell.failure
-                for cell in one.cells
-                if cell.task == task and cell.seed in absent and cell.failure
-            }
-        )
         part = "" if len(absent) == len(seeds) else f" seeds {', '.join(map(str, absent))}"
-        why = f" ({', '.join(failures)})" if failures else ""
+        why = f" ({failures[task]})" if task in failures else ""
         lacks.append(f"{task}{part}{why}")
     return tuple(lacks)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import platform
 from collections.abc import Sequence
+from importlib import metadata
 
 import pyarrow as pa
 from pyarrow import csv
@@ -15,51 +17,75 @@ from runner.report.lines import Line
 from runner.report.published import published_beside
 from runner.visible import for_spreadsheets
 
+# Raised when a column changes its meaning or goes; 1 had neither a version nor descriptions.
+LEADERBOARD_VERSION = 2
+LEADERBOARD_VERSION_KEY = b"xmft_leaderboard_version"
+_LIBRARIES = ("xmft", "numpy", "pandas", "scipy", "pyarrow")
+_TEXT, _REAL, _COUNT, _TRUTH = pa.string(), pa.float64(), pa.int32(), pa.bool_()
+_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("kind", _TEXT, "measured, or published for a number that is not of the ledger"),
+    ("board", _TEXT, "name of the board, unique in the file"),
+    ("suite", _TEXT, "suite of the board's tasks; null over several"),
+    ("data_origin", _TEXT, "official, generated or miniature; of the task's data"),
+    ("protocol", _TEXT, "clean or released; null if published"),
+    ("selection", _TEXT, "rule that chose the epoch, best_val or last; null if published"),
+    ("split", _TEXT, "split that was scored; null if published"),
+    ("entry", _TEXT, "what the line is called, unique on the board"),
+    ("method", _TEXT, "the fine-tuning method or baseline; null if published"),
+    ("method_version", _COUNT, "raised when the method starts to compute other numbers"),
+    ("method_config", _TEXT, "its configuration, a JSON object"),
+    ("backbone", _TEXT, "the pretrained models, joined by ' + '; null for none"),
+    ("source", _TEXT, "the source proxies, likewise"),
+    ("average_rank", _REAL, "mean rank over the board's tasks; null if the entry is incomplete"),
+    ("rank_low", _REAL, "lower end of its 95 % bootstrap interval over tasks"),
+    ("rank_high", _REAL, "upper end of it"),
+    ("win_rate", _REAL, "share of the other complete entries that are worse, mean over tasks"),
+    ("normalised", _REAL, "1 for the best of a task, 0 for the median and below, mean over tasks"),
+    ("tasks_covered", _COUNT, "tasks that the entry has all seeds of"),
+    ("tasks_total", _COUNT, "tasks of the board"),
+    ("missing", _TEXT, "what the entry lacks, in words; empty if it is complete"),
+    ("wall_s", _REAL, "seconds of all attempts at the entry's cells on the board"),
+    ("align_s", _REAL, "seconds of those that alignment to the source took"),
+    ("fit_s", _REAL, "seconds of those that fitting the target took"),
+    ("gpu_s", _REAL, "seconds that GPUs were held for them, added up; 0 on CPUs"),
+    ("task", _TEXT, "suite/name, with the variant if there is one"),
+    ("metric", _TEXT, "the metric that ranks the task"),
+    ("metric_version", _COUNT, "raised when it starts to mean other numbers"),
+    ("direction", _TEXT, "min if lower is better, max if higher is"),
+    ("floor", _REAL, "score of a perfect solver on the task's data; null if unknown"),
+    ("floor_median", _REAL, "median of its scores over the test samples"),
+    ("floor_largest", _REAL, "largest of them"),
+    ("floor_samples", _COUNT, "how many these are"),
+    ("mean", _REAL, "mean over the seeds; null where there is no result"),
+    ("std", _REAL, "sample standard deviation over the seeds; null with one"),
+    ("seed_count", _COUNT, "seeds that the mean is over"),
+    ("seeds", _TEXT, "these seeds, joined by blanks"),
+    ("rank", _REAL, "rank on the task among the complete entries, ties share the average"),
+    ("not_worse", _TRUTH, "whether the entry is the best of the task or not significantly worse"),
+    ("failure", _TEXT, "classes of the failures of the seeds it lacks; null if none"),
+    ("citation", _TEXT, "where a published number was read"),
+    ("confidence", _TEXT, "verified or second-hand, for a published number"),
+    ("note", _TEXT, "what a published number differs in"),
+)
 LONG_SCHEMA: pa.Schema = pa.schema(
-    [
-        ("kind", pa.string()),  # measured or published
-        ("data_origin", pa.string()),
-        ("protocol", pa.string()),
-        ("selection", pa.string()),
-        ("split", pa.string()),
-        ("entry", pa.string()),
-        ("method", pa.string()),
-        ("method_version", pa.int32()),
-        ("method_config", pa.string()),
-        ("backbone", pa.string()),
-        ("source", pa.string()),
-        ("average_rank", pa.float64()),
-        ("tasks_covered", pa.int32()),
-        ("tasks_total", pa.int32()),
-        ("missing", pa.string()),
-        ("wall_s", pa.float64()),
-        ("align_s", pa.float64()),
-        ("fit_s", pa.float64()),
-        ("task", pa.string()),
-        ("metric", pa.string()),
-        ("metric_version", pa.int32()),
-        ("direction", pa.string()),
-        ("floor", pa.float64()),
-        ("floor_median", pa.float64()),
-        ("floor_largest", pa.float64()),
-        ("floor_samples", pa.int32()),
-        ("mean", pa.float64()),
-        ("std", pa.float64()),
-        ("seed_count", pa.int32()),
-        ("seeds", pa.string()),
-        ("rank", pa.float64()),
-        ("citation", pa.string()),
-        ("confidence", pa.string()),
-        ("note", pa.string()),
-    ]
+    [pa.field(name, kind, metadata={"description": told}) for name, kind, told in _COLUMNS],
+    metadata={LEADERBOARD_VERSION_KEY: str(LEADERBOARD_VERSION)},
 )
 
 
-def long_table(boards: Sequence[Leaderboard], *, published: bool = True) -> pa.Table:
-    """Return one row per line and task, with the line's summary repeated in each.
+def long_table(
+    boards: Sequence[Leaderboard], *, published: bool = True, ledger: str = ""
+) -> pa.Table:
+    """Return one row per line and task of each board, the line's summary repeated in each.
 
     Published numbers, if asked for, are rows of kind `published`, without ranks, protocol or
     selection; the others are of kind `measured`. A task that a line lacks is a row without a mean.
+    The metadata say what was asked and with which versions, and what else stands on the boards.
+
+    Args:
+        boards: What `build` returned.
+        published: Whether to add published numbers.
+        ledger: Where the results lie, for the command in the metadata.
     """
     rows: list[dict[str, object]] = []
     for board in boards:
@@ -67,7 +93,27 @@ def long_table(boards: Sequence[Leaderboard], *, published: bool = True) -> pa.T
             rows += [_measured(board, line, column) for column in board.tasks]
         if published:
             rows += [_published(board, score) for score in published_beside(board)]
-    return pa.Table.from_pylist(rows, schema=LONG_SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=LONG_SCHEMA)
+    return table.replace_schema_metadata({**LONG_SCHEMA.metadata, **_facts(boards, ledger)})
+
+
+def _facts(boards: Sequence[Leaderboard], ledger: str) -> dict[str, str]:
+    if not boards:
+        return {}
+    query = boards[0].query
+    origins = {column.origin for board in boards for column in board.tasks}
+    versions = {"python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in _LIBRARIES}
+    return {
+        "protocol": query.protocol,
+        "selection": query.selection,
+        "split": query.split,
+        "data_origins": ", ".join(sorted(origins)),
+        "versions": json.dumps(versions, sort_keys=True),
+        "command": f"{query.command(ledger or 'results')} --format arrow",
+        "statistics": json.dumps({board.name: board.statistics for board in boards}),
+        "notes": json.dumps({board.name: board.notes for board in boards}),
+    }
 
 
 def to_csv(boards: Sequence[Leaderboard], *, published: bool = True) -> str:
@@ -78,10 +124,13 @@ def to_csv(boards: Sequence[Leaderboard], *, published: bool = True) -> str:
 
 
 def _measured(board: Leaderboard, line: Line, column: TaskColumn) -> dict[str, object]:
-    score = line.scores.get(column.task)
+    score = line.scores.get(column.key)
+    low, high = line.rank_interval or (None, None)
     return {
         "kind": "measured",
-        "data_origin": board.origin,
+        "board": board.name,
+        "suite": board.suite,
+        "data_origin": column.origin,
         "protocol": board.query.protocol,
         "selection": board.query.selection,
         "split": board.query.split,
@@ -92,16 +141,19 @@ def _measured(board: Leaderboard, line: Line, column: TaskColumn) -> dict[str, o
         "backbone": " + ".join(line.backbones) or None,
         "source": " + ".join(line.sources) or None,
         "average_rank": line.average_rank,
+        "rank_low": low,
+        "rank_high": high,
+        "win_rate": line.win_rate,
+        "normalised": line.normalised,
         "tasks_covered": line.covered,
         "tasks_total": len(board.tasks),
         "missing": "; ".join(line.missing),
         "wall_s": line.wall_s,
         "align_s": line.align_s,
         "fit_s": line.fit_s,
-        "task": column.task,
-        "metric": column.metric,
+        "gpu_s": line.gpu_s,
+        **_of_task(column),
         "metric_version": column.metric_version,
-        "direction": column.direction,
         "floor": column.floor,
         **{f"floor_{name}": value for name, value in _spread(column).items()},
         "mean": score and score.mean,
@@ -109,7 +161,13 @@ def _measured(board: Leaderboard, line: Line, column: TaskColumn) -> dict[str, o
         "seed_count": len(score.seeds) if score else 0,
         "seeds": " ".join(map(str, score.seeds)) if score else "",
         "rank": score and score.rank,
+        "not_worse": score.close if score and score.rank is not None else None,
+        "failure": line.failures.get(column.key),
     }
+
+
+def _of_task(column: TaskColumn) -> dict[str, object]:
+    return {"task": column.task, "metric": column.metric, "direction": column.direction}
 
 
 def _spread(column: TaskColumn) -> dict[str, float | int]:
@@ -121,10 +179,11 @@ def _published(board: Leaderboard, score: PublishedScore) -> dict[str, object]:
     column = next(column for column in board.tasks if column.task == score.task_name)
     return {
         "kind": "published",
+        "board": board.name,
+        "suite": board.suite,
         "entry": score.method,
-        "task": score.task_name,
+        **_of_task(column),
         "metric": score.metric,
-        "direction": column.direction,
         "mean": score.value,
         "std": score.std,
         "seed_count": score.seeds,

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.report.compare import Leaderboard
+from runner.report.layout import Cell, Field, Mark, cells_of, ranked_fields, unranked_fields
 from runner.report.lines import Line
 from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
-from runner.report.wording import (
-    average_rank,
-    coverage,
-    heading,
-    score_cells,
-    task_title,
-    time_spent,
-    title,
-)
+from runner.report.wording import heading, legend_of, title
 from runner.visible import in_markdown, visible
+
+_MARKS = {Mark.NONE: "{}", Mark.BEST: "**{}**", Mark.CLOSE: "{}\\*"}
 
 
 def to_markdown(boards: Sequence[Leaderboard], *, ledger: str, published: bool = True) -> str:
@@ -40,54 +35,35 @@ def to_markdown(boards: Sequence[Leaderboard], *, ledger: str, published: bool =
 
 
 def _board(board: Leaderboard) -> list[str]:
-    columns = ["<br>".join(map(in_markdown, task_title(column))) for column in board.tasks]
     blocks = [
         f"## {in_markdown(title(board))}",
-        "\n".join(f"* {in_markdown(line)}" for line in heading(board)),
+        "\n".join(f"* {in_markdown(line)}" for line in [*heading(board), *legend_of(board)]),
     ]
     if board.ranked:
-        blocks.append(
-            markdown_table(
-                ["average rank", "entry", *columns, "tasks", "time"],
-                [
-                    [
-                        average_rank(line),
-                        in_markdown(line.label),
-                        *_scores(line, board),
-                        coverage(line, board),
-                        time_spent(line),
-                    ]
-                    for line in board.ranked
-                ],
-            )
-        )
+        blocks.append(board_table(ranked_fields(board), board.ranked))
     if board.unranked:
         blocks += [
             "Not ranked, because incomplete:",
-            markdown_table(
-                ["entry", *columns, "tasks", "time", "missing"],
-                [
-                    [
-                        in_markdown(line.label),
-                        *_scores(line, board),
-                        coverage(line, board),
-                        time_spent(line),
-                        in_markdown("; ".join(line.missing)),
-                    ]
-                    for line in board.unranked
-                ],
-            ),
+            board_table(unranked_fields(board), board.unranked),
         ]
+    if board.statistics:
+        blocks.append("\n".join(f"* {in_markdown(sentence)}" for sentence in board.statistics))
     if board.notes:
         blocks.append("\n".join(f"* Note: {in_markdown(note)}" for note in board.notes))
     return blocks
 
 
-def _scores(line: Line, board: Leaderboard) -> list[str]:
-    return [
-        (f"**{value}**" if best else value) + behind
-        for value, behind, best in score_cells(line, board.tasks, board)
-    ]
+def board_table(fields: Sequence[Field], lines: Sequence[Line]) -> str:
+    """Return some columns of some lines of a board as a Markdown table."""
+    return markdown_table(
+        ["<br>".join(map(in_markdown, field.lines)) for field in fields],
+        [list(map(_cell, cells_of(fields, line))) for line in lines],
+    )
+
+
+def _cell(cell: Cell) -> str:
+    behind = f" {in_markdown(cell.behind)}" if cell.behind else ""
+    return _MARKS[cell.mark].format(in_markdown(cell.text)) + behind
 
 
 def _published(board: Leaderboard) -> list[str]:

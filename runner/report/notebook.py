@@ -13,7 +13,6 @@ from runner.ledgers import Results
 from runner.report.compare import Leaderboard, Query, build
 from runner.report.long_table import long_table
 from runner.report.markdown import to_markdown
-from runner.results import RESULT_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +55,13 @@ def leaderboard(ledger: Results | pa.Table, **query: Any) -> Leaderboards:
 
     Args:
         ledger: One ledger or several (`runner.ledgers`), or rows of one.
-        query: The fields of `Query`: protocol, selection, split, tasks, methods, seeds.
+        query: The fields of `Query`: protocol, selection, split, tasks, methods, seeds,
+            overall.
 
     Raises:
         RequestError: there is nothing to compare; the message says what to run.
     """
     table, where = (
-        (ledger, "a table")
-        if isinstance(ledger, pa.Table)
-        else (ledger.rows(RESULT_COLUMNS), ledger.shown)
+        (ledger, "a table") if isinstance(ledger, pa.Table) else (ledger.rows(), ledger.shown)
     )
     return Leaderboards(boards=tuple(build(table, Query(**query))), ledger=where)

@@ -35,9 +35,14 @@ class Row:
     def nrmse(self, channel: int | None = None) -> float:
         """Return the relative L2 error of this sample, of one channel if one is given."""
         which = slice(None) if channel is None else channel
-        target = self.target[which].astype(np.float64)
-        error = float(np.linalg.norm(self.prediction[which] - target))
-        return error / max(float(np.linalg.norm(target)), 1e-30)
+        return relative_error(self.prediction[which], self.target[which])
+
+
+def relative_error(prediction: Fields, target: Fields) -> float:
+    """Return the L2 norm of the error divided by that of the truth, over all points."""
+    truth = target.astype(np.float64)
+    error = float(np.linalg.norm(prediction - truth))
+    return error / max(float(np.linalg.norm(truth)), 1e-30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,7 @@ class Picture:
         stride: Every how many grid points are shown.
         channels: Names of the channels of the target.
         rows: The methods, best score first; at least one.
+        chosen: Why this sample is shown, in words; empty if it was asked for by number.
     """
 
     task: str
@@ -61,6 +67,7 @@ class Picture:
     stride: int
     channels: tuple[str, ...]
     rows: tuple[Row, ...]
+    chosen: str = ""
 
     @property
     def path(self) -> str:

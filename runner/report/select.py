@@ -57,6 +57,30 @@ def chosen(
     return [cell for cell in kept if not seeds or cell.seed in seeds]
 
 
+def one_origin(cells: Sequence[Result], origins: Sequence[str]) -> tuple[list[Result], str | None]:
+    """Keep the cells of one task whose data are of the origin with the most results.
+
+    Args:
+        cells: Cells of one task.
+        origins: All origins; of several with as many results the first one here is kept.
+
+    Returns:
+        The cells, those included that failed and whose origin nobody knows, and a note on those
+        that are left out, if any.
+    """
+    counts = Counter(str(cell.origin) for cell in cells if cell.value is not None)
+    if not counts:
+        return list(cells), None
+    best = max(counts, key=lambda origin: (counts[origin], -origins.index(origin)))
+    left = sorted(counts.keys() - {best})
+    return [cell for cell in cells if cell.origin in (best, None)], (
+        f"{cells[0].task} is compared on {best} data, its results on {', '.join(left)} data are "
+        "left out"
+        if left
+        else None
+    )
+
+
 def one_setting(cells: Sequence[Result]) -> tuple[list[Result], str | None]:
     """Keep the cells of one task that share the setting with the most results.
 

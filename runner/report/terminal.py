@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from runner.console import encodable
-from runner.report.compare import Leaderboard, TaskColumn
+from runner.report.compare import Leaderboard
+from runner.report.layout import (
+    ENTRY,
+    Field,
+    Mark,
+    cells_of,
+    rank_fields,
+    score_fields,
+    summary_fields,
+)
 from runner.report.lines import Line
 from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
-from runner.report.wording import (
-    average_rank,
-    coverage,
-    heading,
-    score_cells,
-    task_title,
-    time_spent,
-    title,
+from runner.report.wording import heading, legend_of, title
+
+_STYLES = {Mark.NONE: "", Mark.BEST: "bold", Mark.CLOSE: "underline"}
+# A longer name of an entry is folded where the terminal is narrow.
+_NARROW_ENTRY = 26
+_RULES = box.Box("    \n    \n -- \n    \n -- \n -- \n    \n    \n", ascii=True)
+_NARROW = (
+    "narrow terminal: means alone, of three digits; deviations from {width} columns on, or with "
+    "--format md"
 )
 
 
@@ -36,7 +47,7 @@ def to_terminal(boards: Sequence[Leaderboard], *, published: bool = True) -> Ren
 
 @dataclass(frozen=True)
 class _Board:
-    """A board that splits its tasks over several tables where the terminal is narrow."""
+    """A board in one table where the terminal is wide enough, else in several narrow ones."""
 
     board: Leaderboard
     published: bool
@@ -44,64 +55,98 @@ class _Board:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         board = self.board
         yield Text(title(board), style="bold")
-        yield Text("\n".join(heading(board)))
-        columns = board.tasks
-        natural = options.update(max_width=10_000)
-        per_table = len(columns)
-        while per_table > 1 and any(
-            console.measure(table, options=natural).maximum > options.max_width
-            for table in _tables(board, columns, per_table, options.encoding)
-        ):
-            per_table -= 1
-        yield from _tables(board, columns, per_table, options.encoding)
+        told, legend = heading(board), legend_of(board)
+        yield Text.assemble("\n".join(told), *(f"\n{line}" for line in legend))
+        sheet = _Sheet(board, console, options)
+        whole = sheet.table(
+            [
+                *rank_fields(board),
+                ENTRY,
+                *score_fields(board, board.tasks),
+                *summary_fields(board, short=True),
+            ]
+        )
+        if (width := sheet.width(whole)) <= options.max_width:
+            yield whole
+        else:
+            yield Text(_NARROW.format(width=width))
+            yield from replace(sheet, narrow=True).tables()
         for line in board.unranked:
             yield Text(f"not ranked: {line.label} lacks {'; '.join(line.missing)}")
+        if board.statistics:
+            yield Text("statistics:")
+            yield from (Text(f"· {sentence}") for sentence in board.statistics)
         for note in board.notes:
             yield Text(f"note: {note}")
         if self.published:
-            yield from _published(board)
+            yield from _published(board, console, options)
         yield Text()
 
 
-def _tables(
-    board: Leaderboard, columns: Sequence[TaskColumn], per_table: int, encoding: str
-) -> list[Table]:
-    parts = [columns[start : start + per_table] for start in range(0, len(columns), per_table)]
-    return [_table(board, part, encoding, last=part is parts[-1]) for part in parts]
+@dataclass(frozen=True)
+class _Sheet:
+    """Draws tables of a board: with lines between the columns, or narrow without."""
+
+    board: Leaderboard
+    console: Console
+    options: ConsoleOptions
+    narrow: bool = False
+
+    def tables(self) -> Iterator[Table]:
+        """Yield what sums the lines up, then the scores, as many columns at once as fit."""
+        board = self.board
+        yield from self.split([*rank_fields(board), ENTRY], summary_fields(board, short=True))
+        yield from self.split([ENTRY], score_fields(board, board.tasks, narrow=True, std=False))
+
+    def split(self, first: Sequence[Field], others: Sequence[Field]) -> Iterator[Table]:
+        """Yield tables of all fields; behind the first one the entry stands in front."""
+        while others or first != [ENTRY]:
+            count = len(others)
+            while count > (first == [ENTRY]) and not self.fits([*first, *others[:count]]):
+                count -= 1
+            yield self.table([*first, *others[:count]])
+            first, others = [ENTRY], others[count:]
+
+    def fits(self, fields: Sequence[Field]) -> bool:
+        return self.width(self.table(fields)) <= self.options.max_width
+
+    def width(self, table: Table) -> int:
+        """Return how wide a table wants to be."""
+        natural = self.options.update(max_width=10_000)
+        return self.console.measure(table, options=natural).maximum
+
+    def table(self, fields: Sequence[Field]) -> Table:
+        """Return a table of all lines, those that are not ranked below a rule."""
+        table = Table(box=_RULES, padding=(0, 1), pad_edge=False) if self.narrow else Table()
+        for field in fields:
+            table.add_column(
+                Text(self.shown("\n".join(field.head))),
+                justify="left" if field.kind == "text" else "right",
+                overflow="fold",
+                max_width=_NARROW_ENTRY if self.narrow and field is ENTRY else None,
+            )
+        for line in self.board.ranked:
+            table.add_row(*self.row(fields, line))
+        table.add_section()
+        for line in self.board.unranked:
+            table.add_row(*self.row(fields, line))
+        return table
+
+    def row(self, fields: Sequence[Field], line: Line) -> list[Text]:
+        return [
+            Text.assemble(
+                (self.shown(cell.text), _STYLES[cell.mark]),
+                self.shown(("*" if cell.mark is Mark.CLOSE else "") + cell.behind),
+            )
+            for cell in cells_of(fields, line)
+        ]
+
+    def shown(self, text: str) -> str:
+        """Columns are as wide as what is shown in the end."""
+        return encodable(text, self.options.encoding)
 
 
-def _table(
-    board: Leaderboard, columns: Sequence[TaskColumn], encoding: str, *, last: bool
-) -> Table:
-    def shown(text: str) -> str:  # columns are as wide as what is shown in the end
-        return encodable(text, encoding)
-
-    table = Table()
-    table.add_column("average\nrank", justify="right")
-    table.add_column("entry", overflow="fold")
-    for column in columns:
-        table.add_column(Text(shown("\n".join(task_title(column)))), justify="right")
-    if last:
-        table.add_column("tasks", justify="right")
-        table.add_column("time", justify="right")
-
-    def add(line: Line) -> None:
-        cells: list[Text] = [Text(average_rank(line)), Text(shown(line.label))]
-        for value, behind, best in score_cells(line, columns, board):
-            cells.append(Text.assemble((shown(value), "bold" if best else ""), shown(behind)))
-        if last:
-            cells += [Text(coverage(line, board)), Text(time_spent(line))]
-        table.add_row(*cells)
-
-    for line in board.ranked:
-        add(line)
-    table.add_section()
-    for line in board.unranked:
-        add(line)
-    return table
-
-
-def _published(board: Leaderboard) -> RenderResult:
+def _published(board: Leaderboard, console: Console, options: ConsoleOptions) -> RenderResult:
     rows = published_rows(board)
     if not rows:
         return
@@ -111,4 +156,14 @@ def _published(board: Leaderboard) -> RenderResult:
         table.add_column(name, justify="right" if name == "value" else "left")
     for row in rows:
         table.add_row(*(Text(part) for part in row))
-    yield table
+    if (
+        console.measure(table, options=options.update(max_width=10_000)).maximum
+        <= options.max_width
+    ):
+        yield table
+        return
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for task, metric, method, value, *where in rows:
+        groups.setdefault((task, metric, *where), []).append(f"{method} {value}")
+    for (task, metric, *where), values in groups.items():
+        yield Text(f"· {task} {metric}: {', '.join(values)} ({', '.join(filter(None, where))})")

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # they load pandas, which `xmft status` does not need
     from runner.report.compare import Leaderboard, TaskColumn
-    from runner.report.lines import Line, Standing
+    from runner.report.lines import Line
 
 ARROWS = {"min": "↓", "max": "↑"}
+
+
+# What each mark and column means, said above every board that has it.
+MARKS = (
+    "marks: the best entry of a task, and those that are not significantly worse (*; Welch's t "
+    "test over the seeds, one-sided, 5 %, Holm's correction)"
+)
+INTERVAL = "95 % interval: of the average rank, bootstrap over the tasks"
+SHARES = (
+    "win rate: share of the other complete entries that are worse, ties count half, mean over the "
+    "tasks; score: 1 is the best of a task, 0 the median entry and all below, mean over the tasks"
+)
+FLOOR = (
+    "floor: what a perfect solver of the equation would score on these data, which have an error "
+    "of their own; a score below it fits that error"
+)
+OVERALL = (
+    "overall: each task is ranked on data of one origin, so ranks may be averaged even where "
+    "scores of different origins cannot stand in one column"
+)
 
 
 def heading(board: Leaderboard) -> list[str]:
@@ -30,26 +49,48 @@ def heading(board: Leaderboard) -> list[str]:
         f"sorted by: average rank over {_count(len(board.tasks), 'task')}, each weighing the same, "
         f"among the {_count(len(board.ranked), 'complete entry', 'complete entries')}; 1 is best",
     ]
-    if any(column.floor is not None for column in board.tasks):
-        lines.append(
-            "floor: what a perfect solver of the equation would score on these data, which have "
-            "an error of their own; a score below it fits that error"
-        )
+    lines += [OVERALL] if board.overall else []
     backbones = {line.backbones for line in board.lines if line.backbones}
     if len(backbones) == 1:
         lines.append(f"backbone: {', '.join(backbones.pop())}")
     return lines
 
 
+def legend_of(board: Leaderboard) -> list[str]:
+    """Return what the marks and columns of a board mean."""
+    lines = [MARKS] if len(board.ranked) > 1 else []
+    lines += [INTERVAL] if any(line.rank_interval for line in board.lines) else []
+    lines += [SHARES] if any(line.win_rate is not None for line in board.lines) else []
+    lines += [FLOOR] if any(column.floor is not None for column in board.tasks) else []
+    return lines
+
+
 def title(board: Leaderboard) -> str:
-    """Return the title of a board."""
-    return f"Leaderboard: {board.origin} data"
+    """Return the title of a board: `Leaderboard: pdebench, official data`."""
+    if board.overall:
+        return f"Leaderboard: overall, {board.origin} data"
+    return f"Leaderboard: {board.suite or 'all suites'}, {board.origin} data"
 
 
-def task_title(column: TaskColumn) -> list[str]:
-    """Return the lines above the column of a task: its name, what was measured, the floor."""
-    arrow = ARROWS[column.direction]
-    lines = [column.task, f"{column.metric} {arrow} · {_count(len(column.seeds), 'seed')}"]
+def task_title(column: TaskColumn, board: Leaderboard | None = None) -> list[str]:
+    """Return the lines above the column of a task: its name, what was measured, the floor.
+
+    On a board over several origins that of the task's data as well.
+    """
+    name, metric, seeds, *others = _title(column, board)
+    return [name, f"{metric} · {seeds}", *others]
+
+
+def narrow_title(column: TaskColumn, board: Leaderboard) -> list[str]:
+    """Return what `task_title` does in shorter lines, without the suite where all have one."""
+    name, *others = _title(column, board)
+    return [name.partition("/")[2] if board.suite else name, *others]
+
+
+def _title(column: TaskColumn, board: Leaderboard | None) -> list[str]:
+    lines = [column.task, f"{column.metric} {ARROWS[column.direction]}"]
+    lines.append(_count(len(column.seeds), "seed"))
+    lines += [f"{column.origin} data"] if board is not None and board.overall else []
     return lines if column.floor is None else [*lines, f"floor {column.floor:.1e}"]
 
 
@@ -61,33 +102,12 @@ def plus_minus(value: float, std: float | None) -> str:
     return f"{value:.{decimals}f}" + ("" if std is None else f" ± {std:.{decimals}f}")
 
 
-def score_text(score: Standing | None, column: TaskColumn) -> tuple[str, str]:
-    """Return the result in words and what stands behind it: its rank, or the seeds it lacks."""
-    if score is None:
-        return "-", ""
-    text = plus_minus(score.mean, score.std)
-    if score.rank is not None:
-        return text, f" ({score.rank:g})"
-    if score.seeds != column.seeds:
-        return text, f" [{len(score.seeds)} of {_count(len(column.seeds), 'seed')}]"
-    return text, ""
-
-
-def is_best(score: Standing | None, column: TaskColumn, board: Leaderboard) -> bool:
-    """Tell whether no ranked line is better on the task."""
-    if score is None or score.rank is None:
-        return False
-    ranks = [line.scores[column.task].rank for line in board.ranked]
-    return score.rank == min(rank for rank in ranks if rank is not None)
-
-
-def score_cells(
-    line: Line, columns: Sequence[TaskColumn], board: Leaderboard
-) -> Iterator[tuple[str, str, bool]]:
-    """Yield for each column the result, what stands behind it, and whether it is the best."""
-    for column in columns:
-        standing = line.scores.get(column.task)
-        yield *score_text(standing, column), is_best(standing, column, board)
+def rounded(value: float) -> str:
+    """Return a value with three significant digits: `0.0123`, `12.3`, `1.23e-05`."""
+    if not value or 1e-3 <= abs(value) < 1e3:
+        decimals = 2 if not value else max(0, 2 - math.floor(math.log10(abs(value))))
+        return f"{value:.{decimals}f}"
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e5 else f"{value:.1e}"
 
 
 def coverage(line: Line, board: Leaderboard) -> str:
@@ -98,6 +118,19 @@ def coverage(line: Line, board: Leaderboard) -> str:
 def average_rank(line: Line) -> str:
     """Return the average rank with two decimals, a dash for an incomplete line."""
     return "-" if line.average_rank is None else f"{line.average_rank:.2f}"
+
+
+def rank_interval(line: Line) -> str:
+    """Return the interval of the average rank, `1.0 to 2.3`, a dash where there is none."""
+    if line.rank_interval is None:
+        return "-"
+    low, high = line.rank_interval
+    return f"{low:.1f} to {high:.1f}"
+
+
+def gpu_hours(line: Line) -> str:
+    """Return the hours that GPUs were held for a line, a dash where none was."""
+    return f"{line.gpu_s / 3600:.2f}" if line.gpu_s else "-"
 
 
 def time_spent(line: Line) -> str:

@@ -135,7 +135,7 @@ def test_a_floor_with_a_heavy_tail_is_a_note():
     floored = {"floor": 0.03, "floor_version": 2}
     heavy = cell("orca", DARCY, 0, 0.2, **floored, spread=SPREAD)
     even = cell("orca", ADVECTION, 0, 0.2, **floored, spread=SPREAD | {"median": 0.029})
-    known = cell("orca", "s/a", 0, 0.2, **floored)
+    known = cell("orca", "pdebench/burgers", 0, 0.2, **floored)
     (board,) = build(ledger(heavy, even, known))
     (note,) = board.notes
     assert note.startswith(f"{DARCY}: the error floor of 3.0e-02 is a mean over 100 test samples")
@@ -149,7 +149,7 @@ def test_a_floor_with_a_heavy_tail_is_a_note():
     assert spreads == {
         DARCY: [0.002, 0.36, 100],
         ADVECTION: [0.029, 0.36, 100],
-        "s/a": [None, None, None],
+        "pdebench/burgers": [None, None, None],
     }
 
 

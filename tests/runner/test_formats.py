@@ -28,16 +28,17 @@ def test_floors_stand_under_the_names_of_their_tasks_in_every_format():
     boards = build(ledger(*floored()))
     assert [column.floor for column in boards[0].tasks] == [1.5e-4, None]
     assert boards[0].notes == ()
-    shown = text_of(to_terminal(boards, published=False))
+    shown = text_of(to_terminal(boards, published=False), 300)
     # The name, what was measured, the floor: three lines in one column.
-    (at,) = {line.index(ADVECTION) for line in shown.splitlines() if ADVECTION in line}
+    (at,) = {line.index(ADVECTION) for line in shown.splitlines() if f" {ADVECTION} " in line}
     (line,) = (line for line in shown.splitlines() if "floor 1.5e-04" in line)
     assert at <= line.index("floor 1.5e-04") < at + len(ADVECTION)
     assert shown.count("floor 1.5e-04") == 1
     assert shown.count("floor: what a perfect solver") == 1
     markdown = to_markdown(boards, ledger="results", published=False)
     (header, _), *_ = markdown_tables(markdown)
-    assert header[2:4] == [
+    at = header.index("entry") + 1
+    assert header[at : at + 2] == [
         f"{ADVECTION}<br>nrmse ↓ · 2 seeds<br>floor 1.5e-04",
         f"{DARCY}<br>nrmse ↓ · 2 seeds",
     ]
@@ -57,16 +58,29 @@ def test_without_floors_nothing_is_said_of_them():
     assert "floor" not in to_markdown(boards, ledger="results")
 
 
-def test_terminal_splits_by_tasks_instead_of_squashing():
-    boards = build(ledger(*grid(THREE)))
-    wide, narrow = text_of(to_terminal(boards), 160), text_of(to_terminal(boards), 60)
-    assert wide.count("entry ") < narrow.count("entry ") == 3
-    for shown in (wide, narrow):
-        assert "0.1000 ± 0.0141 (1)" in shown
-        assert "0.5000 ± 0.0141 (1.5)" in shown
-    assert all(len(line) <= 60 for line in narrow.splitlines())
-    assert "sorted by: average rank over 3 tasks" in wide
-    assert "metric: nrmse v1 ↓" in wide
+def test_a_terminal_that_is_wide_enough_shows_one_table_with_deviations():
+    shown = text_of(to_terminal(build(ledger(*grid(THREE)))), 160)
+    assert shown.count("┃ entry ┃") == 1
+    assert "0.1000 ± 0.0141 (1)" in shown
+    assert "0.5000 ± 0.0141 (1.5)" in shown
+    assert "sorted by: average rank over 3 tasks" in shown
+    assert "metric: nrmse v1 ↓" in shown
+
+
+@pytest.mark.parametrize("width", [80, 60, 44])
+def test_a_narrow_terminal_gets_narrower_tables_and_no_frames(width):
+    boards = build(ledger(*grid(THREE), cell("mona", "s/a", 0, None, failure="oom")))
+    shown = text_of(to_terminal(boards, published=False), width)
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert not set("┃│━") & set(shown)
+    shown = shown.partition("statistics:")[0]
+    lines = [line.split() for line in shown.splitlines() if line.split()[:1] == ["pare"]]
+    words = [word for line in lines for word in line]
+    assert words[words.index("0.200") :][:2] == ["0.200", "(2)"] and "±" not in words
+    assert {"0.200", "0.500", "0.700"} <= set(words)
+    # Every number is on one line with the name of its entry.
+    assert len(lines) == len([line for line in shown.splitlines() if line.split()[:1] == ["nft"]])
+    assert "oom" in shown and "narrow terminal" in " ".join(shown.split())
 
 
 def markdown_tables(text):
@@ -93,19 +107,23 @@ def test_markdown_parses():
     (header, ranked), (other, unranked) = markdown_tables(text)
     assert header == [
         "average rank",
+        "95 % interval",
         "entry",
         "s/a<br>nrmse ↓ · 2 seeds",
         "s/b<br>nrmse ↓ · 2 seeds",
         "s/c<br>nrmse ↓ · 2 seeds",
+        "win rate",
+        "score",
         "tasks",
         "time",
     ]
     assert all(len(row) == len(header) for row in ranked)
-    assert [row[1] for row in ranked] == ["orca", "pare"]  # 1.5 each without nft
-    assert ranked[0][2] == "**0.1000 ± 0.0141** (1)"
-    assert ranked[1][2] == "0.2000 ± 0.0141 (2)"
-    assert [row[3] for row in ranked] == ["**0.5000 ± 0.0141** (1.5)"] * 2
-    assert ranked[0][5:] == ["3/3", "1m00s (align 6.0s, fit 30s)"]
+    assert [row[2] for row in ranked] == ["orca", "pare"]  # 1.5 each without nft
+    assert ranked[0][3] == "**0.1000 ± 0.0141** (1)"
+    assert ranked[1][3] == "0.2000 ± 0.0141 (2)"
+    assert [row[4] for row in ranked] == ["**0.5000 ± 0.0141** (1.5)"] * 2
+    # One win, one tie and one loss each.
+    assert ranked[0][6:] == ["50 %", "0.67", "3/3", "1m00s (align 6.0s, fit 30s)"]
     (row,) = unranked
     assert row[0] == "nft"
     assert row[-1] == "s/c"

@@ -91,8 +91,8 @@ def test_origins_and_protocols_never_share_a_table():
     (released,) = build(ledger(*tables), protocol="released")
     assert released.ranked[0].scores[DARCY].mean == pytest.approx(0.1)
     shown = text_of(to_terminal(boards))
-    assert "Leaderboard: official data" in shown
-    assert "Leaderboard: generated data" in shown
+    assert "Leaderboard: pdebench, official data" in shown
+    assert "Leaderboard: pdebench, generated data" in shown
 
 
 def test_selection_is_asked_for():

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+KINDS = (
+    "critical-difference",
+    "profiles",
+    "errors",
+    "time",
+    "curves",
+    "fields",
+    "spectra",
+    "bound",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
@@ -11,8 +22,7 @@ class Plot:
 
     Attributes:
         name: What its files are called, without an ending; unique, may hold slashes.
-        kind: What it shows: `critical-difference`, `profiles`, `errors`, `time`, `curves`,
-            `fields`, `spectra` or `bound`.
+        kind: What it shows, one of `KINDS`.
         title: For people, one line.
         caption: What is shown and how it was computed, one or two sentences.
         alt: What can be read in it, in words, for those who do not see it.
@@ -31,3 +41,24 @@ class Plot:
     task: str | None = None
     svg: bytes
     png: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotDrawn:
+    """A plot that cannot be made of what there is.
+
+    Attributes:
+        kind: As in `Plot`.
+        reason: What it lacks, in half a sentence.
+        board: Name of the board.
+        task: The task; None if of a board.
+    """
+
+    kind: str
+    reason: str
+    board: str
+    task: str | None = None
+
+    def __str__(self) -> str:
+        where = self.board if self.task is None else f"{self.board}, {self.task}"
+        return f"{self.kind} ({where}): {self.reason}"

@@ -7,6 +7,7 @@ measured terms of the bound and what they say about the error, `setting` what wa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
@@ -56,8 +57,10 @@ def tables(
 
 def _by_origin(found: Sequence[Leaderboard], make: Callable[[Leaderboard], str]) -> str:
     blocks = []
+    several = Counter(board.origin for board in found)
     for board in found:
         tasks = len(board.tasks)
-        title = f"{board.origin.capitalize()} data, {tasks} task{'s' if tasks != 1 else ''}"
+        suite = f", {board.suite or 'all suites'}" if several[board.origin] > 1 else ""
+        title = f"{board.origin.capitalize()} data{suite}, {tasks} task{'s' if tasks != 1 else ''}"
         blocks += [f"**{title}**", make(board)]
     return "\n\n".join(blocks)

@@ -17,7 +17,7 @@ from runner.report.markdown import markdown_table
 from runner.results import Result, results
 
 # Title and name of each term that is shown.
-_TERMS = {
+TERMS = {
     "W1": "w1",
     "W2": "w2",
     "H(Z'|Z)": "distortion",
@@ -27,7 +27,7 @@ _TERMS = {
     "violations, target": "target_violations",
     "target fit": "target_fit",
 }
-_FITTED = "training loss"
+FITTED = "training loss"
 # Terms that a source predictor measures: with another predictor they are on another scale.
 _OF_PREDICTOR = {
     "distortion",
@@ -111,13 +111,13 @@ def bound_table(board: Leaderboard, terms: Mapping[str, Terms]) -> str:
                 [
                     column.task,
                     entry.label,
-                    *(_before_after(own, term) for term in _TERMS.values()),
+                    *(_before_after(own, term) for term in TERMS.values()),
                     f"{fmean(fitted):.3g}" if fitted else "-",
                 ]
             )
     if not rows:
         return "No cell has measured terms."
-    header = ["task", "entry", *_TERMS, _FITTED]
+    header = ["task", "entry", *TERMS, FITTED]
     empty = {i for i in range(len(header)) if all(row[i] == "-" for row in rows)}
     return markdown_table(
         [text for i, text in enumerate(header) if i not in empty],
@@ -167,21 +167,28 @@ def bound_error_table(
         if cell.value is not None and cell.cell_id in terms
     ]
     rows = []
-    for title, term in _TERMS.items():
-        own = _comparable(cells, term, head_trained)
+    for title, term in TERMS.items():
+        own = comparable(cells, term, head_trained)
         rows.append(
             [
                 title,
-                _correlation(board, own, terms, after(term)),
-                _correlation(board, own, terms, change(term)),
+                _told(correlation(board, own, terms, after(term))),
+                _told(correlation(board, own, terms, change(term))),
             ]
         )
-    rows.append([_FITTED, _correlation(board, cells, terms, lambda found: found.fitted), "-"])
+    fitted = correlation(board, cells, terms, lambda found: found.fitted)
+    rows.append([FITTED, _told(fitted), "-"])
     return markdown_table(["term", "value after stage 1", "change by stage 1"], rows)
 
 
-def _comparable(cells: Sequence[Result], term: str, head_trained: Collection[str]) -> list[Result]:
-    """Return the cells in which a term means the same."""
+def comparable(cells: Sequence[Result], term: str, head_trained: Collection[str]) -> list[Result]:
+    """Return the cells in which a term means the same.
+
+    Args:
+        cells: Cells with measured terms.
+        term: One of the values of `TERMS`.
+        head_trained: See `bound_error_table`.
+    """
     if term in _OF_PREDICTOR:
         predictors = [_predictor(cell) for cell in cells]
         usual = Counter(predictors).most_common(1)
@@ -195,15 +202,41 @@ def _predictor(cell: Result) -> str:
     return json.dumps((cell.config["method_config"] or {}).get("predictor"), sort_keys=True)
 
 
-def _correlation(
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """A mean of rank correlations within tasks.
+
+    Attributes:
+        mean: Mean over tasks of Spearman's coefficient; positive: a larger term goes with a larger
+            error.
+        tasks: How many tasks take part.
+        cells: How many cells these have.
+    """
+
+    mean: float
+    tasks: int
+    cells: int
+
+    def __str__(self) -> str:
+        tasks = f"{self.tasks} task{'s' if self.tasks != 1 else ''}"
+        return f"{self.mean:+.2f} ({tasks}, {self.cells} cells)"
+
+
+def correlation(
     board: Leaderboard,
     cells: Sequence[Result],
     terms: Mapping[str, Terms],
     value_of: Callable[[Terms], float | None],
-) -> str:
-    """Return the mean over tasks of Spearman's coefficient over cells; positive: larger is worse.
+) -> Correlation | None:
+    """Return how a term goes with the test error; None where no task can tell.
 
     A task takes part where both the term and the error differ among its cells.
+
+    Args:
+        board: The tasks.
+        cells: Cells with measured terms.
+        terms: Measured terms by cell id.
+        value_of: The term; None where a cell lacks it.
     """
     coefficients, count = [], 0
     for column in board.tasks:
@@ -221,6 +254,9 @@ def _correlation(
         coefficients.append(float(spearmanr(values, errors).statistic))
         count += len(pairs)
     if not coefficients:
-        return "-"
-    tasks = f"{len(coefficients)} task{'s' if len(coefficients) != 1 else ''}"
-    return f"{fmean(coefficients):+.2f} ({tasks}, {count} cells)"
+        return None
+    return Correlation(mean=fmean(coefficients), tasks=len(coefficients), cells=count)
+
+
+def _told(found: Correlation | None) -> str:
+    return "-" if found is None else str(found)

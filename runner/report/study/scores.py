@@ -9,9 +9,10 @@ from statistics import fmean, median
 from scipy.stats import wilcoxon
 
 from runner.report.compare import Leaderboard
+from runner.report.layout import is_best, lacking
 from runner.report.lines import Line
 from runner.report.markdown import markdown_table
-from runner.report.wording import ARROWS, average_rank, is_best, plus_minus, score_text
+from runner.report.wording import ARROWS, average_rank, plus_minus
 
 # Value of each seed by task.
 _Values = dict[str, dict[int, float]]
@@ -26,8 +27,8 @@ def scores_table(board: Leaderboard) -> str:
         for line in board.lines:
             score = line.scores.get(column.task)
             text = "-" if score is None else plus_minus(score.mean, score.std)
-            if score is not None and score.seeds != column.seeds:
-                text = "".join(score_text(score, column))
+            if score is not None and (less := lacking(score, column)):
+                text += f" {less}"
             row.append(f"**{text}**" if is_best(score, column, board) else text)
         rows.append(row)
     table = markdown_table(["task", "metric", "floor", *(x.label for x in board.lines)], rows)

@@ -1,0 +1,94 @@
+"""`xmft report`: a page of what the ledger holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runner.cli.options import (
+    HERE,
+    ListCommand,
+    MethodFilter,
+    Readings,
+    SeedFilter,
+    TaskFilter,
+    concluded,
+    example,
+    globs,
+    guarded,
+    opened,
+    whole_numbers,
+)
+from runner.console import remark, say
+
+
+@guarded
+def report(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="folder of the page: new, or one before")
+    ],
+    results: Readings = HERE,
+    tasks: TaskFilter = [],
+    methods: MethodFilter = [],
+    seeds: SeedFilter = [],
+    protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
+    selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="one more table, over tasks of different origin")
+    ] = False,
+    published: Annotated[
+        bool, typer.Option("--published/--no-published", help="published numbers underneath")
+    ] = True,
+    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="plots on the page")] = True,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="serve it on this machine, and follow the results")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="port to serve it on; 0: any [8417]")
+    ] = None,
+) -> int:
+    """Write a page of the leaderboards, of every cell, and of how each number was made.
+
+    It needs no network: open index.html from a disk, or put the folder on any web server.
+    """
+    from runner.report.query import Query
+    from runner.report.site.building import INDEX, Builder, Wanted
+    from runner.report.site.folder import check_folder, write_page
+    from runner.report.site.serving import PORT
+    from runner.report.site.serving import watch as follow
+    from xmft.errors import RequestError
+
+    if port is not None and not watch:
+        raise RequestError("--port is where --watch serves the page: add --watch, or leave it out.")
+    folder = out.expanduser()
+    check_folder(folder)
+    ledger = opened(results)
+    query = Query(
+        protocol=protocol,
+        selection=selection,
+        tasks=globs(tasks),
+        methods=globs(methods),
+        seeds=whole_numbers(seeds),
+        overall=overall,
+    )
+    wanted = Wanted(query=query, published=published, plots=plots)
+    builder = Builder(ledger, wanted)
+    if watch:
+        follow(builder, folder, PORT if port is None else port, remark)
+        return concluded(ledger)
+    write_page(builder.files(), folder)
+    say(f"The page is {folder / INDEX}")
+    return concluded(ledger)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command, without a name in front of it."""
+    app.command(
+        cls=ListCommand,
+        epilog=example(
+            "xmft report --out site/",
+            "xmft report --results s3://bucket/results --tasks 'pdebench/*' --out site/ --watch",
+        ),
+    )(report)

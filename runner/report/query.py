@@ -1,0 +1,54 @@
+"""What a leaderboard is asked for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runner.uri import TOGETHER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What a leaderboard is asked for.
+
+    Attributes:
+        protocol: `clean` or `released`; the other one's cells are ignored.
+        selection: Rule that chose the epoch, `last` or `best_val`.
+        split: Split of the values.
+        tasks: Names or globs (`pdebench/*`) of the tasks to compare on; empty for all.
+        methods: Names or globs of the methods to compare; empty for all.
+        seeds: Seeds to take means over; empty for all.
+        overall: Whether to add a board over tasks of different origin.
+    """
+
+    protocol: str = "clean"
+    selection: str = "best_val"
+    split: str = "test"
+    tasks: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    overall: bool = False
+
+    def __str__(self) -> str:
+        text = f"protocol {self.protocol}, selection {self.selection}, split {self.split}"
+        for name in ("tasks", "methods", "seeds"):
+            wanted = getattr(self, name)
+            text += f", {name} {' '.join(map(str, wanted))}" if wanted else ""
+        return text
+
+    def command(self, ledger: str) -> str:
+        """Return the command that asks for this.
+
+        Args:
+            ledger: Where the results lie; several places as `Ledgers.shown` has them.
+        """
+        words = ["xmft", "leaderboard", "--results", *ledger.split(TOGETHER)]
+        for name in ("protocol", "selection"):
+            if getattr(self, name) != getattr(type(self), name):
+                words += [f"--{name}", getattr(self, name)]
+        for name in ("tasks", "methods", "seeds"):
+            wanted = getattr(self, name)
+            words += [f"--{name}", *map(str, wanted)] if wanted else []
+        return shlex.join(words + (["--overall"] if self.overall else []))

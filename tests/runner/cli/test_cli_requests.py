@@ -31,6 +31,7 @@ VERBS = {
     "leaderboard",
     "figures",
     "plots",
+    "report",
     "compact",
     "diff",
     "submit-results",

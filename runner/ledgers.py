@@ -20,17 +20,15 @@ from runner.attempts import the_cell
 from runner.conflicts import LEDGER
 from runner.example_table import NamedExamples
 from runner.ledger import Ledger
+from runner.merging import CONTENT, PLACE, holders, one_numbering
 from runner.numbering import ORDER
 from runner.schema import CURVE_SCHEMA, SCHEMA
-from runner.submissions.digests import row_texts
 from runner.submissions.reading import Submission, is_submission
+from runner.uri import TOGETHER
 from xmft.errors import RequestError
 
-# What tells whether two attempts at a cell are the same one.
-_SCORE = ("status", "split", "selection", "metric", "metric_version", "value")
 # What the ledgers may differ in and a reader of their numbers should know.
 _MADE_WITH = ("git_revision", "versions", "device")
-_PLACE = "place"
 
 
 class Results(Protocol):
@@ -96,7 +94,7 @@ class Ledgers:
 
     def __init__(self, parts: Sequence[Ledger | Submission]) -> None:
         self.parts = tuple(parts)
-        self.shown = " + ".join(part.shown for part in parts)
+        self.shown = TOGETHER.join(part.shown for part in parts)
         self._notes: tuple[str, ...] | None = None
         # By cell, the places of those that have it, that of the attempt that counts first.
         self._held: dict[str, list[int]] = {}
@@ -114,22 +112,22 @@ class Ledgers:
         Raises:
             RequestError: a file was written by a newer schema, or is not what was submitted.
         """
-        wanted = dict.fromkeys((*columns, *ORDER, *_SCORE))
+        wanted = dict.fromkeys((*columns, *ORDER, *CONTENT))
         if cell_id is None:
             wanted |= dict.fromkeys(_MADE_WITH)
         tables = []
         for place, part in enumerate(self.parts):
             rows = part.rows(list(wanted), cell_id=cell_id)
-            tables.append(rows.append_column(_PLACE, pa.array([place] * len(rows), pa.int32())))
+            tables.append(rows.append_column(PLACE, pa.array([place] * len(rows), pa.int32())))
         whole = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
         if cell_id is None and self._notes is None:
             self._notes = tuple(self._told(whole))
-        whole = _numbered(whole)
-        if cell_id is None and not self._held:
-            self._held = _held(whole)
+        whole = one_numbering(whole)
+        if cell_id is None:
+            self._held = holders(whole)
         whole = whole.sort_by([("cell_id", "ascending"), ("attempt", "ascending")])
         names = pa.array([part.shown for part in self.parts], pa.string())
-        column = pa.DictionaryArray.from_arrays(whole[_PLACE].combine_chunks(), names)
+        column = pa.DictionaryArray.from_arrays(whole[PLACE].combine_chunks(), names)
         return whole.select(list(columns)).append_column(LEDGER, column)
 
     def read(self, *, cell_id: str | None = None) -> pa.Table:
@@ -177,8 +175,8 @@ class Ledgers:
         return [self.parts[place] for place in places]
 
     def _told(self, whole: pa.Table) -> Iterator[str]:
-        pairs = whole.select(["cell_id", _PLACE]).group_by(["cell_id", _PLACE]).aggregate([])
-        held = pairs[_PLACE].to_pylist()
+        pairs = whole.select(["cell_id", PLACE]).group_by(["cell_id", PLACE]).aggregate([])
+        held = pairs[PLACE].to_pylist()
         counts = ", ".join(
             f"{part.shown} ({held.count(place)} cells)" for place, part in enumerate(self.parts)
         )
@@ -217,62 +215,12 @@ class Ledgers:
                 yield f"the ledgers were made with another {library}: {told}"
 
     def _values(self, whole: pa.Table, name: str) -> list[tuple[str, ...]]:
-        pairs = whole.select([name, _PLACE]).group_by([name, _PLACE]).aggregate([])
-        found = list(zip(pairs[name].to_pylist(), pairs[_PLACE].to_pylist(), strict=True))
+        pairs = whole.select([name, PLACE]).group_by([name, PLACE]).aggregate([])
+        found = list(zip(pairs[name].to_pylist(), pairs[PLACE].to_pylist(), strict=True))
         return [
             tuple(sorted(value for value, own in found if own == place and value is not None))
             for place in range(len(self.parts))
         ]
-
-
-def _numbered(table: pa.Table) -> pa.Table:
-    """Return the rows with each attempt once, those of cells of several ledgers numbered anew."""
-    pairs = table.select(["cell_id", _PLACE]).group_by(["cell_id", _PLACE]).aggregate([])
-    counted = pairs.group_by("cell_id").aggregate([(_PLACE, "count")])
-    several = counted.filter(pc.field(f"{_PLACE}_count") > 1)["cell_id"]
-    if not len(several):
-        return table
-    shared = pc.is_in(table["cell_id"], value_set=several.combine_chunks())
-    alone, mixed = table.filter(pc.invert(shared)), table.filter(shared).combine_chunks()
-    scores = row_texts(mixed.select(list(_SCORE))).to_pylist()
-    places = [mixed[name].to_pylist() for name in ("cell_id", _PLACE, "attempt")]
-    times = [mixed[name].cast(pa.int64()).to_pylist() for name in ("started_at", "finished_at")]
-    attempts: dict[tuple[str, int, int], tuple[int, int, list[str]]] = {}
-    keys = list(zip(*places, strict=True))
-    for key, started, finished, score in zip(keys, *times, scores, strict=True):
-        attempts.setdefault(key, (finished or 0, started or 0, []))[2].append(score)
-    numbers: dict[tuple[str, int, int], int] = {}
-    last: dict[str, int] = {}
-    seen = set()
-    # Of the same attempts that of the ledger that is named first stays, so it must come first;
-    # of others that ended at once it comes last, where it counts.
-    kept = []
-    for key in sorted(attempts):
-        finished, started, found = attempts[key]
-        content = (key[0], finished, started, tuple(sorted(found)))
-        if content not in seen:
-            seen.add(content)
-            kept.append((key[0], finished, -key[1], key[2], key))
-    for cell_id, *_, key in sorted(kept):
-        numbers[key] = last[cell_id] = last.get(cell_id, 0) + 1
-    column = pa.array([numbers.get(key) for key in keys], table.schema.field("attempt").type)
-    place = table.schema.get_field_index("attempt")
-    mixed = mixed.set_column(place, table.schema.field("attempt"), column)
-    return pa.concat_tables([alone, mixed.filter(pc.is_valid(mixed["attempt"]))])
-
-
-def _held(table: pa.Table) -> dict[str, list[int]]:
-    """Return the places that have attempts at each cell, that of the one that counts first."""
-    by = ["cell_id", _PLACE, "status"]
-    latest = table.select([*by, "attempt"]).group_by(by).aggregate([("attempt", "max")])
-    found: dict[str, list[tuple[bool, int, int]]] = {}
-    columns = (latest[name].to_pylist() for name in ("cell_id", _PLACE, "status", "attempt_max"))
-    for cell_id, place, status, number in zip(*columns, strict=True):
-        found.setdefault(cell_id, []).append((status == "ok", number, place))
-    return {
-        cell_id: list(dict.fromkeys(place for *_, place in sorted(attempts, reverse=True)))
-        for cell_id, attempts in found.items()
-    }
 
 
 def _opened(place: str) -> Ledger | Submission:

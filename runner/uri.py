@@ -14,6 +14,8 @@ from urllib.parse import unquote
 # Parts of the names of a query's parameters that hold what opens a store.
 _SECRET = re.compile(r"key|secret|token|passw|pwd|credential|sas|sig(nature)?$|auth", re.IGNORECASE)
 _HIDDEN = "***"
+# Between the places of several ledgers that are read as one, where people read them.
+TOGETHER = " + "
 # In the URIs of these, what stands before the @ alone is the name of a container.
 _CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")
 

@@ -13,7 +13,6 @@ from runner.ledgers import Results
 from runner.report.compare import Leaderboard, Query, build
 from runner.report.long_table import long_table
 from runner.report.markdown import to_markdown
-from runner.results import RESULT_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +62,6 @@ def leaderboard(ledger: Results | pa.Table, **query: Any) -> Leaderboards:
         RequestError: there is nothing to compare; the message says what to run.
     """
     table, where = (
-        (ledger, "a table")
-        if isinstance(ledger, pa.Table)
-        else (ledger.rows(RESULT_COLUMNS), ledger.shown)
+        (ledger, "a table") if isinstance(ledger, pa.Table) else (ledger.rows(), ledger.shown)
     )
     return Leaderboards(boards=tuple(build(table, Query(**query))), ledger=where)

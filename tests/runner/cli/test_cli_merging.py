@@ -72,6 +72,12 @@ def test_merged_ledgers_give_the_board_of_one(two_cells: Ledger, tmp_path: Path)
     )
     pictures = output_of("figures", "--results", *halves, "--out", tmp_path / "pics")
     assert pictures.split() == [str(tmp_path / "pics/pdebench/advection-generated-clean.png")]
+    page = tmp_path / "site"
+    output_of("report", "--out", page, "--no-plots", "--results", halves[0], lab)
+    details = "".join(path.read_text() for path in (page / "cells").iterdir())
+    assert f"--results {halves[0]} --force" in details
+    assert f"xmft verify-results {lab} --cell" in details
+    assert f"--results {halves[0]} {lab}" in (page / "index.html").read_text()
     output_of("export", "--to", tmp_path / "rows.parquet", "--results", *halves)
     exported = parquet.read_table(tmp_path / "rows.parquet")
     assert exported.to_pylist() == two_cells.read().to_pylist()

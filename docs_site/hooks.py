@@ -64,3 +64,14 @@ def filled(markdown: str, page: str) -> str:
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Fill a page before it is rendered."""
     return filled(markdown, page.file.src_path)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Make what the theme leaves out for people with a keyboard or a screen reader.
+
+    Wide tables scroll, so they must be reached by the keyboard; the dialog of the search needs a
+    name.
+    """
+    output = output.replace("<table>", '<table tabindex="0">')
+    dialog = 'data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')

@@ -29,7 +29,7 @@ def here(
     """Run cells in this process instead of on Ray; return what was run, and where."""
     ran: list[str] = []
 
-    def fan_out(rounds: Rounds, ledger: Ledger, _: Any) -> Report:
+    def fan_out(rounds: Rounds, ledger: Ledger, *_: Any) -> Report:
         outcomes = {}
         for item in rounds.ready.chosen:
             outcomes[item.cell.id] = attempt(job_of(item, results=ledger.uri))

@@ -27,16 +27,16 @@ def test_intervals_over_tasks_are_those_of_scipy():
 
 
 def test_intervals_over_tasks_and_seeds_are_those_of_a_loop():
-    scores = random_scores(3, 5, 4, seed=2, spread=0.5)
+    scores = random_scores(3, 10, 4, seed=2, spread=0.5)
     # Seeds need not be as many for all.
     scores = scores[(scores["entry"] != "e1") | (scores["seed"] < 2)]
     found = rank_intervals(scores, directions(scores), level=0.8, resamples=4000)
     values = {key: own.to_numpy() for key, own in scores.groupby(["entry", "task"])["value"]}
     random = np.random.default_rng(9)
     averages = []
-    for _ in range(800):
+    for _ in range(700):
         ranks = []
-        for task in random.choice(["t0", "t1", "t2", "t3", "t4"], size=5):
+        for task in random.choice([f"t{j}" for j in range(10)], size=10):
             means = [
                 random.choice(values[entry, task], size=len(values[entry, task])).mean()
                 for entry in ("e0", "e1", "e2")
@@ -45,8 +45,10 @@ def test_intervals_over_tasks_and_seeds_are_those_of_a_loop():
         averages.append(np.mean(ranks, axis=0))
     low, high = np.quantile(averages, (0.1, 0.9), axis=0)
     for i, entry in enumerate(("e0", "e1", "e2")):
-        assert found.tasks_and_seeds[entry] == pytest.approx((low[i], high[i]), abs=0.16)
-        assert found.tasks_and_seeds[entry] != found.tasks[entry]
+        assert found.tasks_and_seeds[entry] == pytest.approx(
+            (low[i], high[i]), abs=0.11
+        )  # a step of one rank on one task
+    assert found.tasks_and_seeds != found.tasks
 
 
 def test_more_is_better_turns_the_ranks_around():

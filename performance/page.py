@@ -79,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         results, site = Path(folder) / "results", Path(folder) / "site"
         grown(results, 0, arguments.cells)
-        builder = Builder(Ledger(results), Wanted(query=Query()))
+        builder = Builder(Ledger(results), Wanted(query=Query(), plots=False))
         for name in ("made", "made again"):
             start = time.perf_counter()
             files = builder.files()

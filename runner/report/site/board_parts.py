@@ -124,7 +124,7 @@ def shown_board(
     own = [one for one in drawn if one.board == board.name]
     plots = [one for one in own if isinstance(one, Plot)]
     scores = score_fields(board, board.tasks)
-    fields = [*rank_fields(board), ENTRY, *scores, *summary_fields(board, short=True)]
+    fields = [ENTRY, *rank_fields(board), *scores, *summary_fields(board, short=True)]
     of_task = dict(zip(map(id, scores), board.tasks, strict=True))
     return ShownBoard(
         title=title(board),

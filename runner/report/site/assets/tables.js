@@ -69,7 +69,7 @@
     }));
     const all = {
       pagination: { pageIndex: 0, pageSize: body.rows.length },
-      sorting: [{ id: "0", desc: false }],
+      sorting: [{ id: String(headers.findIndex((one) => one.ariaSort)), desc: false }],
     };
     const model = tableOf(columns, [...body.rows], all, () => {
       body.append(...model.getRowModel().rows.map((row) => row.original));

@@ -65,8 +65,8 @@ bench: .venv/installed
 	$(BIN)/python -m performance.fan_out
 	$(BIN)/python -m performance.workers
 	$(BIN)/python -m performance.ledger
-	$(BIN)/python -m performance.page
 	$(BIN)/python -m performance.solvers
+	$(BIN)/python -m performance.page
 
 loading: .venv/installed
 	$(BIN)/python -m performance.loading nasbench360/deepsea

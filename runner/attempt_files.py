@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from runner.config_texts import check_configurations
 from runner.names import check_names
 from runner.schema import SCHEMA, SCHEMA_VERSION, SINCE, VERSION_KEY
 from runner.storage import Storage
@@ -86,11 +87,14 @@ class FileReader:
 
     Attributes:
         storage: The ledger's folder.
+        lenient: Whether a compact file that cannot be used is skipped as well. Those who write
+            stop there: they would run again what it holds.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, lenient: bool = False) -> None:
         self.storage = storage
-        self._warned: set[str] = set()
+        self.lenient = lenient
+        self._skipped: dict[str, str] = {}
 
     def listed(self) -> list[AttemptFile]:
         """Return all attempts that have a file, sorted by cell, then by number."""
@@ -140,7 +144,7 @@ class FileReader:
         for file, table in self.tables(files, columns):
             if table is not None:
                 batch.append(table.slice(0, 1) if first else table)
-            elif file.path not in self._warned:
+            elif file.path not in self._skipped:
                 gone = True
             if len(batch) == _BATCH:
                 parts.append(encoded(pa.concat_tables(batch)))
@@ -168,7 +172,10 @@ class FileReader:
             places = [place for place, name in enumerate(file.schema.names) if name in columns]
             options = pa.ipc.IpcReadOptions(included_fields=places, use_threads=False)
             file = pa.ipc.open_file(payload, options=options)
-        return file.read_all()
+        table = file.read_all()
+        # Offsets and texts of a damaged file would end the process when they are used.
+        table.validate(full=True)
+        return table
 
     def check_version(self, path: str, schema: pa.Schema) -> int:
         """Return the version of the schema that a file was written by.
@@ -190,9 +197,14 @@ class FileReader:
     def skip(self, path: str, why: str) -> None:
         """Say once that a file is not used."""
         key = path.removeprefix(f"{FOLDER}/")
-        if key not in self._warned:
-            self._warned.add(key)
+        if key not in self._skipped:
+            self._skipped[key] = self.storage.shown_of(path)
             logger.warning("Skipped %s: %s.", self.storage.shown_of(path), why)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """The files that were not used, for people."""
+        return tuple(self._skipped.values())
 
     def _rows(self, file: AttemptFile, columns: Sequence[str]) -> pa.Table | None:
         path = f"{FOLDER}/{file.path}"
@@ -201,6 +213,7 @@ class FileReader:
             if payload is None:
                 return None  # deleted between the listing and now
             table = conformed(self.open(path, payload, columns), columns)
+            check_configurations(table)
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             self.skip(path, f"it cannot be read ({self.storage.told(error)})")
             return None

@@ -18,6 +18,8 @@ from runner import compact_files
 from runner.attempt_files import FILE, FileReader, stored_schema
 from runner.numbering import ORDER, merged
 from runner.results import State, counting
+from xmft.errors import RequestError
+from xmft.registry import nearest
 
 # How often to look again where files vanish under the reader.
 _LOOKS = 10
@@ -66,8 +68,11 @@ class Attempts:
         return _states_in(merged([*compacted, loose]))
 
     def rows(self, columns: Sequence[str], *, cell_id: str | None = None) -> pa.Table:
-        """Return some columns of all rows, sorted by cell and attempt; see `Ledger.rows`."""
-        wanted = list(dict.fromkeys((*columns, *ORDER)))
+        """Return some columns of all rows, sorted by cell and attempt; see `Ledger.rows`.
+
+        `FILE` may be among the columns.
+        """
+        wanted = [name for name in dict.fromkeys((*columns, *ORDER)) if name != FILE]
         for _ in range(_LOOKS):
             # In this order: what is deleted after the listing is in a compact file before it.
             files = self._reader.listed() if cell_id is None else self._reader.listed_of(cell_id)
@@ -130,3 +135,32 @@ def _states_in(attempts: pa.Table) -> dict[str, CellState]:
         )
         for cell_id, known in outcomes.items()
     }
+
+
+def the_cell(prefix: str, cells: Sequence[str], shown: str) -> str:
+    """Return the one of some cells whose id starts with `prefix`.
+
+    Args:
+        prefix: How the id begins.
+        cells: All ids.
+        shown: Where they are, for people.
+
+    Raises:
+        RequestError: no cell does, or several do.
+    """
+    found = [cell_id for cell_id in cells if cell_id.startswith(prefix)]
+    if prefix in found:
+        return prefix
+    if len(found) == 1:
+        return found[0]
+    if found:
+        told = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        raise RequestError(
+            f"'{prefix}' begins {len(found)} cells of {shown}: {told}. Write more of it."
+        )
+    more = ""
+    close = nearest(prefix, cells)
+    if len(cells) > 10:
+        close = close.rpartition("Known:")[0]
+        more = f"`xmft export --to cells.csv` lists all {len(cells)}."
+    raise RequestError(f"No cell of {shown} begins with '{prefix}'. {close}{more}")

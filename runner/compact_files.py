@@ -15,7 +15,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from runner.attempt_files import FILE, LONG_TEXTS, FileReader, conformed, encoded
+from runner.attempt_files import (
+    FILE,
+    LONG_TEXTS,
+    FileReader,
+    conformed,
+    encoded,
+    stored_schema,
+)
 from runner.schema import SCHEMA
 from xmft.errors import RequestError
 
@@ -60,7 +67,7 @@ def read(
         first: Whether to read the first row of each attempt alone.
 
     Raises:
-        RequestError: it cannot be read; what it holds is nowhere else.
+        RequestError: it cannot be read; what it holds is nowhere else. A lenient reader skips it.
     """
     # One request instead of one for each column; it is small next to what it stands for.
     try:
@@ -69,6 +76,9 @@ def read(
             return None
         return _rows(reader, name, payload, columns, cell_id, first)
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        if reader.lenient:
+            reader.skip(name, f"it cannot be read ({reader.storage.told(error)})")
+            return encoded(stored_schema(columns).empty_table())
         raise RequestError(
             f"{name} in {reader.storage.shown} cannot be read ({reader.storage.told(error)}), and "
             "its results are in no other file: put a copy of it back, or delete it, and the same "
@@ -87,7 +97,7 @@ def _rows(
     from pyarrow import parquet
 
     options: dict[str, Any] = {"read_dictionary": [c for c in LONG_TEXTS if c in columns]}
-    file = parquet.ParquetFile(pa.BufferReader(payload), **options)
+    file = parquet.ParquetFile(pa.BufferReader(payload), page_checksum_verification=True, **options)
     reader.check_version(name, file.schema_arrow)
     known = [column for column in columns if column in file.schema_arrow.names]
     wanted = [*known, FILE, *([FIRST] if first else [])]
@@ -132,6 +142,7 @@ def write(reader: FileReader, table: pa.Table) -> str:
         schema,
         compression="zstd",
         write_statistics=["cell_id"],
+        write_page_checksum=True,
         # Texts of many cells, each once per group.
         dictionary_pagesize_limit=1 << 28,
     ) as writer:

@@ -1,13 +1,35 @@
-"""Configurations of many cells, parsed once where only the seed differs."""
+"""Configurations of many cells: checked, and parsed once where only the seed differs."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import MISSING, fields
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from runner.cell import Cell
 
 _SEED = ',"seed":'
 # Stands for the seed of a text whose place is to be made sure of; no seed of anybody's.
 _PROBE = -8_317_402_955_021
+# What every configuration says.
+_SAID = {one.name for one in fields(Cell) if one.default is one.default_factory is MISSING}
+
+
+def check_configurations(table: pa.Table) -> None:
+    """Refuse rows whose configuration is not that of a cell.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if "config_json" not in table.column_names:
+        return
+    for text in pc.unique(table["config_json"]).to_pylist():
+        found = json.loads(text or "null")
+        if not isinstance(found, dict) or not found.keys() >= _SAID:
+            raise ValueError("its configuration is not that of a cell")
 
 
 class ConfigParser:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from runner.schema import SELECTIONS
 
 _SCORE = ("split", "selection", "metric", "metric_version")
+# The column that says which ledger a row is of, where several are read as one.
+LEDGER = "ledger"
 # What `conflicts` reads of the ledger's rows.
 CONFLICT_COLUMNS = ("cell_id", "attempt", "task", "method", "seed", "status", *_SCORE, "value")
 
@@ -38,7 +40,8 @@ def conflicts(table: pa.Table) -> list[Conflict]:
     Args:
         table: Rows of the ledger.
     """
-    ok = table.select(list(CONFLICT_COLUMNS)).filter(pc.field("status") == "ok")
+    named = [LEDGER] if LEDGER in table.column_names else []
+    ok = table.select([*CONFLICT_COLUMNS, *named]).filter(pc.field("status") == "ok")
     attempts = ok.group_by(["cell_id", "attempt"]).aggregate([])
     counted = attempts.group_by("cell_id").aggregate([("attempt", "count")])
     several = counted.filter(pc.field("attempt_count") > 1)["cell_id"]
@@ -68,10 +71,15 @@ def _of_cell(attempts: dict[int, list[dict[str, Any]]]) -> Iterator[Conflict]:
                 cell_id=first["cell_id"],
                 text=(
                     f"{first['task']} {first['method']} seed {first['seed']} (cell "
-                    f"{first['cell_id']}): attempt {number} is ok with other values than attempt "
-                    f"{counts}, which counts: {others[0]}{more}"
+                    f"{first['cell_id']}): {_name(number, rows)} is ok with other values than "
+                    f"{_name(counts, attempts[counts])}, which counts: {others[0]}{more}"
                 ),
             )
+
+
+def _name(number: int, rows: Sequence[dict[str, Any]]) -> str:
+    ledger = rows[0].get(LEDGER)
+    return f"attempt {number}" + (f" ({ledger})" if ledger else "")
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -199,7 +199,9 @@ def local_runner(
     device = torch.device("cuda" if gpus and torch.cuda.is_available() else "cpu")
 
     def run(micro_batch: int | None) -> FinishedCell:
-        session = CellSession(job.cell, job.results, device, board, job.timeout_s)
+        session = CellSession(
+            job.cell, job.results, device, board, job.timeout_s, tensorboard=job.tensorboard
+        )
         return train_cell(job, session, micro_batch)
 
     return run

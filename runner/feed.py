@@ -35,6 +35,7 @@ class Feed:
         *,
         redo: bool,
         further: Callable[[], Sequence[tuple[int, Job]]] | None = None,
+        finished: Callable[[str], None] | None = None,
     ) -> None:
         """Prepare.
 
@@ -44,8 +45,10 @@ class Feed:
                 in which they are to start.
             redo: Whether to run cells that are done.
             further: Returns the cells that follow once all are finished, none at the end.
+            finished: Called with the id of every cell that is.
         """
         self._ledger, self._redo, self._further = ledger, redo, further
+        self._finished = finished
         self._jobs = {job["cell_id"]: (size, job) for size, job in jobs}
         self._open: dict[int, deque[str]] = {}
         self._sent: dict[int, set[str]] = {}
@@ -107,6 +110,8 @@ class Feed:
             self._leases.release(cell_id)
         except LedgerError as error:
             self._fail(error)
+        if self._finished is not None:
+            self._finished(cell_id)
 
     def next(self, at_once: Mapping[int, int]) -> list[tuple[int, list[Job]]]:
         """Return what is to be handed out now.

@@ -11,6 +11,7 @@ from runner import run
 from runner.config import Grid, load_grid, make_grid, narrowed
 from runner.console import plain_streams, quiet
 from runner.ledger import Ledger
+from runner.ledgers import Results, open_results
 from runner.options import RunOptions
 from runner.report.notebook import Leaderboards
 from runner.report.notebook import leaderboard as compare
@@ -76,14 +77,18 @@ def open_ledger(results: str | Path = "results") -> Ledger:
     return Ledger(results)
 
 
-def leaderboard(results: str | Path | Ledger = "results", **query: Any) -> Leaderboards:
+def leaderboard(
+    results: str | Path | Results | Sequence[str | Path] = "results", **query: Any
+) -> Leaderboards:
     """Compare the methods of a ledger; `.to_pandas()`, `.to_arrow()` and `.to_markdown()`.
 
     Args:
-        results: Folder, URI or ledger.
+        results: Folder, URI or ledger; several folders, URIs and submitted files are read as one.
         query: `protocol`, `selection`, `split`, `tasks`, `methods`, `seeds`.
 
     Raises:
         RequestError: there is nothing to compare; the message says what to run.
     """
-    return compare(results if isinstance(results, Ledger) else Ledger(results), **query)
+    if isinstance(results, str | Path):
+        return compare(Ledger(results), **query)
+    return compare(open_results(results) if isinstance(results, Sequence) else results, **query)

@@ -27,6 +27,7 @@ class CellJob:
         invocation: What is written down of how to run the cell again, see the ledger's column.
         timeout_s: Most seconds the cell may take; None for no limit.
         keep_checkpoints: Whether the last checkpoint stays when the cell is done.
+        tensorboard: Whether its losses are written for TensorBoard.
     """
 
     config_json: str
@@ -39,6 +40,7 @@ class CellJob:
     invocation: dict[str, Any] | None = None
     timeout_s: float | None = None
     keep_checkpoints: bool = False
+    tensorboard: bool = True
 
     @property
     def cell(self) -> Cell:

@@ -23,13 +23,12 @@ import pyarrow as pa
 
 from runner.attempt_files import FOLDER, UNNUMBERED, FileReader, numbered_name, unique_name
 from runner.attempt_files import to_bytes as _to_bytes
-from runner.attempts import Attempts, CellState
+from runner.attempts import Attempts, CellState, the_cell
 from runner.example_table import NamedExamples, example_table, examples_in
 from runner.schema import CURVE_SCHEMA, SCHEMA, Attempt, attempt_table, curve_table
 from runner.storage import Storage
 from xmft.errors import RequestError, XmftError
 from xmft.examples import Examples
-from xmft.registry import nearest
 from xmft.task import CurvePoint
 
 # A writer waits so long for a folder that is full, read-only or away: for somebody who makes room,
@@ -57,21 +56,28 @@ class Ledger:
         attempts: What reads its attempts.
     """
 
-    def __init__(self, uri: str | Path) -> None:
+    def __init__(self, uri: str | Path, *, lenient: bool = False) -> None:
         """Point at a folder; nothing is created yet.
 
         Args:
             uri: A local path, or any URI that pyarrow knows (`file://`, `s3://`, `gs://`).
+            lenient: Whether to go on without a compact file that cannot be read, as without other
+                files: for those who only look.
 
         Raises:
             RequestError: the URI is malformed or of an unknown kind.
         """
         self.storage = Storage(uri)
-        self.reader = FileReader(self.storage)
+        self.reader = FileReader(self.storage, lenient=lenient)
         self.uri, self.shown = self.storage.uri, self.storage.shown
         self.local_root = self.storage.local_root
         self.is_local = self.local_root is not None
         self.attempts = Attempts(self.reader)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Files that could not be read so far, for people; each was told once."""
+        return self.reader.skipped
 
     def prepare(self) -> None:
         """Create the folder and make sure that results can be written to it.
@@ -125,7 +131,7 @@ class Ledger:
         Raises:
             LedgerError: they cannot be written.
         """
-        self._write(self._places("curves", cell_id)[0], _to_bytes(curve_table(points)))
+        self._write(self.places("curves", cell_id)[0], _to_bytes(curve_table(points)))
 
     def curves(self, cell_id: str) -> pa.Table:
         """Return the cell's training curves; an empty table if there are none.
@@ -133,7 +139,7 @@ class Ledger:
         Raises:
             RequestError: they were written by a newer schema.
         """
-        for path in self._places("curves", cell_id):
+        for path in self.places("curves", cell_id):
             table = self._kept(path)
             if table is not None:
                 try:
@@ -156,7 +162,7 @@ class Ledger:
             LedgerError: they cannot be written.
         """
         table = example_table(examples, channels)
-        self._write(self._places("examples", cell_id)[0], _to_bytes(table))
+        self._write(self.places("examples", cell_id)[0], _to_bytes(table))
 
     def examples(self, cell_id: str) -> NamedExamples | None:
         """Return the predictions that the cell keeps, None if there are none.
@@ -164,7 +170,7 @@ class Ledger:
         Raises:
             RequestError: they were written by a newer schema.
         """
-        for path in self._places("examples", cell_id):
+        for path in self.places("examples", cell_id):
             table = self._kept(path)
             if table is not None:
                 try:
@@ -210,23 +216,7 @@ class Ledger:
         Raises:
             RequestError: no cell does, or several do.
         """
-        cells = self.attempts.cell_ids()
-        found = [cell_id for cell_id in cells if cell_id.startswith(prefix)]
-        if prefix in found:
-            return prefix
-        if len(found) == 1:
-            return found[0]
-        if found:
-            shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-            raise RequestError(
-                f"'{prefix}' begins {len(found)} cells of {self.shown}: {shown}. Write more of it."
-            )
-        more = ""
-        close = nearest(prefix, cells)
-        if len(cells) > 10:
-            close = close.rpartition("Known:")[0]
-            more = f"`xmft export --to cells.csv` lists all {len(cells)}."
-        raise RequestError(f"No cell of {self.shown} begins with '{prefix}'. {close}{more}")
+        return the_cell(prefix, self.attempts.cell_ids(), self.shown)
 
     def save_checkpoint(self, cell_id: str, payload: bytes) -> None:
         """Store the state of a running cell, in place of an earlier one.
@@ -266,7 +256,7 @@ class Ledger:
         """Delete that folder, if it is there."""
         self.storage.delete_folder(f"ray-{run}")
 
-    def _places(self, kind: str, cell_id: str) -> tuple[str, str]:
+    def places(self, kind: str, cell_id: str) -> tuple[str, str]:
         """Return where curves or examples of a cell may be, the newest first."""
         # Beside the attempts, until these are compacted. On an object store, where a file is not
         # renamed, they are at once where they stay.

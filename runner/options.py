@@ -20,6 +20,7 @@ class RunOptions:
         cpus: Most CPU cores to use; None: all that the system grants.
         max_concurrent: Most cells at a time; None: as many as fit.
         address: Ray cluster to join; None: this machine.
+        log: Loggers, see `runner.loggers`; `none` for none.
     """
 
     workers: int | None = None
@@ -39,6 +40,7 @@ class RunOptions:
     cluster_wait_s: float = 600.0
     max_infra_retries: int = 2
     verbose: bool = False
+    log: tuple[str, ...] = ("tensorboard",)
 
     @property
     def resources(self) -> dict[str, Any]:

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from runner.cell import Cell
 from runner.config import Grid, make_grid
 from runner.conflicts import differ
-from runner.ledger import Ledger
+from runner.ledgers import Ledgers, Results
 from runner.planned import PlannedCell
+from runner.submissions.reading import Submission
 from xmft.errors import RequestError
 
 PREFIX = "cell:"
@@ -57,7 +58,7 @@ class Recorded:
         return bool(self.invocation.get("miniature", self.origin == "miniature"))
 
 
-def recorded(ledger: Ledger, prefix: str) -> Recorded:
+def recorded(ledger: Results, prefix: str) -> Recorded:
     """Return the one cell whose id begins with `prefix`.
 
     Raises:
@@ -91,7 +92,7 @@ def record_of(row: Mapping[str, Any]) -> Recorded:
 
 
 def grid_of_cell(
-    ledger: Ledger, cell_id: str, settings: Sequence[str] = (), *, plugins: Sequence[str] = ()
+    ledger: Results, cell_id: str, settings: Sequence[str] = (), *, plugins: Sequence[str] = ()
 ) -> Grid:
     """Return a grid with exactly one cell of the ledger.
 
@@ -176,7 +177,24 @@ def command_again(found: Recorded, results: str) -> str:
     return shlex.join(words)
 
 
-def compared(ledger: Ledger, cell_id: str) -> str:
+def way_again(results: Results, found: Recorded) -> str:
+    """Return the command that makes a cell again, wherever it is; of a submitted file, compares it.
+
+    Args:
+        results: One ledger, several, or a submitted file.
+        found: A cell of them.
+
+    Raises:
+        RequestError: it cannot be made again.
+    """
+    holder = results.holder(found.cell_id) if isinstance(results, Ledgers) else results
+    command = command_again(found, holder.shown)
+    if isinstance(holder, Submission):
+        return shlex.join(["xmft", "verify-results", holder.shown, "--cell", found.cell_id])
+    return command
+
+
+def compared(ledger: Results, cell_id: str) -> str:
     """Say whether the latest attempt of a cell gives the numbers of the one before.
 
     Only attempts that are ok count.

@@ -10,6 +10,7 @@ from runner.apart import apart
 from runner.config import Grid
 from runner.feed import Job
 from runner.ledger import Ledger
+from runner.loggers.choice import TENSORBOARD
 from runner.options import RunOptions
 from runner.planned import PlannedCell
 from runner.prepare import Ready, prepare
@@ -76,5 +77,6 @@ class Rounds:
             },
             "timeout_s": self._options.timeout_s,
             "keep_checkpoints": self._options.keep_checkpoints,
+            "tensorboard": TENSORBOARD in self._options.log,
         }
         return self.sizes.index(wish), {"cell_id": item.cell.id, "job": job}

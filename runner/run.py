@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.compaction import AT_LEAST, compact
@@ -12,6 +12,8 @@ from runner.config import Grid
 from runner.console import complain, console, say
 from runner.feed import Feed
 from runner.ledger import Ledger
+from runner.loggers import choice
+from runner.loggers.scribe import Scribe, scribe
 from runner.options import RunOptions
 from runner.outcome import Outcome, Report
 from runner.prepare import Ready
@@ -64,6 +66,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
         LostError, LedgerError: Ray or the results were lost for good; what was finished is saved.
         Terminated, KeyboardInterrupt: asked to end; running cells keep a checkpoint.
     """
+    options = replace(options, log=choice.chosen(options.log, ledger))
     with terminations():
         rounds = Rounds(grid, ledger, data_root, options)
     ready = rounds.ready
@@ -74,11 +77,15 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     }
     if not ready.chosen:
         cells = len(ready.cells)
+        with scribe(ledger, options.log) as log:
+            log.tell(sorted(ready.done), new=False)
         return RunSummary(**summary, planned=cells, outcomes=(), overhead_s=None, wall_s=0.0)
     start = time.perf_counter()
-    report = _fan_out(rounds, ledger, options)
+    with scribe(ledger, options.log) as log:
+        log.tell(sorted(ready.done - {item.cell.id for item in ready.chosen}), new=False)
+        report = _fan_out(rounds, ledger, options, log)
+        wall_s = time.perf_counter() - start
     outcomes = list(report.outcomes.values())
-    wall_s = time.perf_counter() - start
     _compact(ledger)
     _draw(rounds.ready, outcomes, ledger)
     busy_s = sum(outcome.busy_s for outcome in outcomes) / max(report.slots, 1)
@@ -94,7 +101,7 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     )
 
 
-def _fan_out(rounds: Rounds, ledger: Ledger, options: RunOptions) -> Report:
+def _fan_out(rounds: Rounds, ledger: Ledger, options: RunOptions, log: Scribe) -> Report:
     runs = set[str]()
 
     def request(run: str, folder: str) -> Request:
@@ -118,7 +125,13 @@ def _fan_out(rounds: Rounds, ledger: Ledger, options: RunOptions) -> Report:
     try:
         return supervise(
             request,
-            Feed(ledger, rounds.jobs(), redo=options.force, further=rounds.further),
+            Feed(
+                ledger,
+                rounds.jobs(),
+                redo=options.force,
+                further=rounds.further,
+                finished=lambda cell_id: log.tell([cell_id]),
+            ),
             lambda slots: ProgressDisplay(console, rounds.ready.chosen, slots),
             address=options.address,
             cluster_wait_s=options.cluster_wait_s,

@@ -17,7 +17,7 @@ from runner import stops
 from runner.cell import Cell
 from runner.failures import CellTimeoutError
 from runner.ledger import Ledger, LedgerError
-from runner.tensorboard import EventLog
+from runner.loggers.tensorboard import EventLog
 from xmft.session import Progress, Request, Session
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ class CellSession(Session):
         device: torch.device,
         board: Board | None,
         timeout_s: float | None,
+        *,
+        tensorboard: bool = True,
     ) -> None:
         """Prepare for one attempt at `cell`.
 
@@ -57,6 +59,7 @@ class CellSession(Session):
             device: Where the model lives.
             board: Takes progress for the display; None if nobody looks.
             timeout_s: Most seconds for the cell; None for no limit.
+            tensorboard: Whether losses are written for TensorBoard.
         """
         self.device = device
         self._cell = cell
@@ -70,7 +73,7 @@ class CellSession(Session):
         self._pause_s = _CHECKPOINT_EVERY_S
         self._unsaved = False
         self._restored_from = cell.id
-        self._events = EventLog(self._ledger, cell) if self.rank == 0 else None
+        self._events = EventLog(self._ledger, cell) if tensorboard and self.rank == 0 else None
 
     @contextmanager
     def preparing(self) -> Iterator[None]:

@@ -6,12 +6,16 @@ A place is a local path or a URI, which may carry a query and credentials:
 
 from __future__ import annotations
 
+import posixpath
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 # Parts of the names of a query's parameters that hold what opens a store.
 _SECRET = re.compile(r"key|secret|token|passw|pwd|credential|sas|sig(nature)?$|auth", re.IGNORECASE)
 _HIDDEN = "***"
+# Between the places of several ledgers that are read as one, where people read them.
+TOGETHER = " + "
 # In the URIs of these, what stands before the @ alone is the name of a container.
 _CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")
 
@@ -26,6 +30,15 @@ def joined(uri: str, *parts: str) -> str:
     folder, mark, query = uri.partition("?") if "://" in uri else (uri, "", "")
     path = "/".join([folder.rstrip("/"), *(part.strip("/") for part in parts)])
     return path + mark + query
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Return the folder of a file and the file's name; the query of a URI stays with the folder."""
+    if "://" not in uri:
+        local = Path(uri)
+        return str(local.parent), local.name
+    path, mark, query = uri.partition("?")
+    return posixpath.dirname(path) + mark + query, posixpath.basename(path)
 
 
 def shown(uri: str) -> str:

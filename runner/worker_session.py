@@ -31,18 +31,19 @@ class WorkerSession(CellSession):
 
     began = False
 
-    def __init__(self, *arguments: Any, how: Sharding = "ddp") -> None:
+    def __init__(self, *arguments: Any, how: Sharding = "ddp", tensorboard: bool = True) -> None:
         """Prepare; the arguments are those of `CellSession`.
 
         Args:
             *arguments: Of `CellSession`.
+            tensorboard: Of `CellSession`.
             how: Whether each worker has the model (`ddp`), or a part of it (`fsdp`) where
                 that can be divided.
         """
         self._how = how
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
-        super().__init__(*arguments)
+        super().__init__(*arguments, tensorboard=tensorboard)
         self._steps = 0
         self._next, self._agreed = 1, time.monotonic()
 

@@ -159,7 +159,13 @@ def _attempt(
     processes are no longer of use.
     """
     session = WorkerSession(
-        job.cell, job.results, device, crew.board, job.timeout_s, how=job.sharding
+        job.cell,
+        job.results,
+        device,
+        crew.board,
+        job.timeout_s,
+        how=job.sharding,
+        tensorboard=job.tensorboard,
     )
     try:
         return train_cell(job, session, micro_batch)

@@ -91,7 +91,7 @@ def test_benchmarks_know_only_the_types_of_xmft(path):
     assert [name for name in imports(path, at_once) if within(name, ["xmft.decoding"])] == []
 
 
-LEDGER = ("schema", "storage", "ledger", "attempts", "compaction", "conflicts", "leases")
+LEDGER = ("schema", "storage", "ledger", "ledgers", "attempts", "compaction", "conflicts", "leases")
 LIGHT = [pytest.param(ROOT / f"runner/{name}.py", id=name) for name in LEDGER]
 LIGHT += files("runner/report")
 
@@ -104,7 +104,9 @@ def test_ledger_and_report_need_no_torch_and_no_ray(path):
 
 def test_ledger_and_report_load_no_torch_and_no_ray():
     code = (
-        "import sys, runner.compaction, runner.leases, runner.report.drawing, runner.cli.study\n"
+        "import sys, runner.compaction, runner.leases, runner.cli.study\n"
+        "import runner.report.plots.collect\n"
+        "import runner.ledgers, runner.submissions.making, runner.submissions.checks\n"
         "sys.exit(', '.join({'torch', 'ray', 'transformers'} & set(sys.modules)) or 0)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 from runner.cli import about
 from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
+from runner.cli import diff as diff_commands
 from runner.cli import list as list_commands
 from runner.cli import plots as plot_commands
 from runner.cli import report as report_commands
+from runner.cli import share as share_commands
 from runner.cli import site as site_commands
 from runner.cli.options import (
     Data,
@@ -127,6 +129,10 @@ def run(
     shared_results: Annotated[
         bool, typer.Option("--shared-results", help="the results folder is shared by all nodes")
     ] = False,
+    log: Annotated[
+        list[str],
+        typer.Option(metavar="NAMES", help="where to log: tensorboard,mlflow,wandb, or none"),
+    ] = ["tensorboard"],
     verbose: Annotated[bool, typer.Option("--verbose", help="show Ray's own output")] = False,
 ) -> int:
     """Run the cells of a grid that are not done yet; run it again to go on."""
@@ -157,6 +163,7 @@ def run(
         stall_timeout_s=stall_timeout,
         cluster_wait_s=cluster_wait,
         verbose=verbose,
+        log=tuple(log),
     )
     try:
         summary = run_grid(chosen, ledger, root, options)
@@ -248,4 +255,6 @@ report_commands.add_to(app)
 plot_commands.add_to(app)
 site_commands.add_to(app)
 compact_commands.add_to(app)
+diff_commands.add_to(app)
+share_commands.add_to(app)
 about.add_to(app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +13,14 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from runner.cli import completion
-from runner.console import complain
+from runner.console import complain, remark
 from xmft.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from runner.config import Grid
     from runner.ledger import Ledger
+    from runner.ledgers import Results as Opened
+    from runner.storage import Storage
 
 GridName = Annotated[
     str,
@@ -29,6 +31,17 @@ GridName = Annotated[
     ),
 ]
 Results = Annotated[str, typer.Option("--results", metavar="DIR", help="folder or URI of results")]
+Readings = Annotated[
+    list[str],
+    typer.Option(
+        "--results",
+        metavar="DIR",
+        help="folders, URIs or submitted files, read as one: a b",
+        show_default=False,
+    ),
+]
+# What those read who name none.
+HERE = ["results"]
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="data root [$XMFT_DATA or ~/.cache/xmft]"),
@@ -61,7 +74,7 @@ SeedFilter = Annotated[
 ]
 
 
-_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained", "--kinds")
+_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained", "--kinds", "--results")
 # In the context of a command whose words are completed: the list option that may go on.
 _OPEN = "xmft.open_list"
 
@@ -75,7 +88,8 @@ class ListCommand(TyperCommand):
         if takes_argument and (not args or args[0].startswith("-")):
             # Only behind GRID: in front of it nobody could tell the last value from it.
             return super().parse_args(ctx, args)
-        args, ctx.meta[_OPEN] = _repeated(args)
+        several = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
+        args, ctx.meta[_OPEN] = _repeated(args, several.intersection(_LISTS))
         if ctx.resilient_parsing and args[-1:] == [ctx.meta[_OPEN]]:
             # Its value is being completed; without one, nothing in front of it would be read.
             args = args[:-1]
@@ -89,13 +103,13 @@ class ListCommand(TyperCommand):
         return super().shell_complete(ctx, incomplete)
 
 
-def _repeated(args: list[str]) -> tuple[list[str], str]:
+def _repeated(args: list[str], lists: Collection[str]) -> tuple[list[str], str]:
     """Turn `--methods a b` into `--methods a --methods b`; also return a list left open."""
     repeated: list[str] = []
     option, values = "", 0
     for arg in args:
         if arg.startswith("-"):
-            option, values = arg if arg in _LISTS else "", 0
+            option, values = arg if arg in lists else "", 0
         elif option:
             values += 1
             if values > 1:
@@ -127,6 +141,57 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
         raise typer.Exit(code or 0)
 
     return run
+
+
+def opened(results: list[str]) -> Opened:
+    """Return what `--results` names: one ledger, or several that are read as one.
+
+    When all was read and shown, `concluded` says what a reader should know of them.
+
+    Raises:
+        RequestError: a place cannot be opened, or one of several does not exist.
+    """
+    from runner.ledgers import open_results
+
+    return open_results(results)
+
+
+def places_of(results: Opened) -> tuple[str, ...]:
+    """Return where results are, each place for itself, as people may name it."""
+    from runner.ledgers import parts_of
+
+    return tuple(part.shown for part in parts_of(results))
+
+
+def folder_for(results: Opened, name: str, out: str | None) -> Storage:
+    """Return where a command writes its files: below the results, if nothing else is named.
+
+    Raises:
+        RequestError: nothing is named, and the results are several or a file.
+    """
+    from runner.ledger import Ledger
+    from runner.storage import Storage
+
+    if out is not None:
+        return Storage(out)
+    if isinstance(results, Ledger):
+        return results.storage.within(name)
+    raise RequestError("There is no one folder of results to draw in: name one with --out.")
+
+
+def concluded(*results: Opened) -> int:
+    """Say what several ledgers have to do with one another; return the exit code.
+
+    It is 1 if a file could not be read: what was shown is without it.
+    """
+    for one in results:
+        for note in getattr(one, "notes", tuple)():
+            remark(note)
+    skipped = sum(len(one.skipped) for one in results)
+    if skipped:
+        files = "1 file" if skipped == 1 else f"{skipped} files"
+        complain(f"{files} could not be read, see above: what is shown is without them.")
+    return 1 if skipped else 0
 
 
 def data_root(data: Path | None) -> Path:

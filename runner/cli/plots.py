@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from runner.cli.options import (
+    HERE,
     ListCommand,
     MethodFilter,
-    Results,
+    Readings,
     SeedFilter,
     TaskFilter,
+    concluded,
     example,
+    folder_for,
     globs,
     guarded,
+    opened,
     whole_numbers,
 )
 from runner.console import console, remark, say
@@ -24,53 +29,70 @@ from xmft.errors import RequestError
 
 @guarded
 def plots(
-    results: Results = "results",
+    results: Readings = HERE,
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
     protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="one more board, over tasks of different origin")
+    ] = False,
     kinds: Annotated[
         list[str], typer.Option("--kinds", metavar="KIND", help=f"only these: {', '.join(KINDS)}")
     ] = [],
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="folder or URI [plots, in the results]")
     ] = None,
-) -> None:
+) -> int:
     """Draw plots of the leaderboards and of the cells behind them, as PNG and SVG.
 
     What cannot be drawn is named with the reason. Each file says in its description what it shows.
     """
-    from runner.ledger import Ledger
-    from runner.report.compare import Query, build
+    from runner.report.compare import build
     from runner.report.plots.collect import plots_and_reasons
     from runner.report.plots.files import write_plot
-    from runner.storage import Storage
+    from runner.report.query import Query
 
-    ledger = Ledger(results)
+    ledger = opened(results)
     query = Query(
         protocol=protocol,
         selection=selection,
         tasks=globs(tasks),
         methods=globs(methods),
         seeds=whole_numbers(seeds),
+        overall=overall,
     )
     table = ledger.rows()
     boards = build(table, query)
-    folder = ledger.storage.within("plots") if out is None else Storage(out)
-    reasons, written = [], 0
+    folder = folder_for(ledger, "plots", out)
+    reasons: list[NotDrawn] = []
+    written = 0
     with console.status("drawing"):
         for found in plots_and_reasons(boards, table, ledger, globs(kinds)):
             if isinstance(found, NotDrawn):
-                reasons.append(str(found))
+                reasons.append(found)
                 continue
             for path in write_plot(found, folder):
                 say(folder.shown_of(path))
                 written += 1
     if not written:
-        raise RequestError(f"Nothing of what was asked for can be drawn: {'; '.join(reasons)}.")
-    for reason in reasons:
+        told = "; ".join(_told(reasons))
+        raise RequestError(f"Nothing of what was asked for can be drawn: {told}.")
+    for reason in _told(reasons):
         remark(f"not drawn: {reason}")
+    return concluded(ledger)
+
+
+def _told(reasons: Sequence[NotDrawn]) -> list[str]:
+    """Say each reason once, with the tasks that it holds for."""
+    tasks: dict[tuple[str, str, str], list[str]] = {}
+    for one in reasons:
+        tasks.setdefault((one.kind, one.board, one.reason), []).append(one.task or "")
+    return [
+        f"{kind} ({board}{', ' if own[0] else ''}{', '.join(own)}): {reason}"
+        for (kind, board, reason), own in tasks.items()
+    ]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli.options import (
+    HERE,
     ListCommand,
     MethodFilter,
-    Results,
+    Readings,
     SeedFilter,
     TaskFilter,
+    concluded,
     example,
+    folder_for,
     globs,
     guarded,
+    opened,
+    places_of,
     whole_numbers,
 )
 from runner.console import complain, console, hand_over, remark, say
@@ -32,37 +37,38 @@ from xmft.errors import RequestError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from runner.ledger import Ledger
+    from runner.ledgers import Results as Opened
 
 
 @guarded
-def status(results: Results = "results") -> None:
+def status(results: Readings = HERE) -> int:
     """Count the cells of the ledger by task and outcome, and name the failed ones."""
     from runner.report.status import overview
 
-    _, table = _opened(results)
+    ledger, table = _opened(results)
     for part in overview(table):
         console.print(part)
+    return concluded(ledger)
 
 
 @guarded
 def show(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="cell id, or how it begins")],
-    results: Results = "results",
-) -> None:
+    results: Readings = HERE,
+) -> int:
     """Show everything about one cell: scores, configuration, provenance, failure."""
-    from runner.ledger import Ledger
-    from runner.repeat import command_again, recorded
+    from runner.repeat import recorded, way_again
     from runner.report.status import show_cell
 
-    ledger = Ledger(results)
+    ledger = opened(results)
     cell_id = ledger.find(cell)
     console.print(show_cell(ledger.read(cell_id=cell_id), ledger.curves(cell_id), cell_id))
     console.print("\nmade again by", style="bold")
     try:
-        say(command_again(recorded(ledger, cell_id), ledger.shown))
+        say(way_again(ledger, recorded(ledger, cell_id)))
     except RequestError as error:
         complain(str(error))
+    return concluded(ledger)
 
 
 _ENDINGS = [f"*{ending}" for ending in ROW_FORMATS]
@@ -71,19 +77,19 @@ _ENDINGS = [f"*{ending}" for ending in ROW_FORMATS]
 @guarded
 def export(
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help=either(_ENDINGS))],
-    results: Results = "results",
-) -> None:
+    results: Readings = HERE,
+) -> int:
     """Write all rows of the ledger to one file."""
-    from runner.ledger import Ledger
-
-    table = Ledger(results).read()
+    ledger = opened(results)
+    table = ledger.read()
     write_rows(table, to)
     say(f"{table.num_rows} rows written to {to}")
+    return concluded(ledger)
 
 
 @guarded
 def leaderboard(
-    results: Results = "results",
+    results: Readings = HERE,
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
@@ -102,19 +108,18 @@ def leaderboard(
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = False,
-) -> None:
+) -> int:
     """Rank the methods of the ledger, with what the ranks can and cannot show.
 
     Per suite and over all suites: mean and std over seeds, rank per task, average rank with its
     interval, win rate, coverage, time.
     """
-    from runner.ledger import Ledger
     from runner.report.compare import Query, build
     from runner.report.terminal import to_terminal
     from runner.results import RESULT_COLUMNS
 
     chosen = board_format(format_)
-    ledger = Ledger(results)
+    ledger = opened(results)
     query = Query(
         protocol=protocol,
         selection=selection,
@@ -122,24 +127,28 @@ def leaderboard(
         methods=globs(methods),
         seeds=whole_numbers(seeds),
         overall=overall,
+        results=places_of(ledger),
     )
     boards = build(ledger.rows(RESULT_COLUMNS), query)
     if format_ == "table" and out is None:
         console.print(to_terminal(boards, published=published))
-        return
+        return concluded(ledger)
     if out is None and ledger.local_root is not None:
         out = ledger.local_root / f"leaderboard.{format_}"
     elif out is None:
-        raise RequestError("Results are not on this machine: name a file with --out.")
+        raise RequestError(
+            "There is no one folder of results on this machine to write to: name a file with --out."
+        )
     content = write_boards(boards, out, format=format_, ledger=ledger.shown, published=published)
     if chosen.ends is not None:
         hand_over(content.decode("utf-8") + chosen.ends)
     remark(f"written to {out}")
+    return concluded(ledger)
 
 
 @guarded
 def figures(
-    results: Results = "results",
+    results: Readings = HERE,
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seed: Annotated[
@@ -154,17 +163,16 @@ def figures(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="folder or URI [figures, in the results]")
     ] = None,
-) -> None:
+) -> int:
     """Draw input, truth, prediction and error of a test sample.
 
     There is one picture for each dense task, origin of its data and protocol.
     """
     from runner.report.figures import pictures, sample_named, write_figures
-    from runner.storage import Storage
 
     wanted = sample_named(sample)
     ledger, table = _opened(results)
-    folder = ledger.storage.within("figures") if out is None else Storage(out)
+    folder = folder_for(ledger, "figures", out)
     shown = pictures(
         table, ledger.examples, tasks=globs(tasks), methods=globs(methods), seed=seed, sample=wanted
     )
@@ -178,18 +186,18 @@ def figures(
         )
     for path in written:
         say(folder.shown_of(path))
+    return concluded(ledger)
 
 
-def _opened(results: str) -> tuple[Ledger, pa.Table]:
-    """Return a ledger and what `results` takes of its rows.
+def _opened(results: list[str]) -> tuple[Opened, pa.Table]:
+    """Return the results and what `results` takes of its rows.
 
     Raises:
         RequestError: it has none.
     """
-    from runner.ledger import Ledger
     from runner.results import RESULT_COLUMNS
 
-    ledger = Ledger(results)
+    ledger = opened(results)
     table = ledger.rows(RESULT_COLUMNS)
     if not table.num_rows:
         raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
@@ -198,13 +206,12 @@ def _opened(results: str) -> tuple[Ledger, pa.Table]:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands, without a name in front of them."""
-    app.command(epilog=example("xmft status", "xmft status --results s3://bucket/results"))(status)
-    app.command(epilog=example("xmft show 3f2a", "xmft show 3f2a91c0d4e5b677 --results results"))(
-        show
-    )
-    app.command(epilog=example("xmft export --to results.parquet", "xmft export --to results.csv"))(
-        export
-    )
+    for command, *examples in (
+        (status, "xmft status", "xmft status --results s3://bucket/results"),
+        (show, "xmft show 3f2a", "xmft show 3f2a91c0d4e5b677 --results results"),
+        (export, "xmft export --to results.parquet", "xmft export --to results.csv"),
+    ):
+        app.command(cls=ListCommand, epilog=example(*examples))(command)
     app.command(
         cls=ListCommand,
         epilog=example(

@@ -8,17 +8,21 @@ from typing import Annotated
 import typer
 
 from runner.cli.options import (
+    HERE,
     ListCommand,
     MethodFilter,
-    Results,
+    Readings,
     SeedFilter,
     TaskFilter,
+    concluded,
     example,
     globs,
     guarded,
+    opened,
+    places_of,
     whole_numbers,
 )
-from runner.console import remark, say
+from runner.console import console, remark, say
 
 
 @guarded
@@ -26,7 +30,7 @@ def report(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="folder of the page: new, or one before")
     ],
-    results: Results = "results",
+    results: Readings = HERE,
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
@@ -38,19 +42,23 @@ def report(
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = True,
-    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="plots on the page")] = True,
+    plots: Annotated[
+        bool | None,
+        typer.Option(
+            "--plots/--no-plots", help="plots on the page, which take a while [not with --watch]"
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="serve it on this machine, and follow the results")
     ] = False,
     port: Annotated[
         int | None, typer.Option(metavar="N", help="port to serve it on; 0: any [8417]")
     ] = None,
-) -> None:
+) -> int:
     """Write a page of the leaderboards, of every cell, and of how each number was made.
 
     It needs no network: open index.html from a disk, or put the folder on any web server.
     """
-    from runner.ledger import Ledger
     from runner.report.query import Query
     from runner.report.site.building import INDEX, Builder, Wanted
     from runner.report.site.folder import check_folder, write_page
@@ -62,7 +70,7 @@ def report(
         raise RequestError("--port is where --watch serves the page: add --watch, or leave it out.")
     folder = out.expanduser()
     check_folder(folder)
-    ledger = Ledger(results)
+    ledger = opened(results)
     query = Query(
         protocol=protocol,
         selection=selection,
@@ -70,14 +78,17 @@ def report(
         methods=globs(methods),
         seeds=whole_numbers(seeds),
         overall=overall,
+        results=places_of(ledger),
     )
-    wanted = Wanted(query=query, published=published, plots=plots)
+    wanted = Wanted(query=query, published=published, plots=not watch if plots is None else plots)
     builder = Builder(ledger, wanted)
     if watch:
         follow(builder, folder, PORT if port is None else port, remark)
-        return
-    write_page(builder.files(), folder)
+        return concluded(ledger)
+    with console.status("making the page"):
+        write_page(builder.files(), folder)
     say(f"The page is {folder / INDEX}")
+    return concluded(ledger)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -64,7 +64,7 @@ def _arrow(boards: Sequence[Leaderboard], ledger: str, published: bool) -> bytes
 
     from runner.report.long_table import long_table
 
-    table = long_table(boards, published=published, ledger=ledger)
+    table = long_table(boards, published=published)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)

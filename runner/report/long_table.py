@@ -73,9 +73,7 @@ LONG_SCHEMA: pa.Schema = pa.schema(
 )
 
 
-def long_table(
-    boards: Sequence[Leaderboard], *, published: bool = True, ledger: str = ""
-) -> pa.Table:
+def long_table(boards: Sequence[Leaderboard], *, published: bool = True) -> pa.Table:
     """Return one row per line and task of each board, the line's summary repeated in each.
 
     Published numbers, if asked for, are rows of kind `published`, without ranks, protocol or
@@ -85,7 +83,6 @@ def long_table(
     Args:
         boards: What `build` returned.
         published: Whether to add published numbers.
-        ledger: Where the results lie, for the command in the metadata.
     """
     rows: list[dict[str, object]] = []
     for board in boards:
@@ -94,10 +91,10 @@ def long_table(
         if published:
             rows += [_published(board, score) for score in published_beside(board)]
     table = pa.Table.from_pylist(rows, schema=LONG_SCHEMA)
-    return table.replace_schema_metadata({**LONG_SCHEMA.metadata, **_facts(boards, ledger)})
+    return table.replace_schema_metadata({**LONG_SCHEMA.metadata, **_facts(boards)})
 
 
-def _facts(boards: Sequence[Leaderboard], ledger: str) -> dict[str, str]:
+def _facts(boards: Sequence[Leaderboard]) -> dict[str, str]:
     if not boards:
         return {}
     query = boards[0].query
@@ -110,7 +107,7 @@ def _facts(boards: Sequence[Leaderboard], ledger: str) -> dict[str, str]:
         "split": query.split,
         "data_origins": ", ".join(sorted(origins)),
         "versions": json.dumps(versions, sort_keys=True),
-        "command": f"{query.command(ledger or 'results')} --format arrow",
+        "command": f"{query.command} --format arrow",
         "statistics": json.dumps({board.name: board.statistics for board in boards}),
         "notes": json.dumps({board.name: board.notes for board in boards}),
     }

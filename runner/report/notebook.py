@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from runner.ledger import Ledger
+from runner.ledgers import Results
 from runner.report.compare import Leaderboard, Query, build
 from runner.report.long_table import long_table
 from runner.report.markdown import to_markdown
@@ -50,11 +50,11 @@ class Leaderboards:
         return to_markdown(self.boards, ledger=self.ledger, published=published)
 
 
-def leaderboard(ledger: Ledger | pa.Table, **query: Any) -> Leaderboards:
+def leaderboard(ledger: Results | pa.Table, **query: Any) -> Leaderboards:
     """Compare what a ledger holds.
 
     Args:
-        ledger: The ledger, or rows of one.
+        ledger: One ledger or several (`runner.ledgers`), or rows of one.
         query: The fields of `Query`: protocol, selection, split, tasks, methods, seeds,
             overall.
 
@@ -62,6 +62,6 @@ def leaderboard(ledger: Ledger | pa.Table, **query: Any) -> Leaderboards:
         RequestError: there is nothing to compare; the message says what to run.
     """
     table, where = (
-        (ledger.read(), ledger.shown) if isinstance(ledger, Ledger) else (ledger, "a table")
+        (ledger, "a table") if isinstance(ledger, pa.Table) else (ledger.rows(), ledger.shown)
     )
     return Leaderboards(boards=tuple(build(table, Query(**query))), ledger=where)

@@ -19,6 +19,7 @@ class Query:
         methods: Names or globs of the methods to compare; empty for all.
         seeds: Seeds to take means over; empty for all.
         overall: Whether to add a board over tasks of different origin.
+        results: Where the results are, for the command alone.
     """
 
     protocol: str = "clean"
@@ -28,6 +29,7 @@ class Query:
     methods: Sequence[str] = ()
     seeds: Sequence[int] = ()
     overall: bool = False
+    results: Sequence[str] = ("results",)
 
     def __str__(self) -> str:
         text = f"protocol {self.protocol}, selection {self.selection}, split {self.split}"
@@ -36,13 +38,10 @@ class Query:
             text += f", {name} {' '.join(map(str, wanted))}" if wanted else ""
         return text
 
-    def command(self, ledger: str) -> str:
-        """Return the command that asks for this.
-
-        Args:
-            ledger: Where the results lie.
-        """
-        words = ["xmft", "leaderboard", "--results", ledger]
+    @property
+    def command(self) -> str:
+        """The command that asks for this."""
+        words = ["xmft", "leaderboard", "--results", *self.results]
         for name in ("protocol", "selection"):
             if getattr(self, name) != getattr(type(self), name):
                 words += [f"--{name}", getattr(self, name)]

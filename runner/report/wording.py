@@ -67,9 +67,14 @@ def legend_of(board: Leaderboard) -> list[str]:
 
 def title(board: Leaderboard) -> str:
     """Return the title of a board: `Leaderboard: pdebench, official data`."""
+    return f"Leaderboard: {scope(board)}"
+
+
+def scope(board: Leaderboard) -> str:
+    """Return what a board is over: `pdebench, official data`."""
     if board.overall:
-        return f"Leaderboard: overall, {board.origin} data"
-    return f"Leaderboard: {board.suite or 'all suites'}, {board.origin} data"
+        return f"overall, {board.origin} data"
+    return f"{board.suite or 'all suites'}, {board.origin} data"
 
 
 def task_title(column: TaskColumn, board: Leaderboard | None = None) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,10 @@ from runner.ledger import Ledger
 from runner.outcome import Outcome
 from runner.plan import PlannedCell, make_plan
 from runner.sessions import CellSession
+from tests.runner.attempts import attempt_of, cell_of, score_of
+from tests.runner.commands import output_of
 from xmft.registry import forget
+from xmft.task import CurvePoint
 
 TINY: dict[str, Any] = {
     "tasks": ["pdebench/advection"],
@@ -180,3 +184,28 @@ def write(tmp_path: Path) -> Callable[[str], str]:
         return str(path)
 
     return file
+
+
+@pytest.fixture(scope="session")
+def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a ledger of two cells, of which one failed once, and what was handed in."""
+    folder = tmp_path_factory.mktemp("submitted")
+    ledger = Ledger(folder / "results")
+    for seed in (0, 1):
+        cell = cell_of(seed=seed)
+        scores = (score_of(0.5 + seed), score_of(0.25, selection="last"))
+        ledger.prepare()
+        if seed:
+            ledger.write_attempt(attempt_of(cell, failure="oom"))
+        ledger.write_attempt(attempt_of(cell, *scores, wall_s=0.0))
+        point = CurvePoint(epoch=1, split="val", name="nrmse", value=0.5)
+        ledger.write_curves(cell.id, [point])
+    output_of("submit-results", "--results", ledger.uri, "--to", folder / "lab.parquet")
+    return folder
+
+
+@pytest.fixture
+def handed(submitted: Path, ledger: Ledger, tmp_path: Path) -> Path:
+    """What was handed in of a ledger, which `ledger` is."""
+    shutil.copytree(submitted / "results", ledger.uri, dirs_exist_ok=True)
+    return Path(shutil.copy(submitted / "lab.parquet", tmp_path))

@@ -122,7 +122,7 @@ def test_many_lines_and_tasks_are_parted_over_floats():
 
 
 def test_arrow_says_what_was_asked_and_with_what(tmp_path):
-    boards = build(ledger(*grid(THREE)), tasks=["s/*"])
+    boards = build(ledger(*grid(THREE)), tasks=["s/*"], results=["my results", "b"])
     path = tmp_path / "board.arrow"
     write_boards(boards, path, format="arrow", ledger="my results")
     table = pa.ipc.open_file(path).read_all()
@@ -131,7 +131,7 @@ def test_arrow_says_what_was_asked_and_with_what(tmp_path):
     assert (facts["protocol"], facts["selection"]) == ("clean", "best_val")
     assert facts["data_origins"] == "generated"
     assert facts["command"] == (
-        "xmft leaderboard --results 'my results' --tasks 's/*' --format arrow"
+        "xmft leaderboard --results 'my results' b --tasks 's/*' --format arrow"
     )
     assert json.loads(facts["versions"])["pyarrow"] == pa.__version__
     assert json.loads(facts["statistics"])["s-generated"][0].startswith("Friedman")

@@ -13,6 +13,7 @@ from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import Drawing
 from runner.report.plots.styles import count, enumerated, look, names_of, one_line
 from runner.report.study.bound import FITTED, TERMS, Terms, comparable, correlation
+from runner.report.wording import scope
 from runner.results import Result
 
 KIND = "bound"
@@ -85,7 +86,7 @@ def bound(board: Leaderboard, terms: Mapping[str, Terms]) -> Drawing | NotDrawn:
         figure=figure,
         name=f"{board.name}/{KIND}",
         kind=KIND,
-        title=f"Terms of the bound against test error, {board.name} data",
+        title=f"Terms of the bound against test error, {scope(board)}",
         caption=_caption(board, len(cells), left),
         alt=_alt(shown),
         board=board.name,

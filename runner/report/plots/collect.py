@@ -46,7 +46,7 @@ class Kept(Protocol):
 def plots(
     boards: Sequence[Leaderboard], table: pa.Table, ledger: Kept, kinds: Collection[str] = ()
 ) -> Iterator[Plot]:
-    """Yield every plot that can be drawn, board by board.
+    """Yield every plot that can be drawn, board by board; those of a task with its first board.
 
     Args:
         boards: The boards.
@@ -89,44 +89,50 @@ class _Source:
 
 
 _Drawn = Iterator[Drawing | NotDrawn]
+_Columns = Sequence[TaskColumn]
 
 
 def _by_task(
-    board: Leaderboard, kind: str, draw: Callable[[TaskColumn], Drawing | NotDrawn]
+    board: Leaderboard,
+    columns: _Columns,
+    kind: str,
+    draw: Callable[[TaskColumn], Drawing | NotDrawn],
 ) -> _Drawn:
     """Yield a drawing per task; what cannot be read of one does not keep back the others."""
-    for column in board.tasks:
+    for column in columns:
         try:
             yield draw(column)
         except RequestError as error:  # such as a file of a newer schema
             yield NotDrawn(kind=kind, reason=str(error), board=board.name, task=column.task)
 
 
-def _curves(board: Leaderboard, source: _Source) -> _Drawn:
-    return _by_task(board, curves.KIND, lambda of: curves.curves(board, of, source.ledger.curves))
+def _curves(board: Leaderboard, columns: _Columns, source: _Source) -> _Drawn:
+    read = source.ledger.curves
+    return _by_task(board, columns, curves.KIND, lambda of: curves.curves(board, of, read))
 
 
-def _spectra(board: Leaderboard, source: _Source) -> _Drawn:
+def _spectra(board: Leaderboard, columns: _Columns, source: _Source) -> _Drawn:
     read = source.ledger.examples
-    return _by_task(board, spectra.KIND, lambda of: spectra.spectra(board, of, read))
+    return _by_task(board, columns, spectra.KIND, lambda of: spectra.spectra(board, of, read))
 
 
-def _fields(board: Leaderboard, source: _Source) -> _Drawn:
+def _fields(board: Leaderboard, columns: _Columns, source: _Source) -> _Drawn:
     try:
-        yield from fields.fields(board, source.table, source.ledger.examples)
+        yield from fields.fields(board, columns, source.table, source.ledger.examples)
     except RequestError as error:
         yield NotDrawn(kind=fields.KIND, reason=str(error), board=board.name)
 
 
-_MAKERS: dict[str, Callable[[Leaderboard, _Source], _Drawn]] = {
-    critical.KIND: lambda board, _: iter([critical.critical_differences(board)]),
-    profiles.KIND: lambda board, _: iter([profiles.profiles(board)]),
-    errors.KIND: lambda board, _: iter([errors.errors(board)]),
-    error_time.KIND: lambda board, _: iter([error_time.error_time(board)]),
+# Of a board and those of its tasks that no board before it has.
+_MAKERS: dict[str, Callable[[Leaderboard, _Columns, _Source], _Drawn]] = {
+    critical.KIND: lambda board, *_: iter([critical.critical_differences(board)]),
+    profiles.KIND: lambda board, *_: iter([profiles.profiles(board)]),
+    errors.KIND: lambda board, *_: iter([errors.errors(board)]),
+    error_time.KIND: lambda board, *_: iter([error_time.error_time(board)]),
     curves.KIND: _curves,
     fields.KIND: _fields,
     spectra.KIND: _spectra,
-    bound.KIND: lambda board, source: iter([bound.bound(board, source.terms)]),
+    bound.KIND: lambda board, _, source: iter([bound.bound(board, source.terms)]),
 }
 
 
@@ -134,12 +140,15 @@ def _all(
     boards: Sequence[Leaderboard], source: _Source, kinds: Collection[str]
 ) -> Iterator[Plot | NotDrawn]:
     taken: Counter[str] = Counter()
+    seen: set[tuple[str, str]] = set()
     for board in boards:
+        columns = [of for of in board.tasks if (of.task, of.origin or board.origin) not in seen]
+        seen |= {(of.task, of.origin or board.origin) for of in columns}
         for kind in KINDS:
             if kinds and kind not in kinds:
                 continue
             with house_style():
-                found = _MAKERS[kind](board, source)
+                found = _MAKERS[kind](board, columns, source)
             while (drawing := _next(found)) is not None:
                 if isinstance(drawing, NotDrawn):
                     yield drawing

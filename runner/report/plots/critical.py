@@ -20,6 +20,7 @@ from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import NORMAL, PAGE, SMALL, Drawing
 from runner.report.plots.styles import GREY, count, enumerated
 from runner.report.statistics import cliques, critical_difference
+from runner.report.wording import scope
 
 KIND = "critical-difference"
 ALPHA = 0.05
@@ -48,7 +49,7 @@ def critical_differences(board: Leaderboard) -> Drawing | NotDrawn:
         figure=figure,
         name=f"{board.name}/{KIND}",
         kind=KIND,
-        title=f"Average ranks and their critical difference, {board.name} data",
+        title=f"Average ranks and their critical difference, {scope(board)}",
         caption=_caption(board, cast, len(known), difference),
         alt=_alt(cast, known, groups, difference),
         board=board.name,

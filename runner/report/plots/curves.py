@@ -26,6 +26,7 @@ from runner.report.plots.panels import (
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import PAGE, Drawing
 from runner.report.plots.styles import count, cut, enumerated, one_line
+from runner.report.wording import scope
 
 KIND = "curves"
 _LOSS = "fitting/loss"
@@ -120,7 +121,7 @@ def curves(
         figure=figure,
         name=f"{board.name}/{KIND}/{column.key}",
         kind=KIND,
-        title=f"Learning curves, {one_line(column.key)}, {board.name} data",
+        title=f"Learning curves, {one_line(column.key)}, {scope(board)}",
         caption=_caption(column, cast, kept, without),
         alt=_alt(cast, kept),
         board=board.name,

@@ -25,7 +25,7 @@ from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import ratios_of
 from runner.report.plots.rendering import PAGE, Drawing
 from runner.report.plots.styles import GREY, count, cut, enumerated, one_line, wrapped
-from runner.report.wording import duration
+from runner.report.wording import duration, scope
 
 KIND = "time"
 _MOST = 24
@@ -97,7 +97,7 @@ def error_time(board: Leaderboard) -> Drawing | NotDrawn:
         figure=figure,
         name=f"{board.name}/{KIND}",
         kind=KIND,
-        title=f"Error against time, {board.name} data",
+        title=f"Error against time, {scope(board)}",
         caption=_caption(board, cast, bool(overall)),
         alt=_alt(shown, cast),
         board=board.name,

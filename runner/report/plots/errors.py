@@ -21,6 +21,7 @@ from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import Ratios, ratios_of
 from runner.report.plots.rendering import HIGHEST, Drawing
 from runner.report.plots.styles import GREY, count, cut, one_line, wrapped
+from runner.report.wording import scope
 
 KIND = "errors"
 _ROW = 0.155  # inches, of one entry
@@ -48,7 +49,7 @@ def errors(board: Leaderboard) -> Drawing | NotDrawn:
         figure=figure,
         name=f"{board.name}/{KIND}",
         kind=KIND,
-        title=f"Error by task relative to the best, {board.name} data",
+        title=f"Error by task relative to the best, {scope(board)}",
         caption=_caption(board, cast, found),
         alt=_alt(board, cast, found),
         board=board.name,

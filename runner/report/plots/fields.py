@@ -7,19 +7,21 @@ What is drawn, and how, is what `xmft figures` draws.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
 from matplotlib import rc_context
 
 from runner.report import drawing
-from runner.report.compare import Leaderboard
+from runner.report.compare import Leaderboard, TaskColumn
 from runner.report.figures import Examined, Extreme, pictures
 from runner.report.picture import Picture
+from runner.report.plots.panels import cells_of
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import HIGHEST, PAGE, Drawing
 from runner.report.plots.styles import count, cut, names_of, one_line
+from runner.report.wording import scope
 
 KIND = "fields"
 _EXTREMES: tuple[Extreme, ...] = ("worst", "median")
@@ -28,15 +30,23 @@ _MOST = 6
 _CHANNELS = 4
 
 
-def fields(board: Leaderboard, table: pa.Table, read: Examined) -> Iterator[Drawing | NotDrawn]:
+def fields(
+    board: Leaderboard, columns: Sequence[TaskColumn], table: pa.Table, read: Examined
+) -> Iterator[Drawing | NotDrawn]:
     """Yield one or two drawings for each task whose cells keep predictions.
 
     Args:
         board: The board.
+        columns: The tasks of it to draw.
         table: Rows of the ledger.
         read: From the id of a cell to the predictions that it keeps.
     """
-    only = {cell.cell_id for line in board.lines for cell in line.cells}
+    only = {
+        cell.cell_id
+        for line in board.lines
+        for column in columns
+        for cell in cells_of(line, column)
+    }
     drawn: dict[tuple[str, str], set[int]] = {}
     for extreme in _EXTREMES:
         for picture in pictures(table, read, sample=extreme, only=only, most=_MOST):
@@ -45,7 +55,7 @@ def fields(board: Leaderboard, table: pa.Table, read: Examined) -> Iterator[Draw
             if picture.sample not in samples:
                 samples.add(picture.sample)
                 yield _drawing(board, picture, extreme)
-    for column in board.tasks:
+    for column in columns:
         if (column.task, column.origin or board.origin) not in drawn:
             reason = "no entry keeps predictions of fields"
             yield NotDrawn(kind=KIND, reason=reason, board=board.name, task=column.task)
@@ -78,7 +88,7 @@ def _drawing(board: Leaderboard, picture: Picture, extreme: Extreme) -> Drawing:
         figure=figure,
         name=f"{board.name}/{KIND}/{picture.task}-{extreme}",
         kind=KIND,
-        title=f"Predictions of the {extreme} sample, {task}, {board.name} data",
+        title=f"Predictions of the {extreme} sample, {task}, {scope(board)}",
         caption=text,
         alt=f"Fields of sample {picture.sample} of {task}. Relative L2 error on it: {told}.",
         board=board.name,

@@ -93,7 +93,7 @@ def cells_of(line: Line, column: TaskColumn) -> list[Result]:
         for cell in line.cells
         if cell.task == column.task
         and cell.value is not None
-        and (not column.origin or cell.origin == column.origin)
+        and (not column.origin or (cell.origin or "unknown") == column.origin)
     ]
     return sorted(own, key=lambda cell: cell.seed)
 

@@ -18,6 +18,7 @@ from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import ratios_of
 from runner.report.plots.rendering import COLUMN, Drawing
 from runner.report.plots.styles import count, enumerated
+from runner.report.wording import scope
 
 KIND = "profiles"
 _TOLD = (1.0, 2.0)
@@ -74,7 +75,7 @@ def profiles(board: Leaderboard) -> Drawing | NotDrawn:
         figure=figure,
         name=f"{board.name}/{KIND}",
         kind=KIND,
-        title=f"Performance profiles, {board.name} data",
+        title=f"Performance profiles, {scope(board)}",
         caption=_caption(board, cast, len(used), zeros, left),
         alt=_alt(cast, by_label),
         board=board.name,

@@ -25,6 +25,7 @@ from runner.report.plots.panels import (
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import COLUMN, Drawing
 from runner.report.plots.styles import count, enumerated, one_line
+from runner.report.wording import scope
 
 KIND = "spectra"
 Power = npt.NDArray[np.float64]
@@ -118,7 +119,7 @@ def spectra(
         figure=figure,
         name=f"{board.name}/{KIND}/{column.key}",
         kind=KIND,
-        title=f"Spectra of the error, {one_line(column.key)}, {board.name} data",
+        title=f"Spectra of the error, {one_line(column.key)}, {scope(board)}",
         caption=_caption(first, cast, without),
         alt=_alt(cast, truth, kept),
         board=board.name,

@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from runner.ledger import Ledger
+from runner.ledgers import Results
+from runner.repeat import record_of, way_again
 from runner.report.compare import Leaderboard, build
 from runner.report.plots.plot import NotDrawn, Plot
 from runner.report.query import Query
@@ -47,7 +48,7 @@ class Wanted:
 class Builder:
     """Makes a page again and again, and reads again only what may have changed."""
 
-    ledger: Ledger
+    ledger: Results
     wanted: Wanted
     _curves: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
 
@@ -75,7 +76,7 @@ class Builder:
         rows = cell_rows(cells, boards)
         files: dict[str, bytes] = {}
         chunk_of: dict[str, str] = {}
-        for name, text, cell_ids in chunks(table, rows, self._curves_of, self.ledger.shown):
+        for name, text, cell_ids in chunks(table, rows, self._curves_of, self._again):
             files[f"{_DETAILS}/{name}"] = text.encode("ascii")
             chunk_of.update(dict.fromkeys(cell_ids, name.removesuffix(".js")))
         drawn = list(self._drawn(boards, table))
@@ -94,7 +95,7 @@ class Builder:
             "tasks": sorted({cell.task for cell in rows.cells}),
             "ledger": self.ledger.shown,
             "query": str(self.wanted.query),
-            "command": _command(self.wanted, self.ledger.shown),
+            "command": _command(self.wanted),
             "finished": finished.strftime("%Y-%m-%d %H:%M UTC") if finished else "",
             "cells": len(rows.cells),
             "failed": sum(cell.state == "failed" for cell in rows.cells),
@@ -112,6 +113,9 @@ class Builder:
             methods=query.methods,
             seeds=query.seeds,
         )
+
+    def _again(self, facts: Mapping[str, Any]) -> str:
+        return way_again(self.ledger, record_of(facts))
 
     def _curves_of(self, cell: Result) -> Mapping[str, Any]:
         # Curves are written before the attempt that they are of, and with each one anew.
@@ -134,9 +138,9 @@ class Builder:
             yield replace(one, name=f"{one.kind}-{digest}")
 
 
-def _command(wanted: Wanted, ledger: str) -> str:
+def _command(wanted: Wanted) -> str:
     """Return the command that makes the page."""
-    words = shlex.split(wanted.query.command(ledger))
+    words = shlex.split(wanted.query.command)
     words[1] = "report"
     words += [] if wanted.published else ["--no-published"]
     words += [] if wanted.plots else ["--no-plots"]

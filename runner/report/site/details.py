@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from runner.repeat import command_again, record_of
 from runner.report.site.cell_rows import CellRows
 from runner.report.site.json_text import plain, script_json
 from runner.results import Result
@@ -36,10 +35,12 @@ _DIGITS = 7
 
 Curves = Callable[[Result], Mapping[str, Sequence[Sequence[float | None]]]]
 """From a cell to its curves: by split and name its epochs and values."""
+Again = Callable[[Mapping[str, Any]], str]
+"""From the row of an attempt to the command that makes its cell again."""
 
 
 def chunks(
-    table: pa.Table, rows: CellRows, curves: Curves, results: str
+    table: pa.Table, rows: CellRows, curves: Curves, again: Again
 ) -> Iterator[tuple[str, str, list[str]]]:
     """Yield name and content of each file of details, and the ids of the cells in it.
 
@@ -49,9 +50,9 @@ def chunks(
         table: All rows and columns of the ledger.
         rows: The cells of the page.
         curves: What gives the curves of a cell.
-        results: Where the ledger is, for the command that makes a cell again.
+        again: What gives the command that makes a cell again; it may raise `RequestError`.
     """
-    told = _Told(table, rows, curves, results)
+    told = _Told(table, rows, curves, again)
     groups: dict[tuple[str, str], list[Result]] = {}
     for cell in rows.cells:
         groups.setdefault((cell.task, cell.method), []).append(cell)
@@ -84,13 +85,13 @@ class _Shared:
 class _Told:
     """What the ledger says of its cells."""
 
-    def __init__(self, table: pa.Table, rows: CellRows, curves: Curves, results: str) -> None:
+    def __init__(self, table: pa.Table, rows: CellRows, curves: Curves, again: Again) -> None:
         wanted = pa.array(list(rows.place), pa.string())
         table = table.filter(pc.is_in(table["cell_id"], value_set=wanted))
         self._attempts = _attempts(table)
         counting = {(cell.cell_id, cell.attempt) for cell in rows.cells}
         self._scores = _scores(table, counting)
-        self._curves, self._results = curves, results
+        self._curves, self._again = curves, again
 
     def details(self, cell: Result, shared: _Shared) -> dict[str, Any]:
         attempts = self._attempts[cell.cell_id]
@@ -105,7 +106,7 @@ class _Told:
             "curves": plain(self._curves(cell)),
         }
         try:
-            found["command"] = plain(command_again(record_of(counts), self._results))
+            found["command"] = plain(self._again(counts))
         except RequestError as error:
             found["refusal"] = plain(str(error))
         return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runner import compact_files
 from runner.ledger import Ledger
+from runner.ledgers import Results, parts_of
 from runner.report.site.building import Builder
 from runner.report.site.folder import write_page
 from xmft.errors import RequestError
@@ -104,11 +105,11 @@ def watch(
         RequestError: the port cannot be had, or the page not be written.
     """
     ended = ended or threading.Event()
-    before = attempts_of(builder.ledger)
-    write_page(builder.files(patient=True), folder)
-    with served(folder, port) as address:
-        say(f"The page is at {address} and follows {builder.ledger.shown}; Ctrl-C ends it.")
+    with served(folder, port) as address:  # first: a port that is taken is told at once
         try:
+            before = attempts_of(builder.ledger)
+            write_page(builder.files(patient=True), folder)
+            say(f"The page is at {address} and follows {builder.ledger.shown}; Ctrl-C ends it.")
             while not ended.wait(every_s):
                 now = attempts_of(builder.ledger)
                 if now != before:
@@ -118,7 +119,13 @@ def watch(
             say(f"Ended. The page stays in {folder}.")
 
 
-def attempts_of(ledger: Ledger) -> Hashable:
-    """Return which attempts a ledger has, from listings alone."""
-    loose = tuple(file.path for file in ledger.reader.listed())
-    return loose, tuple(compact_files.listed(ledger.reader))
+def attempts_of(results: Results) -> Hashable:
+    """Return which attempts the ledgers have, from listings alone; submitted files stay as is."""
+    return tuple(
+        (
+            tuple(file.path for file in part.reader.listed()),
+            tuple(compact_files.listed(part.reader)),
+        )
+        for part in parts_of(results)
+        if isinstance(part, Ledger)
+    )

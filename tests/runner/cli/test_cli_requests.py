@@ -33,6 +33,9 @@ VERBS = {
     "plots",
     "report",
     "compact",
+    "diff",
+    "submit-results",
+    "verify-results",
     "schema",
     "list tasks",
     "list methods",
@@ -136,6 +139,11 @@ def test_a_wrong_grid_is_refused_in_a_sentence(
 def test_a_batch_that_does_not_divide(write_grid: WriteGrid, tmp_path: Path) -> None:
     text = refused(tmp_path, "run", write_grid(), "--workers", "3")
     assert "8 samples (batch_size, pdebench/advection) does not divide among 3" in text
+
+
+def test_a_logger_that_there_is_not(write_grid: WriteGrid, tmp_path: Path) -> None:
+    text = refused(tmp_path, "run", write_grid(), "--log", "tensorboard,wandbb")
+    assert "There is no logger 'wandbb'. Did you mean 'wandb'?" in text
 
 
 @pytest.mark.parametrize("verb", ["plan", "run"])

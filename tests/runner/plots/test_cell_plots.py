@@ -92,7 +92,7 @@ def test_without_curves_or_predictions_the_reason_is_told(ledger: Ledger, add: A
     found = curves(board, board.tasks[0], ledger.curves)
     assert isinstance(found, NotDrawn) and "curves" in found.reason and found.task == "s/a"
     assert isinstance(spectra(board, board.tasks[0], ledger.examples), NotDrawn)
-    (nothing,) = fields(board, ledger.read(), ledger.examples)
+    (nothing,) = fields(board, board.tasks, ledger.read(), ledger.examples)
     assert isinstance(nothing, NotDrawn)
     terms = bound(board, measured_terms(ledger.read()))
     assert isinstance(terms, NotDrawn) and "RECRAFT" in terms.reason
@@ -135,11 +135,11 @@ def test_fields_show_the_worst_and_the_median_sample_of_the_best(
     add(method="x" * 200, value=0.4, truth=truth, prediction=truth * (1 - scale[::-1]))
     board = board_in(ledger)
     with house_style():
-        found = list(fields(board, ledger.read(), ledger.examples))
+        found = list(fields(board, board.tasks, ledger.read(), ledger.examples))
     drawings = [one for one in found if isinstance(one, Drawing)]
     assert [one.name for one in drawings] == [
-        "generated/fields/s/a-worst",
-        "generated/fields/s/a-median",
+        "s-generated/fields/s/a-worst",
+        "s-generated/fields/s/a-median",
     ]
     for one, sample, error in zip(drawings, (1, 2), ("0.9", "0.4"), strict=True):
         assert f"Sample {sample} of the test split" in one.caption
@@ -155,7 +155,7 @@ def test_one_kept_sample_is_drawn_once(ledger: Ledger, add: Add) -> None:
     add(truth=waves(2, samples=1), prediction=waves(3, samples=1))
     board = board_in(ledger)
     with house_style():
-        assert len(list(fields(board, ledger.read(), ledger.examples))) == 1
+        assert len(list(fields(board, board.tasks, ledger.read(), ledger.examples))) == 1
 
 
 def test_terms_against_errors_with_the_coefficient_of_scipy() -> None:

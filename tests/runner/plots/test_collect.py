@@ -17,11 +17,15 @@ from runner.ledger import Ledger
 from runner.report.compare import build
 from runner.report.plots.collect import file_name, plots, plots_and_reasons
 from runner.report.plots.plot import KINDS, NotDrawn, Plot
-from tests.runner.commands import output_of, refused
+from runner.report.query import Query
+from tests.runner.boards import cell
+from tests.runner.boards import ledger as rows_of
+from tests.runner.commands import output_of, refused, xmft
 from tests.runner.plots.conftest import Add, waves
 from tests.runner.plots.drawings import Nothing, faults, many, table_of
 from xmft.errors import RequestError
 
+NO_TERMS = "no cell has measured terms of the bound; RECRAFT's cells measure them"
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>alert(1)<$a_b$ & x^2$\u202e" + "x" * 140
 # What no ledger lets in; rows may come from elsewhere.
@@ -63,15 +67,15 @@ def drawn(ledger: Ledger, *kinds: str) -> tuple[list[Plot], list[NotDrawn]]:
 def test_plots_are_whole_files_that_say_what_they_show(full: Ledger) -> None:
     shown, reasons = drawn(full)
     assert [str(reason) for reason in reasons] == [
-        "curves (generated, s/b): no entry keeps curves of epochs",
-        "fields (generated, s/b): no entry keeps predictions of fields",
-        "spectra (generated, s/b): no entry keeps predictions of fields",
-        "bound (generated): no cell has measured terms of the bound; RECRAFT's cells measure them",
+        "curves (s-generated, s/b): no entry keeps curves of epochs",
+        "fields (s-generated, s/b): no entry keeps predictions of fields",
+        "spectra (s-generated, s/b): no entry keeps predictions of fields",
+        f"bound (s-generated): {NO_TERMS}",
     ]
     assert {one.kind for one in shown} == set(KINDS) - {"bound"}
     assert len({one.name for one in shown}) == len(shown)
     for one in shown:
-        assert one.board == "generated"
+        assert one.board == "s-generated"
         assert (one.task is None) == (one.kind not in ("curves", "fields", "spectra"))
         for text in (one.title, one.caption, one.alt):
             assert text and "\x1b" not in text and "\n" not in text and "\u202e" not in text
@@ -99,7 +103,7 @@ def test_plots_are_whole_files_that_say_what_they_show(full: Ledger) -> None:
 
 
 def test_the_same_ledger_gives_the_same_bytes(full: Ledger) -> None:
-    kinds = ("profiles", "errors", "curves", "fields", "spectra")
+    kinds = ("errors", "curves", "fields")
     first, second = (drawn(ledger, *kinds)[0] for ledger in (full, Ledger(full.uri)))
     assert {one.kind for one in first} == set(kinds)
     assert [(one.name, one.svg, one.png) for one in first] == [
@@ -116,6 +120,33 @@ def test_the_settings_of_the_person_stay_what_they_are_and_change_nothing(full: 
         own = next(found)
         assert dict(matplotlib.rcParams) == before  # while somebody holds the iterator, too
     assert (own.svg, own.png) == (usual.svg, usual.png)
+
+
+def test_plots_of_a_task_are_drawn_with_its_first_board(ledger: Ledger, add: Add) -> None:
+    for task in ("s/a", "t/b"):
+        for method in ("nft", "orca"):
+            add(task, method, curve=[0.5, 0.4])
+    table = ledger.read()
+    assert [board.name for board in build(table)] == ["s-generated", "t-generated", "all-generated"]
+    shown = list(plots(build(table), table, ledger, ["curves", "critical-difference"]))
+    assert [(one.name, one.board, one.task) for one in shown] == [
+        ("s-generated/curves/s/a", "s-generated", "s/a"),
+        ("t-generated/curves/t/b", "t-generated", "t/b"),
+        ("all-generated/critical-difference", "all-generated", None),
+    ]
+    assert shown[-1].title.endswith("critical difference, all suites, generated data")
+
+
+def test_a_board_over_origins_shows_the_cells_of_each_task(ledger: Ledger) -> None:
+    rows = [
+        cell(method, task, 0, value, origin=origin)
+        for task, origin in (("s/a", "official"), ("s/b", "generated"))
+        for method, value in (("nft", 0.2), ("orca", 0.1))
+    ]
+    table = rows_of(*rows)
+    (one,) = plots(build(table, Query(overall=True))[-1:], table, Nothing(), ["errors"])
+    assert one.board == "overall"
+    assert one.alt.count("orca 1, nft 2") == 2
 
 
 def test_kinds_can_be_chosen_and_unknown_ones_are_refused(full: Ledger) -> None:
@@ -148,7 +179,7 @@ def test_names_that_no_ledger_lets_in_do_no_harm() -> None:
 
 
 def test_two_hundred_methods_take_seconds() -> None:
-    table = table_of(many(200, 4), seeds=(0,))
+    table = table_of(many(200, 2), seeds=(0,))
     boards = build(table)
     for kind in ("critical-difference", "profiles", "errors", "time"):
         start = time.process_time()
@@ -187,7 +218,7 @@ def test_the_command_writes_both_formats_and_says_where(full: Ledger) -> None:
     results = ("--results", full.uri)
     assert full.local_root is not None
     lines = output_of("plots", *results, "--kinds", "errors", "critical-difference").split()
-    folder = full.local_root / "plots" / "generated"
+    folder = full.local_root / "plots" / "s-generated"
     assert lines == [
         str(folder / f"{name}.{ending}")
         for name in ("critical-difference", "errors")
@@ -202,13 +233,26 @@ def test_wrong_requests_are_told_in_a_sentence(full: Ledger) -> None:
     assert full.local_root is not None
     for line, part in (
         ("--kinds pie", "There are no plots 'pie'."),
-        ("--kinds bound", "Nothing of what was asked for can be drawn: bound (generated): no cell"),
+        (
+            "--kinds bound",
+            "Nothing of what was asked for can be drawn: bound (s-generated): no cell",
+        ),
         ("--methods fno", "No method of the ledger matches 'fno'"),
         ("--protocol released", "holds no result for protocol released"),
     ):
         assert part in refused(full.local_root, "plots", *line.split(), *results)
     assert "--sample takes a whole number" in refused(
         full.local_root, "figures", "--sample", "-1", *results
+    )
+
+
+def test_a_reason_is_told_once_for_all_its_tasks(ledger: Ledger, add: Add) -> None:
+    for task in ("s/a", "s/b"):
+        add(task)
+    result = xmft("plots", "--kinds", "errors", "curves", "--results", ledger.uri)
+    assert result.exit_code == 0
+    assert result.stderr.split("\n")[0] == (
+        "not drawn: curves (s-generated, s/a, s/b): no entry keeps curves of epochs"
     )
 
 

@@ -103,7 +103,7 @@ def test_what_has_no_ranks_is_told() -> None:
     assert isinstance(one_entry, NotDrawn) and "there is one" in one_entry.reason
     one_task = critical_differences(board_of({"nft": {"s/a": 1.0}, "orca": {"s/a": 2.0}}))
     assert isinstance(one_task, NotDrawn) and "one task" in one_task.reason
-    assert str(one_task).startswith("critical-difference (generated): ")
+    assert str(one_task).startswith("critical-difference (s-generated): ")
     none = profiles(board_of({"nft": {"s/a": 1.0}, "orca": {"s/b": 2.0}}))
     assert isinstance(none, NotDrawn) and "there are none" in none.reason
 

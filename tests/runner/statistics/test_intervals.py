@@ -34,7 +34,7 @@ def test_intervals_over_tasks_and_seeds_are_those_of_a_loop():
     values = {key: own.to_numpy() for key, own in scores.groupby(["entry", "task"])["value"]}
     random = np.random.default_rng(9)
     averages = []
-    for _ in range(2000):
+    for _ in range(800):
         ranks = []
         for task in random.choice(["t0", "t1", "t2", "t3", "t4"], size=5):
             means = [
@@ -45,7 +45,7 @@ def test_intervals_over_tasks_and_seeds_are_those_of_a_loop():
         averages.append(np.mean(ranks, axis=0))
     low, high = np.quantile(averages, (0.1, 0.9), axis=0)
     for i, entry in enumerate(("e0", "e1", "e2")):
-        assert found.tasks_and_seeds[entry] == pytest.approx((low[i], high[i]), abs=0.11)
+        assert found.tasks_and_seeds[entry] == pytest.approx((low[i], high[i]), abs=0.16)
         assert found.tasks_and_seeds[entry] != found.tasks[entry]
 
 

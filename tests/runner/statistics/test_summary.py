@@ -148,7 +148,7 @@ def test_two_hundred_entries(tasks, seeds):
 
 def test_any_dense_board_has_a_summary():
     random = np.random.default_rng(0)
-    for _ in range(25):
+    for _ in range(15):
         entries, tasks, seeds = random.integers(1, 6, size=3)
         scores = random_scores(entries, tasks, seeds, seed=int(random.integers(1000)))
         kind = random.integers(5)

@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from runner.again import again, is_passing
 from runner.compaction import compact
 from runner.ledger import CellState, Ledger, LedgerError
+from runner.loggers.tensorboard import EventLog
 from runner.schema import SCHEMA
-from runner.tensorboard import EventLog
 from tests.runner.attempts import called, cell_of
 from tests.runner.ledgers import CELL, FAILED, OK
 from tests.runner.object_store import KEY, SECRET
@@ -177,6 +177,6 @@ def test_tensorboard_is_done_without_where_the_store_refuses(remote, store, capl
     log.flush()
     log.write(losses("fitting", 9, 0.7))
     log.flush()
-    (said,) = [r.getMessage() for r in caplog.records if r.name == "runner.tensorboard"]
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "runner.loggers.tensorboard"]
     assert "cannot be written" in said and SECRET not in said
     store.refusals = 0

@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from runner.cell import Cell
 from runner.ledger import Ledger
-from runner.tensorboard import EventLog
+from runner.loggers.tensorboard import EventLog
 from tests.runner.attempts import cell_of
 from xmft.session import Progress
 
@@ -124,7 +124,7 @@ def test_a_file_that_was_cut_short(ledger: Ledger) -> None:
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "runner.tensorboard"]
+    return [r.getMessage() for r in caplog.records if r.name == "runner.loggers.tensorboard"]
 
 
 def test_a_folder_that_is_deleted_is_made_again(
@@ -164,14 +164,14 @@ def test_a_disk_that_fills_up_ends_the_log_alone(ledger: Ledger) -> None:
     script = (
         "import resource, sys\n"
         "from runner.ledger import Ledger\n"
-        "from tests.runner.test_tensorboard import EventLog, cell_of, losses\n"
+        "from tests.runner.loggers.test_tensorboard import EventLog, cell_of, losses\n"
         "log = EventLog(Ledger(sys.argv[1]), cell_of())\n"
         "log.write(losses('fitting', 1, 0.5))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
         "for step in range(2, 300):\n"
         "    log.write(losses('fitting', step, 0.5))\n"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", script, ledger.uri],
         cwd=root,

@@ -10,12 +10,13 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from runner.cell import Cell
 from runner.ledger import Ledger
+from runner.loggers.record import facts as facts_of
 from runner.storage import Storage, path_of
 from xmft.errors import XmftError
 from xmft.session import Progress
@@ -87,7 +88,7 @@ class EventLog:
         """Yield all that the cell knows before its first losses."""
         from torch.utils.tensorboard.summary import hparams, text
 
-        facts = dict(_facts(json.loads(self._cell.config_json)))
+        facts = dict(facts_of(json.loads(self._cell.config_json)))
         lines = ["| | |", "| --- | --- |", f"| cell | {self._cell.id} |"]
         lines += [f"| {name} | {value} |" for name, value in facts.items()]
         now = time.time()
@@ -227,13 +228,3 @@ def _before(first: Progress, scalars: Iterator[_Scalar]) -> Iterator[_Scalar]:
         if (scalar.tag, scalar.step) not in seen:
             seen.add((scalar.tag, scalar.step))
             yield scalar
-
-
-def _facts(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what a cell's id is the hash of, one value each: `recipe.learning_rate`, ..."""
-    for name, value in content.items():
-        if isinstance(value, dict):
-            yield from _facts(value, f"{prefix}{name}.")
-        else:
-            plain = isinstance(value, (int, float, str)) and not isinstance(value, bool)
-            yield f"{prefix}{name}", value if plain else json.dumps(value)

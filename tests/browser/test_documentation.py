@@ -47,7 +47,7 @@ def test_nothing_but_tables_is_wider_than_a_phone(site, visit, name, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index", "grid", "tasks", "methods", "leaderboards"])
+@pytest.mark.parametrize("name", ["index", "grid", "tasks", "methods", "howto/task"])
 def test_axe_finds_nothing_serious(served, visit, axe, name, scheme):
     page = visit(f"{served}/{name}.html", scheme=scheme, wait=".md-content")
     assert [found for found in axe(page) if found[0] in ("serious", "critical")] == []

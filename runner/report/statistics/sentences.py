@@ -86,7 +86,7 @@ def _ranks(found: Summary, can: Power) -> Iterator[str]:
         )
     else:
         sure = _percent(can.probability)
-        yield f"Of no difference is it sure that it would be found with a probability of {sure}."
+        yield f"No difference is so large that it would be found with a probability of {sure}."
     first = found.entries[0]
     alike = next((group for group in found.cliques if first in group), (first,))[1:]
     if alike:
@@ -186,6 +186,12 @@ def _seeds(found: Summary) -> Iterator[str]:
         )
     needed = {task: count for task, count in found.seeds_needed.items() if count is not None}
     if not needed:
+        return
+    if max(needed.values()) <= found.seeds[0]:
+        yield (
+            f"On each task {first} and {second} differ by so much more than the spread over seeds "
+            "that no further seeds are needed to tell them apart there."
+        )
         return
     ordered = sorted(needed.items(), key=lambda item: (item[1], item[0]))
     listed = [f"{count:,} on {task}" for task, count in ordered]

@@ -1,5 +1,6 @@
 """All statistics of a board, and what is said of them."""
 
+import re
 import time
 
 import numpy as np
@@ -114,8 +115,14 @@ def test_two_entries_in_words():
     assert "e0, first by average rank, is told from all others by that test." in text
     assert "Wilcoxon's signed-rank test tells the two entries apart (p < 0.001)." in text
     assert "is better by more than 1 % than e1 is 1.00, that e1 is 0.00" in text
-    assert "2 or fewer on half of the tasks, 2 on t9." in text
+    assert "no further seeds are needed to tell them apart there" in text  # 2 would do, 3 are there
     assert "To show the difference" not in text  # it is shown
+
+
+def test_seeds_that_would_be_needed_are_said():
+    text = said(random_scores(2, 12, 3))
+    assert "at the spread over seeds seen here, so many seeds of each would be needed: " in text
+    assert re.search(r": \d[\d,]* or fewer on half of the tasks, \d[\d,]* on t\d+\.", text)
 
 
 def test_seeds_that_are_missing_are_said():

@@ -40,7 +40,7 @@ def _section(title: str, path: str, schema: Schema) -> str:
     return "\n\n".join(
         [
             heading(3, title),
-            table(["key", "type", "default", "meaning"], _rows(path, schema)),
+            table(["key", "type", "default", "meaning"], [*_rows(path, schema)]),
         ]
     )
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Sequence
 from typing import Any
 
+from runner.report.markdown import markdown_table as table
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose cells are Markdown; bars and line breaks in them are escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
-        for line in lines
-    )
+__all__ = ["anchor", "code", "heading", "paragraphs", "plain", "table"]
 
 
 def heading(level: int, text: str, name: str = "") -> str:

@@ -19,6 +19,11 @@ _OBEYED = re.compile(
     "\U000e0000-\U000e007f]"
 )
 _MARKDOWN = re.compile(r"[\\`*$\[\]~]")
+# Underscores at the ends of words, what makes a block of a line that starts so, and what becomes a
+# link by itself.
+_MARKDOWN_ENDS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_MARKDOWN_START = re.compile(r"^(\d{1,9}(?=[.)])|(?=[#+=-]))")
+_MARKDOWN_LINK = re.compile(r"(?<=[A-Za-z])(?=://)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -37,6 +42,10 @@ _LATEX = {
     '"': r"\textquotedbl{}",
     "'": r"\textquotesingle{}",
     "`": r"\textasciigrave{}",
+    # At the start of a line or an item these would be an argument of what was before them.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
     # Two hyphens or question marks would become another character.
     "-": "{-}",
     "?": "{?}",
@@ -65,11 +74,14 @@ def visible(text: str) -> str:
 def in_markdown(text: str) -> str:
     """Return a text that Markdown shows as it is, on one line.
 
-    Bars are left to tables, and underscores, which do nothing inside of words, as they are.
+    Bars are left to tables, and underscores inside of words, which do nothing, as they are.
     """
     text = " ".join(visible(text).split())
-    text = "".join(_HTML.get(character, character) for character in text)
-    return _MARKDOWN.sub(lambda match: f"\\{match[0]}", text)
+    text = _MARKDOWN.sub(lambda match: f"\\{match[0]}", text)
+    text = _MARKDOWN_ENDS.sub(r"\\_", text)
+    text = _MARKDOWN_LINK.sub(r"\\", text)
+    text = _MARKDOWN_START.sub(r"\1\\", text)
+    return "".join(_HTML.get(character, character) for character in text)
 
 
 def in_latex(text: str) -> str:
@@ -80,7 +92,7 @@ def in_latex(text: str) -> str:
     text = " ".join(visible(text).split())
     return "".join(
         _LATEX.get(character)
-        or (character if _SET.fullmatch(character) else f"[U+{ord(character):04X}]")
+        or (character if _SET.fullmatch(character) else f"{{[}}U+{ord(character):04X}{{]}}")
         for character in text
     )
 

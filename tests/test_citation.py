@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from runner.report.site.citations import citations
 from xmft.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -54,3 +55,15 @@ def test_what_it_builds_on_is_named(name: str) -> None:
 def test_methods_with_presets_of_publications_are_cited() -> None:
     cited = {name.lower() for name in REFERENCES}
     assert {method.name for method in METHODS.values() if method.presets} <= cited
+
+
+def test_the_page_of_a_ledger_cites_the_same() -> None:
+    shown = {one.name.replace("nasbench360", "nas-bench-360"): one for one in citations()}
+    for name, reference in REFERENCES.items():
+        one = shown[name.lower()]
+        assert reference["title"] in one.text and str(reference["year"]) in one.text
+        assert [author["family-names"] for author in reference["authors"]] == (
+            one.text.partition(":")[0].split(", ")
+        )
+        number = next(i["value"] for i in reference["identifiers"] if i["type"] == "other")
+        assert one.url == f"https://arxiv.org/abs/{number.removeprefix('arXiv:')}"

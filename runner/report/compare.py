@@ -13,7 +13,7 @@ from runner.report.entries import contenders_of
 from runner.report.floors import below_floor, floor_of, heavy_tails, spread_of
 from runner.report.lines import Line, ranked_lines
 from runner.report.query import Query
-from runner.report.select import chosen, failure_counts, one_origin, one_setting
+from runner.report.select import chosen, failure_counts, lost_seeds, one_origin, one_setting
 from runner.results import Result, results
 from runner.schema import SELECTIONS
 from xmft.errors import RequestError
@@ -188,6 +188,7 @@ def _leaderboard(
         kept, note = one_setting(own)
         notes += [note] if note else []
         compared += kept
+        notes += lost_seeds(kept)
         floors[task], note = floor_of(kept)
         spreads[task] = spread_of(kept, floors[task])
         notes += [note] if note else []

@@ -59,8 +59,7 @@ def _board(board: Leaderboard) -> Iterator[str]:
         chunks = [[*rank_fields(board), ENTRY, *summary], *_scores(board)]
         yield from _tables(chunks, board.ranked, caption, board.name)
     if board.unranked:
-        left = {"win", "score"}
-        fields = [ENTRY, *(field for field in summary if field.head[0] not in left)]
+        fields = [ENTRY, *summary_fields(board, short=True, ranked=False)]
         told = f"{in_latex(title(board))}: not ranked, because incomplete."
         yield from _tables(
             [fields, *_scores(board)], board.unranked, told, f"{board.name}-unranked"

@@ -105,15 +105,16 @@ def score_fields(
     ]
 
 
-def summary_fields(board: Leaderboard, *, short: bool = False) -> list[Field]:
+def summary_fields(board: Leaderboard, *, short: bool = False, ranked: bool = True) -> list[Field]:
     """Return what sums a line up: wins, score, coverage, time.
 
     Args:
         board: The board.
         short: Whether to leave out what the time was spent on.
+        ranked: Whether complete entries are among the lines, which alone have wins and a score.
     """
     fields = []
-    if any(line.win_rate is not None for line in board.lines):
+    if ranked and any(line.win_rate is not None for line in board.lines):
         fields += [
             _number("win\nrate", lambda line: percent(line.win_rate)),
             _number(
@@ -146,9 +147,12 @@ def ranked_fields(board: Leaderboard) -> list[Field]:
 
 def unranked_fields(board: Leaderboard) -> list[Field]:
     """Return all columns of the incomplete entries."""
-    left = {"win", "score"}  # which they do not have
-    summed = [field for field in summary_fields(board) if field.head[0] not in left]
-    return [ENTRY, *score_fields(board, board.tasks), *summed, MISSING]
+    return [
+        ENTRY,
+        *score_fields(board, board.tasks),
+        *summary_fields(board, ranked=False),
+        MISSING,
+    ]
 
 
 def cells_of(fields: Iterable[Field], line: Line) -> list[Cell]:

@@ -138,10 +138,12 @@ def _failures(one: Contender, found: Standings) -> dict[str, str]:
     told = {}
     for task in found.seeds:
         absent = _absent(one, found, task)
+        # Where it has nothing, failures of seeds that nobody has tell why as well.
+        nothing = not found.present[one.label, task]
         classes = Counter(
             cell.failure
             for cell in one.cells
-            if cell.task == task and cell.seed in absent and cell.failure
+            if cell.task == task and cell.failure and (nothing or cell.seed in absent)
         )
         if len(classes) == 1:
             told[task] = str(*classes)

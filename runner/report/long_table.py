@@ -91,10 +91,10 @@ def long_table(boards: Sequence[Leaderboard], *, published: bool = True) -> pa.T
         if published:
             rows += [_published(board, score) for score in published_beside(board)]
     table = pa.Table.from_pylist(rows, schema=LONG_SCHEMA)
-    return table.replace_schema_metadata({**LONG_SCHEMA.metadata, **_facts(boards)})
+    return table.replace_schema_metadata({**LONG_SCHEMA.metadata, **_facts(boards, published)})
 
 
-def _facts(boards: Sequence[Leaderboard]) -> dict[str, str]:
+def _facts(boards: Sequence[Leaderboard], published: bool) -> dict[str, str]:
     if not boards:
         return {}
     query = boards[0].query
@@ -107,7 +107,7 @@ def _facts(boards: Sequence[Leaderboard]) -> dict[str, str]:
         "split": query.split,
         "data_origins": ", ".join(sorted(origins)),
         "versions": json.dumps(versions, sort_keys=True),
-        "command": f"{query.command} --format arrow",
+        "command": query.command("--format", "arrow", *(["--published"] if published else [])),
         "statistics": json.dumps({board.name: board.statistics for board in boards}),
         "notes": json.dumps({board.name: board.notes for board in boards}),
     }

@@ -38,9 +38,8 @@ class Query:
             text += f", {name} {' '.join(map(str, wanted))}" if wanted else ""
         return text
 
-    @property
-    def command(self) -> str:
-        """The command that asks for this."""
+    def command(self, *options: str) -> str:
+        """Return the command that asks for this, with further options."""
         words = ["xmft", "leaderboard", "--results", *self.results]
         for name in ("protocol", "selection"):
             if getattr(self, name) != getattr(type(self), name):
@@ -48,4 +47,4 @@ class Query:
         for name in ("tasks", "methods", "seeds"):
             wanted = getattr(self, name)
             words += [f"--{name}", *map(str, wanted)] if wanted else []
-        return shlex.join(words + (["--overall"] if self.overall else []))
+        return shlex.join([*words, *(["--overall"] if self.overall else []), *options])

@@ -12,6 +12,8 @@ from typing import cast
 
 import pandas as pd
 
+from runner.report.statistics import means_of, ranks_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Standings:
@@ -71,16 +73,15 @@ def standings(
     grouped = scores.groupby(["entry", "task"])
     for (entry, task), group in grouped:
         present[str(entry), str(task)] = tuple(sorted(int(seed) for seed in group["seed"]))
-    mean = grouped["value"].mean().unstack().reindex(index=list(entries), columns=tasks)
+    mean = means_of(scores).reindex(index=list(entries), columns=tasks)
     std = grouped["value"].std(ddof=1).unstack().reindex(index=list(entries), columns=tasks)
     dense = [
         entry for entry in entries if all(present[entry, task] == seeds[task] for task in tasks)
     ]
     rank = pd.DataFrame(index=list(entries), columns=tasks, dtype=float)
     if dense:
-        for task in tasks:
-            sign = -1.0 if directions[task] == "max" else 1.0
-            rank.loc[dense, task] = (sign * mean.loc[dense, task]).rank(method="average")
+        signs = [-1.0 if directions[task] == "max" else 1.0 for task in tasks]
+        rank.loc[dense] = ranks_of(mean.loc[dense].to_numpy(dtype=float) * signs)
     return Standings(
         seeds=seeds,
         present=present,

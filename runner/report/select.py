@@ -134,6 +134,17 @@ def _refines(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return more and not _differences(one, other)
 
 
+def lost_seeds(cells: Sequence[Result]) -> list[str]:
+    """Return a note for each seed of one task that no cell has a result for."""
+    found = {cell.seed for cell in cells if cell.value is not None}
+    return [
+        f"seed {seed} of {cells[0].task} has no result of any entry "
+        f"({failure_counts([cell for cell in cells if cell.seed == seed]) or 'no value'}): it "
+        "counts for none"
+        for seed in sorted({cell.seed for cell in cells} - found)
+    ]
+
+
 def failure_counts(cells: Sequence[Result]) -> str:
     """Return the failures by class as text, `3 oom, 1 data`."""
     counts = Counter(cell.failure for cell in cells if cell.failure)

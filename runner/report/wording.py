@@ -46,8 +46,8 @@ def heading(board: Leaderboard) -> list[str]:
         f"data origin: {board.origin} · protocol: {board.query.protocol} · "
         f"selection: {board.query.selection} · split: {board.query.split}",
         f"metric: {'; '.join(described)} · mean ± sample standard deviation over seeds (rank)",
-        f"sorted by: average rank over {_count(len(board.tasks), 'task')}, each weighing the same, "
-        f"among the {_count(len(board.ranked), 'complete entry', 'complete entries')}; 1 is best",
+        f"sorted by: average rank over {count(len(board.tasks), 'task')}, each weighing the same, "
+        f"among the {count(len(board.ranked), 'complete entry', 'complete entries')}; 1 is best",
     ]
     lines += [OVERALL] if board.overall else []
     backbones = {line.backbones for line in board.lines if line.backbones}
@@ -94,7 +94,7 @@ def narrow_title(column: TaskColumn, board: Leaderboard) -> list[str]:
 
 def _title(column: TaskColumn, board: Leaderboard | None) -> list[str]:
     lines = [column.task, f"{column.metric} {ARROWS[column.direction]}"]
-    lines.append(_count(len(column.seeds), "seed"))
+    lines.append(count(len(column.seeds), "seed"))
     lines += [f"{column.origin} data"] if board is not None and board.overall else []
     return lines if column.floor is None else [*lines, f"floor {column.floor:.1e}"]
 
@@ -156,5 +156,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}h{minutes % 60:02d}m"
 
 
-def _count(number: int, one: str, many: str = "") -> str:
+def count(number: int, one: str, many: str = "") -> str:
+    """Return `1 task`, `3 tasks`."""
     return f"{number} {one if number == 1 else many or one + 's'}"

@@ -94,6 +94,15 @@ def test_latex_obeys_nothing_in_a_text(text):
     assert unescaped(text) or text.startswith("±") or "^" not in text  # the check can fail
 
 
+@pytest.mark.parametrize("name", ["[x] y", "*star", "中文", "[5pt]"])
+def test_a_name_at_the_start_of_a_row_is_no_argument_of_the_row_before(name):
+    cells = [cell(method, "s/a", 0, value) for method, value in (("orca", 0.1), (name, 0.2))]
+    text = to_latex(build(ledger(*cells)), ledger="r", published=False)
+    starts = [line for line in text.splitlines() if line.lstrip().startswith(("[", "*"))]
+    assert starts == [] and not re.search(r"\\item *\[", text)
+    assert f" {in_latex(name)} " in text
+
+
 def test_latex_has_a_row_for_each_entry_in_each_tabular():
     boards = build(ledger(*grid(THREE), cell("mona", "s/a", 0, 0.9)))
     text = to_latex(boards, ledger="x\n\\input{y}", published=False)
@@ -131,7 +140,7 @@ def test_arrow_says_what_was_asked_and_with_what(tmp_path):
     assert (facts["protocol"], facts["selection"]) == ("clean", "best_val")
     assert facts["data_origins"] == "generated"
     assert facts["command"] == (
-        "xmft leaderboard --results 'my results' b --tasks 's/*' --format arrow"
+        "xmft leaderboard --results 'my results' b --tasks 's/*' --format arrow --published"
     )
     assert json.loads(facts["versions"])["pyarrow"] == pa.__version__
     assert json.loads(facts["statistics"])["s-generated"][0].startswith("Friedman")

@@ -83,6 +83,24 @@ def test_failures_stand_where_the_results_would():
     assert mona.missing == ("s/a seeds 1 (oom)", "s/b seeds 1", "s/c (1 diverged, 1 oom)")
 
 
+def test_a_seed_that_failed_everywhere_is_told():
+    cells = [
+        cell(method, "s/a", seed, 0.1 if seed == 0 else None, failure="oom" if seed else None)
+        for method in ("orca", "nft")
+        for seed in (0, 1)
+    ]
+    (board,) = build(ledger(*cells))
+    assert [line.label for line in board.ranked] == ["nft", "orca"]
+    assert board.notes == ("seed 1 of s/a has no result of any entry (2 oom): it counts for none",)
+
+
+def test_an_entry_that_failed_on_a_seed_of_its_own_says_so():
+    cells = [*runs("orca", [0.1]), cell("nft", "s/a", 7, None, failure="diverged")]
+    (board,) = build(ledger(*cells))
+    nft = line_of(board, "nft")
+    assert nft.failures == {"s/a": "diverged"} and nft.missing == ("s/a (diverged)",)
+
+
 def test_gpu_time_is_that_of_all_attempts_and_nothing_on_cpus():
     attempts = [
         attempt_of(cell_of(), score_of(0.1), usage=Usage(gpu_s=1800.0)),

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from runner.report.ranks import standings
+from runner.report.statistics import average_ranks, losses_of, not_worse
 
 
 def test_standings_against_brute_force():
@@ -56,3 +57,35 @@ def test_two_values_for_one_seed_are_refused():
     )
     with pytest.raises(ValueError, match="a has two values for seed 0 of t"):
         standings(scores, {"t": "min"}, ["a"])
+
+
+TRIPLES = [(0.1, 0.2, 0.3), (20.0, 13.33, 26.67), (10.1, 20.3, 30.7), (1e-300, 3e-301, 7e-301)]
+
+
+@pytest.mark.parametrize("values", TRIPLES, ids=str)
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_the_same_values_in_another_order_are_a_tie(values, direction):
+    orders = list(itertools.permutations(values))
+    scores = pd.DataFrame(
+        [
+            (f"e{place}", "t", seed, value)
+            for place, order in enumerate(orders)
+            for seed, value in enumerate(order)
+        ],
+        columns=["entry", "task", "seed", "value"],
+    )
+    found = standings(scores, {"t": direction}, [f"e{place}" for place in range(6)])
+    assert set(found.rank["t"]) == {3.5}
+    of_entries = {entry: list(own) for entry, own in scores.groupby("entry")["value"]}
+    assert not_worse(of_entries, direction) == set(of_entries)
+    assert set(average_ranks(losses_of(scores, {"t": direction})).values()) == {3.5}
+
+
+def test_means_that_differ_in_the_last_digits_are_a_tie():
+    near = 0.3 + np.spacing(0.3)
+    scores = pd.DataFrame(
+        [("a", "t", 0, 0.3), ("b", "t", 0, near), ("c", "t", 0, 0.3 * (1 + 1e-9))],
+        columns=["entry", "task", "seed", "value"],
+    )
+    found = standings(scores, {"t": "min"}, ["a", "b", "c"])
+    assert found.rank["t"].tolist() == [1.5, 1.5, 3.0]

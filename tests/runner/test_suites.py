@@ -93,7 +93,7 @@ def test_a_query_is_a_command_that_asks_it_again(overall):
     *_, board = build(
         ledger(*over_origins()), overall=overall, tasks=["pdebench/*", ECG], seeds=[0, 1]
     )
-    assert board.query.command == (
+    assert board.query.command() == (
         f"xmft leaderboard --results results --tasks 'pdebench/*' {ECG} --seeds 0 1"
         + (" --overall" if overall else "")
     )

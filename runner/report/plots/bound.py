@@ -11,9 +11,9 @@ from runner.report.compare import Leaderboard
 from runner.report.plots.panels import cells_of, legend_of, panels, scale, short_tasks
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import Drawing
-from runner.report.plots.styles import count, enumerated, look, names_of, one_line
+from runner.report.plots.styles import enumerated, look, names_of, one_line
 from runner.report.study.bound import FITTED, TERMS, Terms, comparable, correlation
-from runner.report.wording import scope
+from runner.report.wording import count, scope
 from runner.results import Result
 
 KIND = "bound"

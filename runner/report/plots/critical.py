@@ -18,9 +18,9 @@ from runner.report.compare import Leaderboard
 from runner.report.plots.panels import Cast, cast_of
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import NORMAL, PAGE, SMALL, Drawing
-from runner.report.plots.styles import GREY, count, enumerated
+from runner.report.plots.styles import GREY, enumerated, there_are
 from runner.report.statistics import cliques, critical_difference
-from runner.report.wording import scope
+from runner.report.wording import count, scope
 
 KIND = "critical-difference"
 ALPHA = 0.05
@@ -36,7 +36,7 @@ def critical_differences(board: Leaderboard) -> Drawing | NotDrawn:
     ranks = {line.label: line.average_rank for line in board.ranked}
     known = {label: rank for label, rank in ranks.items() if rank is not None}
     if len(known) < 2:
-        reason = f"ranks compare two complete entries or more, there {_are(len(known))}"
+        reason = f"ranks compare two complete entries or more, there {there_are(len(known))}"
         return NotDrawn(kind=KIND, reason=reason, board=board.name)
     if len(board.tasks) < 2:
         reason = "the ranks of one task have no spread: it takes two tasks or more"
@@ -190,7 +190,7 @@ def _caption(board: Leaderboard, cast: Cast, entries: int, difference: float) ->
         f"{difference:.2f} (Nemenyi, level {ALPHA:g}): between these the tasks show no difference, "
         "which is not that there is none."
     )
-    if difference >= entries - 1:
+    if difference > entries - 1:
         text += " So few tasks cannot tell even the first from the last."
     return text + cast.left_out_sentence
 
@@ -210,7 +210,3 @@ def _alt(
     if not joined:
         return text + "No two entries are joined."
     return text + "Joined: " + "; ".join(joined) + "."
-
-
-def _are(number: int) -> str:
-    return "is one" if number == 1 else f"are {number or 'none'}"

@@ -25,8 +25,8 @@ from runner.report.plots.panels import (
 )
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import PAGE, Drawing
-from runner.report.plots.styles import count, cut, enumerated, one_line
-from runner.report.wording import scope
+from runner.report.plots.styles import cut, enumerated, one_line
+from runner.report.wording import count, scope
 
 KIND = "curves"
 _LOSS = "fitting/loss"

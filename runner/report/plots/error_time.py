@@ -24,8 +24,8 @@ from runner.report.plots.panels import (
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import ratios_of
 from runner.report.plots.rendering import PAGE, Drawing
-from runner.report.plots.styles import GREY, count, cut, enumerated, one_line, wrapped
-from runner.report.wording import duration, scope
+from runner.report.plots.styles import GREY, cut, enumerated, one_line, wrapped
+from runner.report.wording import count, duration, scope
 
 KIND = "time"
 _MOST = 24

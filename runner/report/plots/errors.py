@@ -20,8 +20,8 @@ from runner.report.plots.panels import (
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import Ratios, ratios_of
 from runner.report.plots.rendering import HIGHEST, Drawing
-from runner.report.plots.styles import GREY, count, cut, one_line, wrapped
-from runner.report.wording import scope
+from runner.report.plots.styles import GREY, cut, one_line, wrapped
+from runner.report.wording import count, scope
 
 KIND = "errors"
 _ROW = 0.155  # inches, of one entry

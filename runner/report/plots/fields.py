@@ -20,8 +20,8 @@ from runner.report.picture import Picture
 from runner.report.plots.panels import cells_of
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import HIGHEST, PAGE, Drawing
-from runner.report.plots.styles import count, cut, names_of, one_line
-from runner.report.wording import scope
+from runner.report.plots.styles import cut, names_of, one_line
+from runner.report.wording import count, scope
 
 KIND = "fields"
 _EXTREMES: tuple[Extreme, ...] = ("worst", "median")

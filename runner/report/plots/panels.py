@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from runner.report.compare import Leaderboard, TaskColumn
 from runner.report.lines import Line
 from runner.report.plots.rendering import PAGE, SMALL
-from runner.report.plots.styles import GREY, Look, count, look, names_of
+from runner.report.plots.styles import GREY, Look, look, names_of
+from runner.report.wording import count
 from runner.results import Result
 
 # More lines than these in one panel cannot be followed.

@@ -17,8 +17,8 @@ from runner.report.plots.panels import Cast, cast_of, legend, legend_rows, scale
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import ratios_of
 from runner.report.plots.rendering import COLUMN, Drawing
-from runner.report.plots.styles import count, enumerated
-from runner.report.wording import scope
+from runner.report.plots.styles import enumerated, there_are
+from runner.report.wording import count, scope
 
 KIND = "profiles"
 _TOLD = (1.0, 2.0)
@@ -38,7 +38,7 @@ def share_within(ratios: Sequence[float], factor: float) -> float:
 def profiles(board: Leaderboard) -> Drawing | NotDrawn:
     """Draw a stair per complete entry, those within 2 of the best most often named first."""
     if len(board.ranked) < 2:
-        reason = f"it takes two complete entries, there {_are(len(board.ranked))}"
+        reason = f"it takes two complete entries, there {there_are(len(board.ranked))}"
         return NotDrawn(kind=KIND, reason=reason, board=board.name)
     found = [(column, ratios_of(board, column, board.ranked)) for column in board.tasks]
     used = [ratios for _, ratios in found if ratios is not None]
@@ -111,7 +111,3 @@ def _alt(cast: Cast, by_label: Mapping[str, Sequence[float]]) -> str:
         for line in cast.lines
     ]
     return "Share of tasks within a factor of the best: " + "; ".join(parts) + "."
-
-
-def _are(number: int) -> str:
-    return "is one" if number == 1 else f"are {number or 'none'}"

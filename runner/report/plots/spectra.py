@@ -24,8 +24,8 @@ from runner.report.plots.panels import (
 )
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import COLUMN, Drawing
-from runner.report.plots.styles import count, enumerated, one_line
-from runner.report.wording import scope
+from runner.report.plots.styles import enumerated, one_line
+from runner.report.wording import count, scope
 
 KIND = "spectra"
 Power = npt.NDArray[np.float64]
@@ -174,7 +174,8 @@ def _caption(first: NamedExamples, cast: Cast, without: Sequence[str]) -> str:
     if first.targets.ndim == 4:
         text += "Modes of one wavenumber are added up in rings. "
     text += (
-        "Summed over wavenumbers power is the mean square; the mean (wavenumber 0) is not drawn. "
+        "Summed over all wavenumbers power is the mean square; the mean, wavenumber 0, is not "
+        "drawn. "
         "Where an error reaches the truth, that scale is not predicted."
     )
     if first.stride > 1:

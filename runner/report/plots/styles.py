@@ -111,9 +111,9 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(line.strip() for line in lines)
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """Return `1 task`, `3 tasks`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def there_are(number: int) -> str:
+    """Return `is one`, `are 3` or `are none`."""
+    return "is one" if number == 1 else f"are {number or 'none'}"
 
 
 def enumerated(names: Sequence[str], most: int = 8) -> str:

@@ -140,7 +140,7 @@ class Builder:
 
 def _command(wanted: Wanted) -> str:
     """Return the command that makes the page."""
-    words = shlex.split(wanted.query.command)
+    words = shlex.split(wanted.query.command())
     words[1] = "report"
     words += [] if wanted.published else ["--no-published"]
     words += [] if wanted.plots else ["--no-plots"]

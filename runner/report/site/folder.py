@@ -53,9 +53,9 @@ def write_page(files: Mapping[str, bytes], folder: Path) -> None:
     check_folder(folder)
     last = (INDEX, VERSION)
     try:
-        _write(folder / _MARKER, b"")
+        _write(folder / _MARKER, b"", keep=False)
         for place in [*(name for name in files if name not in last), *last]:
-            _write(folder / place, files[place])
+            _write(folder / place, files[place], keep=place.partition("/")[0] in _OURS)
         for name, endings in _OURS.items():
             for path in (folder / name).glob("*"):
                 if path.suffix in endings and f"{name}/{path.name}" not in files:
@@ -66,9 +66,9 @@ def write_page(files: Mapping[str, bytes], folder: Path) -> None:
         ) from None
 
 
-def _write(path: Path, content: bytes) -> None:
-    # Names of details and plots hold a hash of what is in them.
-    if path.parent.name in _OURS and path.is_file() and path.stat().st_size == len(content):
+def _write(path: Path, content: bytes, *, keep: bool) -> None:
+    # Names of details and plots hold a hash of what is in them: such a file stays as it is.
+    if keep and path.is_file() and path.stat().st_size == len(content):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")

@@ -15,7 +15,13 @@ from runner.report.statistics.friedman import (
     nemenyi,
 )
 from runner.report.statistics.intervals import Intervals, rank_intervals
-from runner.report.statistics.losses import average_ranks, losses_of, relative
+from runner.report.statistics.losses import (
+    average_ranks,
+    losses_of,
+    means_of,
+    ranks_of,
+    relative,
+)
 from runner.report.statistics.pairs import Pair, holm, pairs
 from runner.report.statistics.power import Power, power, seeds_needed, tasks_needed
 from runner.report.statistics.seeds import not_worse
@@ -36,12 +42,14 @@ __all__ = [
     "friedman",
     "holm",
     "losses_of",
+    "means_of",
     "nemenyi",
     "normalised",
     "not_worse",
     "pairs",
     "power",
     "rank_intervals",
+    "ranks_of",
     "relative",
     "seeds_needed",
     "summary",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from runner.report.statistics.losses import Matrix, losses_of, matrix_of, ranks_of
+from runner.report.statistics.losses import Matrix, level, losses_of, matrix_of, ranks_of
 
 _AT_ONCE = 2_000_000
 
@@ -116,6 +116,6 @@ def _with_seeds(
         # As many draws as there are seeds; where all are one value the mean is to be that.
         taken = np.where(np.arange(seeds) < count, taken, 0.0)
         means = taken.sum(axis=-1) / count[..., 0]
-        ranks = np.asarray(stats.rankdata(means, axis=1), dtype=float)
+        ranks = np.asarray(stats.rankdata(level(means), axis=1), dtype=float)
         found[start : start + step] = ranks.reshape(-1, tasks, entries).mean(axis=1)
     return found

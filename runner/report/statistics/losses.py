@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Matrix = NDArray[np.float64]
+_BITS = 40
 
 
 def losses_of(scores: pd.DataFrame, directions: Mapping[str, str]) -> pd.DataFrame:
@@ -36,11 +38,25 @@ def losses_of(scores: pd.DataFrame, directions: Mapping[str, str]) -> pd.DataFra
             f"{bad['entry'].iloc[0]} has a value on {bad['task'].iloc[0]} that is not finite"
         )
     entries = list(dict.fromkeys(scores["entry"]))
-    means = scores.groupby(["entry", "task"], sort=False)["value"].mean().unstack()
+    means = means_of(scores)
     means = means.reindex(index=entries, columns=list(directions)).astype(float)
     if len(scores):
         _refuse_gaps(means)
     return means * [-1.0 if way == "max" else 1.0 for way in directions.values()]
+
+
+def means_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return means over the seeds, entries x tasks, NaN where there is no value.
+
+    Sums are exact, so that the same values in another order have the same mean.
+
+    Args:
+        scores: See `losses_of`.
+    """
+    grouped = scores.groupby(["entry", "task"], sort=False)["value"]
+    means = {key: math.fsum(own) / len(own) for key, own in grouped}
+    index = pd.MultiIndex.from_tuples(list(means), names=["entry", "task"])
+    return pd.Series(list(means.values()), index=index, dtype=float).unstack()
 
 
 def matrix_of(losses: pd.DataFrame, *, entries: int = 2, tasks: int = 2) -> Matrix:
@@ -67,7 +83,13 @@ def matrix_of(losses: pd.DataFrame, *, entries: int = 2, tasks: int = 2) -> Matr
 
 def ranks_of(matrix: Matrix) -> Matrix:
     """Return the ranks within each task (column), 1 is best; ties share the average rank."""
-    return np.asarray(stats.rankdata(matrix, axis=0), dtype=float)
+    return np.asarray(stats.rankdata(level(matrix), axis=0), dtype=float)
+
+
+def level(values: Matrix) -> Matrix:
+    """Return values to twelve significant digits or so: what differs in later ones is a tie."""
+    fraction, exponent = np.frexp(values)
+    return np.ldexp(np.round(np.ldexp(fraction, _BITS)), exponent - _BITS)
 
 
 def average_ranks(losses: pd.DataFrame) -> dict[str, float]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
 
+from runner.report.statistics.losses import level
 from runner.report.statistics.pairs import holm
 
 
@@ -43,11 +45,11 @@ def not_worse(
     scale = -largest if direction == "max" else largest
     scaled = [np.asarray(values[entry], dtype=float) / scale for entry in entries]
     count = np.array(list(map(len, scaled)))
-    mean = np.array(list(map(np.mean, scaled)))
-    # Of equal values the mean may be another in the last digit, and so the deviation not zero.
+    mean = level(np.array([math.fsum(own) / len(own) for own in scaled]))
+    # Of equal values the deviation may be not zero.
     std = np.array([float(np.std(own, ddof=1)) if np.ptp(own) else 0.0 for own in scaled])
     best = min(range(len(entries)), key=lambda i: (mean[i], -count[i]))
-    ties = np.isclose(mean, mean[best], rtol=1e-12, atol=0.0)
+    ties = mean == mean[best]
     others = np.flatnonzero((count > 1) & (count[best] > 1) & ~ties)
     p = np.zeros(len(others))
     vary = (std[others] > 0) | (std[best] > 0)

@@ -60,6 +60,8 @@ def _friedman(test: Friedman, alpha: float) -> str:
             f", Iman and Davenport: F = {test.f:.2f} ({freedom} and {freedom * (test.tasks - 1)} "
             f"degrees of freedom, {_p(test.f_p)})"
         )
+    if (test.p < alpha) != (test.f_p < alpha) and math.isfinite(test.f):
+        return f"{text}: the two disagree on whether the entries all perform alike."
     if test.p < alpha:
         return f"{text}: the entries do not all perform alike."
     return f"{text}: that the entries all perform alike cannot be ruled out."
@@ -87,7 +89,9 @@ def _ranks(found: Summary, can: Power) -> Iterator[str]:
     else:
         sure = _percent(can.probability)
         yield f"No difference is so large that it would be found with a probability of {sure}."
-    first = found.entries[0]
+    first, second = found.entries[:2]
+    if found.average_rank[first] == found.average_rank[second]:
+        return  # which of those that share the first place is named is chance; see `_tasks_needed`
     alike = next((group for group in found.cliques if first in group), (first,))[1:]
     if alike:
         others = len(found.entries) - 1
@@ -187,11 +191,10 @@ def _seeds(found: Summary) -> Iterator[str]:
     needed = {task: count for task, count in found.seeds_needed.items() if count is not None}
     if not needed:
         return
+    test = f"A t test of {first} and {second} alone, at the spread over seeds seen here,"
     if max(needed.values()) <= found.seeds[0]:
-        yield (
-            f"On each task {first} and {second} differ by so much more than the spread over seeds "
-            "that no further seeds are needed to tell them apart there."
-        )
+        where = "any task" if len(needed) == len(found.tasks) else _names(sorted(needed))
+        yield f"{test} needs no more seeds than there are to tell them apart on {where}."
         return
     ordered = sorted(needed.items(), key=lambda item: (item[1], item[0]))
     listed = [f"{count:,} on {task}" for task, count in ordered]
@@ -201,8 +204,8 @@ def _seeds(found: Summary) -> Iterator[str]:
     else:
         amount = ", ".join(listed)
     yield (
-        f"To tell {first} from {second} with a probability of 80 % at the spread over seeds seen "
-        f"here, so many seeds of each would be needed: {amount}."
+        f"{test} would need so many seeds of each to tell them apart with a probability of 80 %: "
+        f"{amount}."
     )
 
 

@@ -34,6 +34,16 @@ def test_what_is_stale_goes_and_what_is_not_ours_stays(tmp_path):
     assert len(after) == len(before) + 2
 
 
+@pytest.mark.parametrize("name", ["plots", "cells"])
+def test_a_page_in_a_folder_that_is_called_like_one_of_its_own_is_written_again(tmp_path, name):
+    folder = tmp_path / name
+    files = {"index.html": b"<p>1", "version.txt": b"1", "cells/a.js": b"x"}
+    write_page(files, folder)
+    write_page(files | {"index.html": b"<p>2", "version.txt": b"2"}, folder)
+    assert (folder / "index.html").read_bytes() == b"<p>2"
+    assert (folder / "version.txt").read_bytes() == b"2"
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_a_folder_of_something_else_is_refused(ledger, tmp_path, kind):
     target = tmp_path / "mine"

@@ -10,7 +10,7 @@ from pathlib import Path
 from runner.compaction import AT_LEAST, compact
 from runner.config import Grid
 from runner.console import complain, console, say
-from runner.feed import Feed
+from runner.feed import Feed, Job
 from runner.ledger import Ledger
 from runner.loggers import choice
 from runner.loggers.scribe import Scribe, scribe
@@ -78,16 +78,17 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     if not ready.chosen:
         cells = len(ready.cells)
         with scribe(ledger, options.log) as log:
-            log.tell(sorted(ready.done), new=False)
+            _tell_others(rounds, log)
         return RunSummary(**summary, planned=cells, outcomes=(), overhead_s=None, wall_s=0.0)
     start = time.perf_counter()
     with scribe(ledger, options.log) as log:
-        log.tell(sorted(ready.done - {item.cell.id for item in ready.chosen}), new=False)
+        _tell_others(rounds, log)
         report = _fan_out(rounds, ledger, options, log)
         wall_s = time.perf_counter() - start
-    outcomes = list(report.outcomes.values())
-    _compact(ledger)
-    _draw(rounds.ready, outcomes, ledger)
+        outcomes = list(report.outcomes.values())
+        # Before the logs are waited for, which somebody may end.
+        _compact(ledger)
+        _draw(rounds.ready, outcomes, ledger)
     busy_s = sum(outcome.busy_s for outcome in outcomes) / max(report.slots, 1)
     return RunSummary(
         **summary,
@@ -101,8 +102,21 @@ def run_grid(grid: Grid, ledger: Ledger, data_root: Path, options: RunOptions) -
     )
 
 
+def _tell_others(rounds: Rounds, log: Scribe) -> None:
+    """Tell loggers of the cells that are not run, be it that these failed: they may lack them."""
+    chosen = {item.cell.id for item in rounds.ready.chosen}
+    log.tell(sorted(rounds.ready.cells.keys() - chosen), new=False)
+
+
 def _fan_out(rounds: Rounds, ledger: Ledger, options: RunOptions, log: Scribe) -> Report:
     runs = set[str]()
+    plan_further = rounds.further
+
+    def further() -> list[tuple[int, Job]]:
+        assert plan_further is not None
+        jobs = plan_further()
+        _tell_others(rounds, log)
+        return jobs
 
     def request(run: str, folder: str) -> Request:
         runs.add(run)
@@ -129,7 +143,7 @@ def _fan_out(rounds: Rounds, ledger: Ledger, options: RunOptions, log: Scribe) -
                 ledger,
                 rounds.jobs(),
                 redo=options.force,
-                further=rounds.further,
+                further=None if plan_further is None else further,
                 finished=lambda cell_id: log.tell([cell_id]),
             ),
             lambda slots: ProgressDisplay(console, rounds.ready.chosen, slots),

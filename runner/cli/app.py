@@ -131,7 +131,9 @@ def run(
     ] = False,
     log: Annotated[
         list[str],
-        typer.Option(metavar="NAMES", help="where to log: tensorboard,mlflow,wandb, or none"),
+        typer.Option(
+            metavar="NAME", help="where to log: tensorboard mlflow wandb, or a,b, or none"
+        ),
     ] = ["tensorboard"],
     verbose: Annotated[bool, typer.Option("--verbose", help="show Ray's own output")] = False,
 ) -> int:

@@ -73,8 +73,16 @@ SeedFilter = Annotated[
     list[str], typer.Option("--seeds", metavar="N", help="these seeds: 0 1 2, or 0,1,2")
 ]
 
-
-_LISTS = ("--tasks", "--methods", "--seeds", "--set", "--head-trained", "--kinds", "--results")
+_LISTS = (
+    "--tasks",
+    "--methods",
+    "--seeds",
+    "--set",
+    "--head-trained",
+    "--kinds",
+    "--log",
+    "--results",
+)
 # In the context of a command whose words are completed: the list option that may go on.
 _OPEN = "xmft.open_list"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from runner.loggers.record import CellRecord
 
@@ -48,29 +49,32 @@ class MlflowRuns:
             else known.experiment_id
         )
 
-    def known(self) -> set[str]:
-        """Return the ids of all cells that are there as a whole."""
-        found: set[str] = set()
+    def known(self) -> dict[str, set[str]]:
+        """Return the attempts that are there as a whole, by the ids of their cells."""
+        found: dict[str, set[str]] = {}
         token = None
         while True:
-            page = self._client.search_runs(
-                [self._experiment], "attributes.status != 'RUNNING'", 1, _AT_ONCE, None, token
-            )
-            found |= {run.data.tags[_CELL] for run in page if _CELL in run.data.tags}
+            page = self._client.search_runs([self._experiment], "", 1, _AT_ONCE, None, token)
+            for run in page:
+                if _CELL in run.data.tags and (attempt := _whole(run)):
+                    found.setdefault(run.data.tags[_CELL], set()).add(attempt)
             token = page.token
             if not token:
                 return found
 
     def write(self, record: CellRecord) -> None:
-        """Write a cell, in place of an earlier attempt at it; nothing if it is there."""
+        """Write a cell, in place of other attempts at it; nothing if it is there."""
         from mlflow.entities import Metric, Param
 
         of_cell = f"tags.`{_CELL}` = '{record.cell_id}'"
+        is_there = False
         for run in self._client.search_runs([self._experiment], of_cell):
-            whole = run.info.status in ("FINISHED", "FAILED")
-            if whole and run.data.tags.get(_ATTEMPT) == record.attempt:
-                return
-            self._client.delete_run(run.info.run_id)
+            if not is_there and _whole(run) == record.attempt:
+                is_there = True
+            else:
+                self._client.delete_run(run.info.run_id)
+        if is_there:
+            return
         begun, ended = (
             int(time.timestamp() * 1000) for time in (record.started_at, record.finished_at)
         )
@@ -94,6 +98,12 @@ class MlflowRuns:
         for start in range(0, len(points), _AT_ONCE):
             self._client.log_batch(run_id, metrics=points[start : start + _AT_ONCE])
         self._client.set_terminated(run_id, "FINISHED" if record.ok else "FAILED", ended)
+
+
+def _whole(run: Any) -> str | None:
+    """Return the attempt that a run tells; None if it was cut short."""
+    whole = run.info.status in ("FINISHED", "FAILED")
+    return run.data.tags.get(_ATTEMPT) if whole else None
 
 
 def _key(name: str) -> str:

@@ -38,19 +38,26 @@ class WandbRuns:
             os.environ.get("WANDB_MODE") or "offline",
         )
 
-    def known(self) -> set[str]:
-        """Return the ids of all cells that are there as a whole."""
-        marks = self._place.glob(f"wandb/*run-*-*-*/{_DONE}")
-        return {mark.parent.name.rsplit("-", 2)[1] for mark in marks}
+    def known(self) -> dict[str, set[str]]:
+        """Return the attempts that are there as a whole, by the ids of their cells."""
+        found: dict[str, set[str]] = {}
+        for mark in self._place.glob(f"wandb/*run-*-*-*/{_DONE}"):
+            _, cell_id, attempt = mark.parent.name.rsplit("-", 2)
+            found.setdefault(cell_id, set()).add(attempt)
+        return found
 
     def write(self, record: CellRecord) -> None:
-        """Write a cell, in place of an earlier attempt at it; nothing if it is there."""
+        """Write a cell, in place of other attempts at it; nothing if it is there."""
         name = f"{record.cell_id}-{record.attempt}"
-        for folder in self._place.glob(f"wandb/*run-*-{record.cell_id}-*"):
-            if folder.name.endswith(name) and (folder / _DONE).exists():
-                return
-            # What went to a server stays there; here it would be sent twice.
-            shutil.rmtree(folder, ignore_errors=True)
+        is_there = False
+        for folder in sorted(self._place.glob(f"wandb/*run-*-{record.cell_id}-*")):
+            if not is_there and folder.name.endswith(name) and (folder / _DONE).exists():
+                is_there = True
+            else:
+                # What went to a server stays there; here it would be sent twice.
+                shutil.rmtree(folder, ignore_errors=True)
+        if is_there:
+            return
         run = self._wandb.init(
             project=os.environ.get("WANDB_PROJECT") or "xmft",
             id=name,

@@ -141,11 +141,6 @@ def test_a_batch_that_does_not_divide(write_grid: WriteGrid, tmp_path: Path) -> 
     assert "8 samples (batch_size, pdebench/advection) does not divide among 3" in text
 
 
-def test_a_logger_that_there_is_not(write_grid: WriteGrid, tmp_path: Path) -> None:
-    text = refused(tmp_path, "run", write_grid(), "--log", "tensorboard,wandbb")
-    assert "There is no logger 'wandbb'. Did you mean 'wandb'?" in text
-
-
 @pytest.mark.parametrize("verb", ["plan", "run"])
 def test_wrong_yaml(verb: str, tmp_path: Path) -> None:
     (tmp_path / "grid.yaml").write_text("tasks: [a\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from runner.ledger import Ledger
 from runner.loggers.record import record_of
 from runner.loggers.scribe import scribe
 from tests.runner.attempts import DAY, attempt_of, cell_of, score_of
-from tests.runner.loggers.reading import in_mlflow, in_wandb, python, shown
+from tests.runner.loggers.reading import in_mlflow, in_wandb, shown
 from xmft.task import CurvePoint
 
 CELL = cell_of(seed=3, recipe={"epochs": 3, "learning_rate": 5e-4})
@@ -32,6 +32,10 @@ CURVES = [
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_settings(monkeypatch)
+
+
+def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", "WANDB_")):
             monkeypatch.delenv(name)
@@ -65,36 +69,33 @@ def tell(ledger: Ledger, *names: str, cells: tuple[str, ...] = (CELL.id,), new: 
 
 
 @pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store as MLflow makes it, which takes it seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    python(
-        "import pathlib, sys; from runner.loggers.mlflow_runs import MlflowRuns\n"
-        "MlflowRuns(pathlib.Path(sys.argv[1]))",
-        str(folder),
-    )
-    return folder / "mlflow" / "mlflow.db"
-
-
-def with_store(ledger: Ledger, empty_store: Path) -> None:
-    assert ledger.local_root is not None
-    (ledger.local_root / "mlflow").mkdir(parents=True)
-    shutil.copy(empty_store, ledger.local_root / "mlflow")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results whose cell has failed, told to both: to make MLflow's store takes it seconds."""
+    ledger = Ledger(tmp_path_factory.mktemp("failed"))
     ledger.prepare()
-
-
-def test_mlflow_has_one_run_for_a_cell_however_often_it_is_told(
-    ledger: Ledger, empty_store: Path
-) -> None:
-    with_store(ledger, empty_store)
     finish(ledger, failure="oom")
-    assert tell(ledger, "mlflow", cells=(CELL.id, "0" * 16)) == ""  # of one nothing is known
-    assert shown(ledger.local_root / "mlflow" / "mlflow.db") == [
-        ("xmft", "pdebench/advection orca 3", "FAILED", "broken")
-    ]
-    # It goes on, and is told of twice.
+    with pytest.MonkeyPatch.context() as patch:
+        forget_settings(patch)
+        # Of one nothing is known.
+        assert tell(ledger, "mlflow", "wandb", cells=(CELL.id, "0" * 16)) == ""
+    assert ledger.local_root is not None
+    return ledger.local_root
+
+
+FAILED = ("xmft", "pdebench/advection orca 3", "FAILED", "broken")
+
+
+@pytest.mark.slow
+def test_mlflow_has_the_attempt_that_counts_and_no_other(failed: Path, tmp_path: Path) -> None:
+    ledger = Ledger(shutil.copytree(failed, tmp_path / "copy", symlinks=True))
+    assert ledger.local_root is not None
+    assert shown(ledger.local_root / "mlflow" / "mlflow.db") == [FAILED]
+    # It goes on in a run that tells nobody. The next one makes up for it, and tells of it twice.
     finish(ledger, day=1)
-    assert tell(ledger, "tensorboard", "mlflow", cells=(CELL.id, CELL.id)) == ""
+    with errors.capture() as said, scribe(ledger, ["tensorboard", "mlflow"]) as log:
+        log.tell([CELL.id], new=False)
+        log.tell([CELL.id])
+    assert said.get() == ""
     name, (run,) = in_mlflow(f"sqlite:///{ledger.local_root}/mlflow/mlflow.db")
     assert (name, run["name"]) == ("xmft", "pdebench/advection orca 3")
     assert run["status"] == "FINISHED"
@@ -115,25 +116,26 @@ def test_mlflow_has_one_run_for_a_cell_however_often_it_is_told(
     assert tags.items() <= run["tags"].items()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_said_once_and_made_up_for(
-    ledger: Ledger, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, failed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     ledger.prepare()
     finish(ledger)
     rows = ledger.read()
-    said = " ".join(tell(ledger, "mlflow", "wandb", cells=(CELL.id,) * 3).split())
+    said = " ".join(tell(ledger, "mlflow", cells=(CELL.id,) * 3).split())
     assert said.count("mlflow cannot be told of") == 1
     assert f"mlflow cannot be told of {CELL.id} (" in said
     assert "The run goes on without; the same command with --log mlflow makes up" in said
-    assert len(offline(ledger)) == 1  # the other one goes on
     assert ledger.read() == rows
     elsewhere = tmp_path / "elsewhere.db"
-    shutil.copy(empty_store, elsewhere)
+    shutil.copy(failed / "mlflow" / "mlflow.db", elsewhere)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     assert tell(ledger, "mlflow") == ""
-    assert shown(elsewhere) == [("mine", "pdebench/advection orca 3", "FINISHED", None)]
+    mine = ("mine", "pdebench/advection orca 3", "FINISHED", None)
+    assert sorted(shown(elsewhere)) == [mine, FAILED]  # another experiment is left alone
     assert ledger.local_root is not None
     assert not (ledger.local_root / "mlflow").exists()
 
@@ -143,13 +145,13 @@ def offline(ledger: Ledger) -> list[Path]:
     return sorted((ledger.local_root / "wandb").glob("*run-*-*"))
 
 
-def test_wandb_has_one_offline_run_for_a_cell_however_often_it_is_told(ledger: Ledger) -> None:
-    ledger.prepare()
-    finish(ledger, failure="oom")
-    assert tell(ledger, "wandb") == ""
+@pytest.mark.slow
+def test_wandb_has_the_attempt_that_counts_and_no_other(failed: Path, tmp_path: Path) -> None:
+    ledger = Ledger(shutil.copytree(failed, tmp_path / "copy", symlinks=True))
     assert len(offline(ledger)) == 1
+    # It goes on in a run that tells nobody; the next one makes up for it.
     finish(ledger, day=1)
-    assert tell(ledger, "wandb", cells=(CELL.id, CELL.id)) == ""
+    assert tell(ledger, "wandb", cells=(CELL.id, CELL.id), new=False) == ""
     (folder,) = offline(ledger)
     assert folder.name.startswith("offline-run-")
     run = in_wandb(folder)
@@ -171,13 +173,20 @@ def test_wandb_has_one_offline_run_for_a_cell_however_often_it_is_told(ledger: L
     # One that was cut short is written again, one that was not stays.
     (folder / "xmft-whole").unlink()
     (path,) = folder.glob("run-*.wandb")
-    path.write_bytes(path.read_bytes()[:-90])
-    tell(ledger, "wandb")
-    (again,) = offline(ledger)
-    assert len(in_wandb(again)["history"]) == 3
-    size = (again / path.name).stat()
-    tell(ledger, "wandb")
-    assert (again / path.name).stat() == size
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with scribe(ledger, ["wandb"]) as log:
+        log.tell([CELL.id], new=False)
+        deadline = time.monotonic() + 60
+        while not any((folder / "xmft-whole").exists() for folder in offline(ledger)):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        (again,) = offline(ledger)
+        found = (again / path.name).stat()
+        log.tell([CELL.id])
+    assert offline(ledger) == [again]
+    assert (again / path.name).stat() == found
+    assert found.st_size > 0.9 * len(whole)
 
 
 def test_a_trial_of_a_search_and_values_without_end(ledger: Ledger) -> None:
@@ -189,24 +198,3 @@ def test_a_trial_of_a_search_and_values_without_end(ledger: Ledger) -> None:
     assert {name: v for name, v in record.scores.items() if "nrmse" in name} == {
         "val/best_val/nrmse": 1.0
     }
-
-
-def test_without_loggers_no_process_starts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "Popen", None)
-    for names in ((), ("tensorboard",)):
-        assert tell(ledger, *names) == ""
-
-
-def test_a_process_that_is_ended_is_said_and_ends_nothing(ledger: Ledger) -> None:
-    ledger.prepare()
-    finish(ledger)
-    with errors.capture() as said, scribe(ledger, ["mlflow"]) as log:
-        log.tell([CELL.id])
-        assert log._process is not None
-        log._process.kill()
-        log._process.wait()
-        for _ in range(3):
-            log.tell([CELL.id])
-    text = " ".join(said.get().split())
-    assert text.count("mlflow cannot be told of more cells") == 1
-    assert "The same command with --log mlflow makes up for it." in text

@@ -48,9 +48,10 @@ def submit_results(
     """Write the results of a ledger to one file that others can check and merge.
 
     It has all attempts at the chosen cells, their curves, who and which code, and a digest of each
-    cell. Names of machines become host-1, host-2; of absolute paths the last part is left, in
-    tracebacks too. Everything else in the ledger's rows goes with it, plug-ins by name and not by
-    text. Others read it as `--results FILE`.
+    cell. Machines become host-1, host-2; people, homes and addresses lose their names, places all
+    but the name of a file, URIs keys and queries, in tracebacks too. Everything else in the
+    ledger's rows goes with it, plug-ins by name and not by text: look at what you hand on. Others
+    read it as `--results FILE`.
     """
     from runner.ledger import Ledger
     from runner.provenance import provenance

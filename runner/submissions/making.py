@@ -10,6 +10,7 @@ import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -21,15 +22,13 @@ from runner.ledger import Ledger
 from runner.results import Result, results
 from runner.schema import SCHEMA, SCHEMA_VERSION, VERSION_KEY
 from runner.storage import Storage
+from runner.submissions.content import CURVES, EXAMPLES, EXTRA, wrong_cells, wrong_columns
 from runner.submissions.privacy import without_private
-from runner.submissions.reading import (
-    CURVES,
-    EXAMPLES,
-    EXTRA,
+from runner.submissions.reading import digests_of
+from runner.submissions.statement import (
     SIGNATURE_KEY,
     STATEMENT_KEY,
     SUBMISSION_VERSION,
-    digests_of,
     statement_bytes,
 )
 from runner.uri import split
@@ -69,6 +68,9 @@ def submission(
         provenance: Who and with what.
         examples: Whether the predictions that the cells keep go with them.
         asked: The filters that chose the cells, to be written down.
+
+    Raises:
+        RequestError: the rows lack what every reader of the file would ask for.
     """
     whole = ledger.attempts.rows([*SCHEMA.names, FILE])
     chosen = whole.filter(pc.is_in(whole["cell_id"], value_set=pa.array(sorted(cells))))
@@ -94,6 +96,12 @@ def submission(
     }
     for name in ("protocol", "selection", "data_origin"):
         statement[f"{name}s"] = sorted(pc.unique(table[name]).drop_null().to_pylist())
+    problem = next(chain(wrong_columns(table, statement), wrong_cells(table)), None)
+    if problem is not None:
+        raise RequestError(
+            f"These results of {ledger.shown} cannot be handed in: {problem}. Leave such cells out "
+            "with --tasks, --methods and --seeds, or run them again."
+        )
     text = statement_bytes(statement)
     signature = hashlib.sha256(text).hexdigest().encode()
     return table.replace_schema_metadata(

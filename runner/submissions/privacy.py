@@ -130,7 +130,7 @@ def _harmless(
         for uri in uris:
             text = without_secrets(text, uri)
         for pattern, name in places:
-            text = pattern.sub(lambda _, name=name: name, text)
+            text = pattern.sub(name.replace("\\", r"\\"), text)
         text = _QUOTED.sub(lambda match: _file(match[0]), text)
         text = _PLACES.sub(_place, text)
         text = _HOME.sub(lambda m: m[0][: -len(m["person"])] + _USER, text)

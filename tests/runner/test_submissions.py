@@ -145,12 +145,18 @@ def test_requests_that_cannot_be_met(lab: Ledger, tmp_path: Path) -> None:
     results = ("--results", lab.uri)
     blocked = tmp_path / "file"
     blocked.write_text("")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    submit(lab, tmp_path / "lab.parquet")
     to = ("--to", str(tmp_path / "x.parquet"))
     for words, told in (
         ((*results, "--to", str(tmp_path / "x.csv")), "does not end in .parquet"),
         ((*results, *to, "--methods", "orka"), "Did you mean 'orca'?"),
         ((*results, *to, "--seeds", "7"), "has seed 7"),
-        (("--results", str(tmp_path / "none"), *to), "holds no results"),
+        (("--results", str(tmp_path / "none"), *to), "There are no results at"),
+        (("--results", str(blocked), *to), "is a file: results are a folder"),
+        (("--results", str(tmp_path / "lab.parquet"), *to), "is a submitted file"),
+        (("--results", str(empty), *to), "holds no results. `xmft run quick` fills it"),
         ((*results, "--to", str(blocked / "x.parquet")), "cannot be written"),
     ):
         assert told in refused(tmp_path, "submit-results", *words)

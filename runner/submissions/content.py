@@ -35,6 +35,9 @@ _REQUIRED = tuple(
 )
 # Whether it is an object of texts.
 _JSON = {"versions": True, "invocation": False, "config_json": False}
+# Columns of a few words.
+_WORDS = {"status": ("ok", "failed"), "direction": ("min", "max")}
+_LARGEST = 1e150
 _CELL = TypeAdapter(Cell)
 # Columns that say again what the configuration says.
 _SAID = ("task", "task_version", "method", "method_version", "backbone", "seed", "protocol")
@@ -71,6 +74,20 @@ def wrong_columns(table: pa.Table, statement: Mapping[str, Any]) -> Iterator[str
     if empty:
         yield f"rows say nothing in {', '.join(empty[:3])}, which every row has to"
         return
+    for name, words in _WORDS.items():
+        odd = sorted(set(pc.unique(table[name]).drop_null().to_pylist()) - set(words))
+        if odd:
+            yield f"{name} is {odd[0]!r} in a row, not {' or '.join(words)}"
+    for field in SCHEMA:
+        if pa.types.is_floating(field.type) and field.name in table.schema.names:
+            # No sum of what is within these is beyond the numbers there are.
+            low = -_LARGEST if field.name == "value" else 0.0
+            numbers = table[field.name].drop_null()
+            if field.name == "value":  # how training went: some metrics diverge
+                numbers = numbers.filter(pc.is_finite(numbers))
+            fine = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, _LARGEST))
+            if not pc.all(fine, min_count=0).as_py():
+                yield f"{field.name} is {numbers.filter(pc.invert(fine))[0].as_py():g} in a row"
     for name, of_texts in _JSON.items():
         if name in table.schema.names:
             for text in pc.unique(table[name]).drop_null().to_pylist():

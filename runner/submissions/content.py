@@ -74,6 +74,9 @@ def wrong_columns(table: pa.Table, statement: Mapping[str, Any]) -> Iterator[str
     if empty:
         yield f"rows say nothing in {', '.join(empty[:3])}, which every row has to"
         return
+    points = pc.list_flatten(table[CURVES])
+    if any(pc.struct_field(points, field.name).null_count for field in CURVE_SCHEMA):
+        yield "a point of a curve says nothing in its epoch, split, name or value"
     for name, words in _WORDS.items():
         odd = sorted(set(pc.unique(table[name]).drop_null().to_pylist()) - set(words))
         if odd:

@@ -14,7 +14,6 @@ import pytest
 from rich.console import RenderableType
 
 from runner.console import console
-from runner.ledger import Ledger
 from runner.report.compare import build
 from runner.report.status import show_cell
 from runner.report.terminal import to_terminal
@@ -25,8 +24,7 @@ from runner.submissions.reading import Submission
 from runner.submissions.rerun import _compared
 from runner.submissions.statement import STATEMENT_KEY
 from tests.runner import boards
-from tests.runner.attempts import attempt_of, cell_of, score_of
-from tests.runner.commands import output_of, refused, xmft
+from tests.runner.commands import refused, xmft
 from tests.runner.submissions import Edit, column, failed, first, forged, last, rewritten, stated
 from xmft.errors import RequestError
 
@@ -111,6 +109,19 @@ ROWS: dict[str, tuple[Edit, str]] = {
     "an invocation that is a list": (every("invocation", "[1]"), "invocation is no JSON object"),
     "an invocation that is cut off": (every("invocation", "{"), "invocation is no JSON object"),
     "a configuration that is a text": (every("config_json", "x"), "config_json is no JSON object"),
+    "a point without a value": (
+        lambda t: column(t, "curves", lambda v: [[p | {"value": None} for p in v[0]], *v[1:]]),
+        "a point of a curve",
+    ),
+    "a point that is none": (
+        lambda t: column(t, "curves", lambda v: [[*v[0], None], *v[1:]]),
+        "a point of a curve",
+    ),
+    "another status": (every("status", "maybe"), "status is 'maybe' in a row, not ok or failed"),
+    "another direction": (every("direction", "up"), "direction is 'up' in a row, not min or max"),
+    "more than there can be": (every("value", -1e308), "value is -1e+308 in a row"),
+    "time that is no number": (every("wall_s", float("nan")), "wall_s is nan in a row"),
+    "time below nought": (every("fit_s", -1.0), "fit_s is -1 in a row"),
     "a task that leads out": (every("task", "../../x"), "the task '../../x'"),
     **{
         f"no {name}": (every(name, None), f"rows say nothing in {name}")
@@ -260,51 +271,3 @@ def test_a_cell_that_is_made_again_is_on_the_same_data() -> None:
     assert check.state == "failed"
     assert "signed off on official data, which are generated here" in check.detail
     assert _compared("again", then, then, 0.05).state == "ok"
-
-
-def test_results_that_nobody_could_read_are_not_handed_in(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.write_attempt(attempt_of(cell_of(), score_of(0.5)))
-    (path,) = Path(ledger.uri).glob("cells/*/*.arrow")
-    table = pa.ipc.open_file(path.read_bytes()).read_all()
-    table = every("versions", "[]")(table)
-    with pa.ipc.new_file(path, table.schema) as writer:
-        writer.write_table(table)
-    text = refused(
-        tmp_path, "submit-results", "--results", ledger.uri, "--to", tmp_path / "x.parquet"
-    )
-    assert "cannot be handed in: versions is no JSON object" in text
-
-
-def test_places_show_no_keys(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger.write_attempt(attempt_of(cell_of(), score_of(0.5)))
-    monkeypatch.setattr("runner.submissions.making.write", lambda *_: "0" * 64)
-    place = "s3://KEYID:SECRET@b/x{}?region=r&access_key=SECRET2"
-    text = output_of("submit-results", "--results", ledger.uri, "--to", place.format(".parquet"))
-    assert "s3://b/x.parquet?region=r" in text
-    for words in (
-        ["submit-results", "--to", place.format(".csv")],
-        ["export", "--to", place.format(".csv")],
-        ["export", "--to", place.format(".txt")],
-        ["leaderboard", "--format", "md", "--out", place.format(".md")],
-    ):
-        result = xmft(*words, "--results", ledger.uri)
-        assert result.exit_code == 2, words
-        text += result.output
-    assert "found a URI, s3://" in text
-    for secret in ("KEYID", "SECRET"):
-        assert secret not in text
-
-
-def test_a_name_of_nobody_is_one_sentence(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.write_attempt(attempt_of(cell_of(), score_of(0.5)))
-    place = "~nosuchuser/x.parquet"
-    for words in (
-        ["leaderboard", "--results", place],
-        ["status", "--results", ledger.uri, place],
-        ["show", "abc", "--results", place],
-        ["diff", place, ledger.uri],
-        ["verify-results", place],
-        ["submit-results", "--results", place, "--to", "x.parquet"],
-        ["submit-results", "--results", ledger.uri, "--to", place],
-    ):
-        assert "nosuchuser" in refused(tmp_path, *words)

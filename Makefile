@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help quickstart test cluster accuracy lint bench loading chaos gpu study browser vendor \
+.PHONY: help quickstart test cluster accuracy lint bench loading chaos gpu study browser latex vendor \
   readme docs clean
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make chaos       set up, the quick grid with twenty deaths among its processes; half an hour"
 	@echo "make gpu         set up, speed of fitting on this machine's GPU"
 	@echo "make browser     set up, tests of the page of \`xmft report\` in Chromium; minutes"
+	@echo "make latex       set up, compile the LaTeX tables"
 	@echo "make vendor      fetch the JavaScript of others in this repository again, through npm"
 	@echo "make study       set up, run the study of the methods, rebuild docs/study-methods.md; hours"
 	@echo "make readme      set up, make the README's table and picture of the quick start again"
@@ -36,7 +37,7 @@ quickstart: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
-	  --ignore=tests/accuracy --ignore=tests/cluster --ignore=tests/browser
+	  --ignore=tests/accuracy --ignore=tests/cluster --ignore=tests/browser --ignore=tests/latex
 
 cluster: .venv/installed
 	$(BIN)/python -m pytest tests/cluster
@@ -44,6 +45,10 @@ cluster: .venv/installed
 # Chromium is that of the system: apt-get install chromium.
 browser: .venv/installed
 	$(BIN)/python -m pytest tests/browser
+
+# LaTeX is that of the system: apt-get install texlive-latex-recommended.
+latex: .venv/installed
+	$(BIN)/python -m pytest tests/latex
 
 vendor:
 	$(PYTHON) .ci/vendor.py

@@ -22,7 +22,7 @@ _MARKDOWN = re.compile(r"[\\`*$\[\]~]")
 # Underscores at the ends of words, what makes a block of a line that starts so, and what becomes a
 # link by itself.
 _MARKDOWN_ENDS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-_MARKDOWN_START = re.compile(r"^(\d{1,9}(?=[.)])|(?=[#+=-]))")
+_MARKDOWN_START = re.compile(r"^(\d{1,9}(?=[.)](?: |$))|(?=(?:#{1,6}(?: |$)|[+-] )))")
 _MARKDOWN_LINK = re.compile(r"(?<=[A-Za-z])(?=://)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _LATEX = {

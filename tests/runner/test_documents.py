@@ -82,7 +82,7 @@ def test_names_do_nothing_in_html():
 
 def unescaped(text):
     """Characters that LaTeX would obey in a text that was escaped."""
-    allowed = re.sub(r"\\(ensuremath\{\\[a-z]+\}|[a-zA-Z]+\{\}|[{}$&#%_])|\{[-?!]\}", "", text)
+    allowed = re.sub(r"\\(ensuremath\{\\[a-z]+\}|[a-zA-Z]+\{\}|[{}$&#%_])|\{[-?!*[\]]\}", "", text)
     return set(allowed) & set("\\{}$&#%_^~")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from markdown_it import MarkdownIt
 from pyarrow import csv as arrow_csv
 from rich.table import Table
 from rich.text import Text
@@ -153,6 +154,32 @@ def test_markdown_shows_what_was_written() -> None:
     assert plain == " ".join((MARKDOWN + HTML).split())
     for mark in "`*$[]~":
         assert not re.search(rf"(?<!\\){re.escape(mark)}", safe)
+
+
+NAMES = [
+    "_evil_",
+    "__init__ _x y_",
+    "a_b_c",
+    "# head",
+    "1. x",
+    "12) x",
+    "- x",
+    "+ x",
+    "1.5 is 3.2",
+    "https://example.org/x_y",
+    "WWW.example.org",
+    "me@example.org",
+    "<https://x.y>",
+    "a * b ** c ~~d~~",
+]
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_a_renderer_makes_nothing_but_text_of_a_name(text: str) -> None:
+    shown = MarkdownIt("gfm-like", {"linkify": False}).render(f"* {in_markdown(text)}")
+    assert re.sub(r"</?(ul|li|p)>|\n", "", shown) == html.escape(text, quote=False)
+    # What becomes a link without any mark does so by these.
+    assert not re.search(r"https?://|www\.|(?<!\\)@", in_markdown(text), re.IGNORECASE)
 
 
 @pytest.mark.parametrize("text", FORMULAS)

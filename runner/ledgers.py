@@ -76,6 +76,26 @@ def open_results(places: Sequence[str | Path]) -> Results:
     return Ledgers(unique)
 
 
+def ledger_at(place: str, option: str) -> Ledger:
+    """Return the one ledger that an option names; files that cannot be read are skipped.
+
+    Raises:
+        RequestError: it is a file, or there is none.
+    """
+    part = _opened(place)
+    if isinstance(part, Submission):
+        raise RequestError(
+            f"{part.shown} is a submitted file, which {option} does not take: name the folder or "
+            "the URI of a ledger."
+        )
+    if part.local_root is not None and not part.local_root.is_dir():
+        raise RequestError(
+            f"There are no results at {part.shown}: {option} names a folder or a URI of results, "
+            "which `xmft run` fills."
+        )
+    return part
+
+
 def parts_of(results: Results) -> Sequence[Results]:
     """Return the ledgers and files that results are read from, one or several."""
     return results.parts if isinstance(results, Ledgers) else (results,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -20,6 +21,9 @@ from runner.cli.options import (
 )
 from runner.console import complain, console, hand_over
 from xmft.errors import RequestError
+
+# More of one kind are told in number; the table has them all.
+_MOST = 20
 
 
 @guarded
@@ -48,6 +52,9 @@ def diff(
     entry is worse on a task where its mean over the seeds that both have got worse by more than
     their spread, sqrt((std_A^2 + std_B^2) / 2), or where there is none by more than --tolerance. A
     cell that was ok and fails is worse too. Other versions of tasks and metrics are not compared.
+    --fail-if-worse also exits with 1 if an entry of A on a task has nothing comparable in B; what B
+    is not meant to have, leave out with --tasks, --methods and --seeds. Single cells that B lacks
+    are told.
     """
     from runner.report.diff import compare_ledgers
     from runner.report.diff_formats import DIFF_FORMATS, to_terminal
@@ -93,13 +100,23 @@ def diff(
     code = concluded(*both)
     if not fail_if_worse:
         return code
+    # Before what fails: a mean over fewer seeds is no reason to, and should be known.
+    if difference.lost:
+        complain(f"Not in B: {_some(difference.lost)}")
+    if difference.incomparable:
+        complain(f"Nothing in B to compare with: {_some(difference.incomparable)}")
     if not difference.compared:
         complain("Nothing could be compared, so nothing says that B is not worse.")
-        return 1
     if difference.worse:
-        complain(f"Worse in B: {'; '.join(difference.worse)}")
-        return 1
-    return code
+        complain(f"Worse in B: {_some(difference.worse)}")
+    failed = difference.worse or difference.incomparable or not difference.compared
+    return 1 if failed else code
+
+
+def _some(told: Sequence[str]) -> str:
+    """Return what is told of many things, in one line."""
+    more = f"; and {len(told) - _MOST} more" if len(told) > _MOST else ""
+    return "; ".join(told[:_MOST]) + more
 
 
 def add_to(app: typer.Typer) -> None:

@@ -112,12 +112,16 @@ class ListCommand(TyperCommand):
 
 
 def _repeated(args: list[str], lists: Collection[str]) -> tuple[list[str], str]:
-    """Turn `--methods a b` into `--methods a --methods b`; also return a list left open."""
+    """Turn `--methods a b`, or `--methods=a b`, into one option for each value.
+
+    Also return a list left open.
+    """
     repeated: list[str] = []
     option, values = "", 0
     for arg in args:
         if arg.startswith("-"):
-            option, values = arg if arg in lists else "", 0
+            name, assigned, _ = arg.partition("=")
+            option, values = name if name in lists else "", len(assigned)
         elif option:
             values += 1
             if values > 1:

@@ -48,24 +48,30 @@ def submit_results(
     """Write the results of a ledger to one file that others can check and merge.
 
     It has all attempts at the chosen cells, their curves, who and which code, and a digest of each
-    cell. Names of machines become host-1, host-2; of absolute paths the last part is left, in
-    tracebacks too. Everything else in the ledger's rows goes with it, plug-ins by name and not by
-    text. Others read it as `--results FILE`.
+    cell. Machines become host-1, host-2; people, homes and addresses lose their names, places all
+    but the name of a file, URIs keys and queries, in tracebacks too. Everything else in the
+    ledger's rows goes with it, plug-ins by name and not by text: look at what you hand on. Others
+    read it as `--results FILE`.
     """
-    from runner.ledger import Ledger
+    from runner.ledgers import ledger_at
     from runner.provenance import provenance
     from runner.report.select import chosen
     from runner.results import RESULT_COLUMNS
     from runner.results import results as cells_in
     from runner.submissions.making import Provenance, submission, to_parquet, write
     from runner.submissions.reading import ENDING
+    from runner.uri import shown
 
     if not to.partition("?")[0].endswith(ENDING):
-        raise RequestError(f"--to is '{to}', which does not end in {ENDING}: a submission does.")
-    ledger = Ledger(results, lenient=True)
+        raise RequestError(
+            f"--to is '{shown(to)}', which does not end in {ENDING}: a submission does."
+        )
+    ledger = ledger_at(results, "--results")
     table = ledger.rows(RESULT_COLUMNS)
     if not table.num_rows:
-        raise RequestError("The ledger holds no results. `xmft run quick` fills it.")
+        raise RequestError(
+            f"The ledger {ledger.shown} holds no results. `xmft run quick` fills it."
+        )
     asked: dict[str, Any] = {
         "tasks": globs(tasks),
         "methods": globs(methods),
@@ -97,9 +103,10 @@ def submit_results(
     payload = to_parquet(made)
     digest = write(payload, to)
     say(
-        f"{len(cells)} cells, {made.num_rows} rows, {len(payload) / 1e6:.2f} MB written to {to}\n"
+        f"{len(cells)} cells, {made.num_rows} rows, {len(payload) / 1e6:.2f} MB written to "
+        f"{shown(to)}\n"
         f"sha256 {digest}: tell it with the file, so that others know that it is yours\n"
-        f"Check: xmft verify-results {to}"
+        f"Check: xmft verify-results {shown(to)}"
     )
     return concluded(ledger)
 
@@ -128,35 +135,52 @@ def verify_results(
     Exit code 1 if a check failed. A digest tells edits and damage, not a forger who makes all
     digests anew: --rerun does.
     """
-    from runner.ledger import Ledger
+    from runner.ledger import LedgerError
+    from runner.ledgers import ledger_at
     from runner.options import RunOptions
     from runner.submissions.checks import against as compared
     from runner.submissions.checks import verified
     from runner.submissions.reading import Submission
     from runner.submissions.rerun import TOLERANCE, drawn, made_again
+    from runner.supervise import LostError
+    from runner.terminations import Terminated
 
+    # What was asked is checked whole before anything is told.
+    root = data_root(data)
     import_plugins(plugin)
+    other = None if against is None else ledger_at(against, "--against")
     submission = Submission(file)
     checks = verified(submission)
     sound = all(check.state != "failed" for check in checks)
-    if sound and against is not None:
-        checks.append(compared(submission, Ledger(against, lenient=True)))
+    wanted = drawn(submission, rerun, seed) if sound else []
+    wanted += [submission.find(cell)] if sound and cell is not None else []
+    if sound and other is not None:
+        checks.append(compared(submission, other))
     _show(checks)
-    if sound and (rerun or cell is not None):
-        wanted = drawn(submission, rerun, seed)
-        wanted += [submission.find(cell)] if cell is not None else []
-        for cell_id in wanted:
+    for cell_id in wanted:
+        try:
             again = made_again(
                 submission,
                 cell_id,
-                data_root(data),
+                root,
                 RunOptions(),
                 plugins=plugin,
                 settings=settings,
                 tolerance=TOLERANCE if tolerance is None else tolerance,
             )
-            checks.append(again)
-            _show([again])
+        except KeyboardInterrupt:
+            complain(f"Interrupted: cell {cell_id} was not made again to its end.")
+            return 130
+        except Terminated as error:
+            complain(f"Ended by {error}: cell {cell_id} was not made again to its end.")
+            return 143
+        except (LostError, LedgerError) as error:
+            complain(f"Cell {cell_id} was not made again to its end: {error}")
+            return 1
+        checks.append(again)
+        _show([again])
+    if not sound and (rerun or cell is not None):
+        complain("No cell was made again: what is not sound says nothing to compare with.")
     failed = sum(check.state == "failed" for check in checks)
     if failed:
         complain(f"{failed} of {len(checks)} checks failed")

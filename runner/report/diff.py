@@ -8,6 +8,9 @@ changed. Where task or metric mean other numbers now, nothing is compared.
 An entry is worse (or better) on a task if the mean over the seeds that both have moved by more
 than the spread of the seeds, `sqrt((std_a**2 + std_b**2) / 2)`. With one seed, or where the seeds
 have no spread, it has to move by more than a tolerance, relative to the first mean.
+
+An entry that has values on a task in A and no cell of it in B cannot be compared there: what a
+change lost altogether is no less of a finding than what it made worse.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from runner.report.entries import contenders_of
-from runner.report.pairing import changed_parts, paired, why_not
+from runner.report.pairing import changed_parts, lost_entries, paired, why_not
 from runner.results import Result
 
 TOLERANCE = 0.01
@@ -125,7 +129,7 @@ class Difference:
 
     Attributes:
         cells: All cells of either, by task, entry and seed.
-        entries: All entries of either by task, those that are in both alone.
+        entries: The entries of A by task that are in both, or have values in A and are not in B.
     """
 
     cells: tuple[CellChange, ...]
@@ -144,6 +148,24 @@ class Difference:
             for one in self.of_kind("failed in B")
         ]
         return moved + failed
+
+    @property
+    def incomparable(self) -> list[str]:
+        """What of A nothing in B can be compared with, for people, each with the reason."""
+        return [
+            f"{one.entry} on {one.task} ({one.why})"
+            for one in self.entries
+            if one.verdict == "not comparable"
+        ]
+
+    @property
+    def lost(self) -> list[str]:
+        """The cells with values in A that are not in B, for people."""
+        return [
+            f"{one.entry} on {one.cell.task} seed {one.cell.seed}"
+            for one in self.of_kind("only in A")
+            if one.cell.value is not None
+        ]
 
     @property
     def compared(self) -> bool:
@@ -171,7 +193,8 @@ def compare_ledgers(
     groups: dict[tuple[str, str | None, str], list[CellChange]] = {}
     for one in cells:
         groups.setdefault((one.cell.task, one.origin, one.entry), []).append(one)
-    found = (_entry(group, tolerance) for group in groups.values())
+    vanished = lost_entries(pairs)
+    found = (_entry(group, tolerance, vanished) for group in groups.values())
     return Difference(cells=tuple(cells), entries=tuple(one for one in found if one is not None))
 
 
@@ -205,10 +228,13 @@ def told_failure(cell: Result | None) -> str:
     return cell.failure if cell is not None and cell.failure else "no finite value"
 
 
-def _entry(cells: Sequence[CellChange], tolerance: float) -> EntryChange | None:
-    """Return how an entry moved on a task; None if it is in one ledger alone, or failed there."""
+def _entry(
+    cells: Sequence[CellChange], tolerance: float, vanished: AbstractSet[int]
+) -> EntryChange | None:
+    """Return how an entry moved on a task; None if it is new in B, or has no value in one."""
     pairs = [one for one in cells if one.kind in ("same", "changed")]
     others = [one for one in cells if one.kind == "not comparable"]
+    others += [one for one in cells if id(one.first) in vanished]
     if not pairs and not others:
         return None
     cell = (pairs or others)[0].cell
@@ -220,7 +246,11 @@ def _entry(cells: Sequence[CellChange], tolerance: float) -> EntryChange | None:
         "direction": cell.direction,
     }
     if not pairs:
-        reasons = {why_not(one.first, one.second) for one in others if one.first and one.second}
+        reasons = {
+            why_not(one.first, one.second) if one.second else "not in B"
+            for one in others
+            if one.first
+        }
         return EntryChange(
             **facts,
             seeds=tuple(one.cell.seed for one in others),

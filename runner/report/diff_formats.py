@@ -93,6 +93,8 @@ def to_json(found: Difference, names: Sequence[str]) -> str:
         "b": names[1],
         "summary": summary(found),
         "worse": found.worse,
+        "incomparable": found.incomparable,
+        "lost": found.lost,
         "records": records(found),
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -124,11 +126,7 @@ def _left_out(found: Difference) -> list[str]:
     shown = sum(one.kind != "same" or bool(one.identity) for one in found.cells)
     more = shown - _MOST
     lines = [f"and {more} more cells: --format csv has them"] if more > 0 else []
-    return lines + [
-        f"not compared: {one.entry} on {one.task} ({one.why})"
-        for one in found.entries
-        if one.verdict == "not comparable"
-    ]
+    return lines + [f"not compared: {one}" for one in found.incomparable]
 
 
 def _entry_row(one: EntryChange) -> list[str]:

@@ -7,6 +7,7 @@ writer needs is imported when it writes, so that a command can name the formats 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,20 @@ def board_format(name: str) -> Format:
     return BOARD_FORMATS[name]
 
 
+def check_local(path: Path, option: str) -> None:
+    """Refuse a URI where a file of this machine is meant, without showing the keys in it.
+
+    Raises:
+        RequestError: it is one.
+    """
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+(?=:[\\/])", str(path))
+    if scheme:
+        raise RequestError(
+            f"{option} names a file of this machine, found a URI, {scheme[0]}://...: name a file, "
+            "and copy it there."
+        )
+
+
 def write_boards(
     boards: Sequence[Leaderboard],
     path: str | Path,
@@ -148,6 +163,7 @@ def write_boards(
     Raises:
         RequestError: the format is unknown or the file cannot be written.
     """
+    check_local(Path(path), "--out")
     target, content = Path(path), board_format(format).content(boards, ledger, published)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +182,7 @@ def write_rows(table: pa.Table, path: Path) -> None:
     Raises:
         RequestError: another ending, no rows, or the file cannot be written.
     """
+    check_local(path, "--to")
     writer = ROW_FORMATS.get(path.suffix)
     if writer is None:
         raise RequestError(f"--to ends in '{path.suffix}'. {nearest(path.suffix, ROW_FORMATS)}")

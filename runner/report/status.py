@@ -213,7 +213,7 @@ def _attempts(rows: pa.Table) -> Table:
     for number in numbers:
         found = rows.filter(pc.field("attempt") == number).to_pylist()
         score = main_score(found)
-        told = "" if score is None else f"{score[0]} {score[1]:.6g}"
+        told = "" if score is None or score[1] is None else f"{score[0]} {score[1]:.6g}"
         records.append({**found[0], "main score": told})
     for record in records:
         record["time"] = duration(record["wall_s"] or 0.0)
@@ -222,7 +222,7 @@ def _attempts(rows: pa.Table) -> Table:
     return _records("attempts", columns, records)
 
 
-def main_score(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
+def main_score(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float | None] | None:
     """Return name and value of the metric that ranks an attempt, on the split that counts.
 
     That is the test split but for trials of a search, which never see it. The one of the best

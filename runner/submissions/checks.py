@@ -14,25 +14,29 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from runner.attempt_files import conformed
 from runner.cell import Cell
 from runner.ledger import Ledger
 from runner.results import results
 from runner.schema import SCHEMA
+from runner.submissions.content import CURVES, wrong_configurations, wrong_ids
 from runner.submissions.digests import cell_digests, table_digest
-from runner.submissions.making import file_digests, without_private
-from runner.submissions.reading import CURVES, Submission, Unusable, differences
+from runner.submissions.making import file_digests
+from runner.submissions.privacy import PRIVATE
+from runner.submissions.reading import Submission, differences
 from runner.submissions.row_checks import (
     CLOCKS,
     cells_in,
     time_in,
     told_counts,
     wrong_attempts,
-    wrong_configurations,
     wrong_counts,
-    wrong_ids,
+    wrong_examples,
+    wrong_origins,
     wrong_times,
     wrong_values,
 )
+from runner.submissions.statement import Unusable
 
 # More of one kind are told in number.
 _MOST = 3
@@ -67,33 +71,32 @@ def verified(submission: Submission, *, now: datetime | None = None) -> list[Che
         statement, table = submission.content()
     except Unusable as error:
         return [Check(name="file", state="failed", detail=str(error))]
-    by = statement.get("by") or "nobody by name"
+    by = statement["by"] or "nobody by name"
     checks = [
         Check(
             name="file",
             state="ok",
             detail=f"submission {statement['version']}, schema {statement['schema_version']}, by "
-            f"{by}, {statement.get('created_at')}, xmft {statement.get('xmft')}, revision "
-            f"{statement.get('git_revision')}",
+            f"{by}, {statement['created_at']}, xmft {statement['xmft']}, revision "
+            f"{statement['git_revision']}",
         ),
         _check("digests", f"{len(statement['cells'])} cells", differences(statement, table)),
     ]
-    try:
-        rows = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
-    except (pa.ArrowException, KeyError) as error:
-        return [*checks, Check(name="columns", state="failed", detail=str(error))]
+    rows = conformed(table, SCHEMA.names).to_pylist()
     cells = cells_in(rows)
     checks.append(_check("ids", f"{len(cells)} recomputed", wrong_ids(rows)))
     if checks[-1].state == "failed":
         return checks
-    made = time_in(statement.get("created_at")) or now or datetime.now(UTC)
+    made = time_in(statement["created_at"]) or now or datetime.now(UTC)
     latest = min(made, now or datetime.now(UTC)) + CLOCKS
     found: list[tuple[str, str, Iterator[str]]] = [
         ("configuration", "every row says what its cell says", wrong_configurations(rows, cells)),
         ("attempts", "ok ones have scores, failed ones a reason", wrong_attempts(rows, cells)),
-        ("counts", told_counts(statement.get("counts")), wrong_counts(table, statement)),
+        ("counts", told_counts(statement["counts"]), wrong_counts(table, statement)),
+        ("origins", "one for the same data", wrong_origins(rows, cells)),
         ("values", "finite and in the range of their metric", wrong_values(rows, cells)),
         ("times", "in order", wrong_times(rows, latest)),
+        ("examples", "can be read", wrong_examples(table)),
     ]
     checks += [_check(name, fine, problems) for name, fine, problems in found]
     return [*checks, *_known(cells), *_gaps(table)]
@@ -105,17 +108,24 @@ def against(submission: Submission, ledger: Ledger) -> Check:
     Raises:
         RequestError: it is not as it was signed off.
     """
-    signed, columns = submission.statement["cells"], submission.statement["columns"]
+    signed = submission.statement["cells"]
+    # What is private is another text on another machine; the digests of the files hold it as well.
+    columns = [name for name in submission.statement["columns"] if name not in PRIVATE]
+    handed = cell_digests(submission.read(), columns)
     rows = ledger.read()
     own = rows.filter(pc.is_in(rows["cell_id"], value_set=pa.array(sorted(signed), pa.string())))
-    found = cell_digests(without_private(own), columns)
+    found = cell_digests(own, columns)
 
     def problems() -> Iterator[str]:
         for cell_id, said in sorted(signed.items()):
-            files = file_digests(ledger, cell_id, sorted(said["files"]))
+            try:
+                files = file_digests(ledger, cell_id, sorted(said["files"]))
+            except OSError as error:
+                yield f"files of cell {cell_id} cannot be read there ({ledger.storage.told(error)})"
+                continue
             if cell_id not in found:
                 yield f"cell {cell_id} is not in {ledger.shown}"
-            elif found[cell_id] != said["rows"]:
+            elif found[cell_id] != handed[cell_id]:
                 yield f"the rows of cell {cell_id} are others there"
             elif said[CURVES] and table_digest(ledger.curves(cell_id)) != said[CURVES]:
                 yield f"the curves of cell {cell_id} are others there"

@@ -1,20 +1,16 @@
-"""Makes a submission of a ledger: what is private stays at home, what was measured is signed off.
+"""Makes a submission of a ledger: what was measured is signed off, what is private stays at home.
 
-Machines become `host-1`, `host-2`; of absolute paths (where data, backbones and plug-ins lay, and
-in the tracebacks of failures) the last part is left. Ids recompute: what they are the hash of has
-no path in it.
+What is private, `runner.submissions.privacy` knows.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import PurePosixPath, PureWindowsPath
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -26,22 +22,17 @@ from runner.ledger import Ledger
 from runner.results import Result, results
 from runner.schema import SCHEMA, SCHEMA_VERSION, VERSION_KEY
 from runner.storage import Storage
-from runner.submissions.reading import (
-    CURVES,
-    EXAMPLES,
-    EXTRA,
+from runner.submissions.content import CURVES, EXAMPLES, EXTRA, wrong_cells, wrong_columns
+from runner.submissions.privacy import without_private
+from runner.submissions.reading import digests_of
+from runner.submissions.statement import (
     SIGNATURE_KEY,
     STATEMENT_KEY,
     SUBMISSION_VERSION,
-    digests_of,
     statement_bytes,
 )
 from runner.uri import split
 from xmft.errors import RequestError
-
-# Absolute paths in running text; those of quoted names may have blanks in them.
-_QUOTED = re.compile(r"(?<=[\"'`])(?:/|[A-Za-z]:[\\/]|~)[^\"'`\n]*[\\/][^\"'`\n]*(?=[\"'`])")
-_BARE = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|/|~[\w-]*/)(?:[^\s\"'`,;:()<>|]+[\\/])+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +68,9 @@ def submission(
         provenance: Who and with what.
         examples: Whether the predictions that the cells keep go with them.
         asked: The filters that chose the cells, to be written down.
+
+    Raises:
+        RequestError: the rows lack what every reader of the file would ask for.
     """
     whole = ledger.attempts.rows([*SCHEMA.names, FILE])
     chosen = whole.filter(pc.is_in(whole["cell_id"], value_set=pa.array(sorted(cells))))
@@ -102,6 +96,12 @@ def submission(
     }
     for name in ("protocol", "selection", "data_origin"):
         statement[f"{name}s"] = sorted(pc.unique(table[name]).drop_null().to_pylist())
+    problem = next(chain(wrong_columns(table, statement), wrong_cells(table)), None)
+    if problem is not None:
+        raise RequestError(
+            f"These results of {ledger.shown} cannot be handed in: {problem}. Leave such cells out "
+            "with --tasks, --methods and --seeds, or run them again."
+        )
     text = statement_bytes(statement)
     signature = hashlib.sha256(text).hexdigest().encode()
     return table.replace_schema_metadata(
@@ -148,66 +148,6 @@ def counts(found: Sequence[Result]) -> dict[str, dict[str, int]]:
         }
         for method, own in sorted(methods.items())
     }
-
-
-def without_private(table: pa.Table) -> pa.Table:
-    """Return rows of a ledger without the names of machines and without absolute paths."""
-    hosts = sorted({host for host in pc.unique(table["host"]).to_pylist() if host})
-    called = {host: f"host-{number}" for number, host in enumerate(hosts, start=1)}
-    told = pc.unique(table["invocation"]).drop_null().to_pylist()
-    # The longest first: a folder may lie in another one that is named as well.
-    secrets = sorted({path for text in told for path in _paths(text)}, key=len, reverse=True)
-
-    def in_text(text: str) -> str:
-        for path in secrets:
-            text = text.replace(path, _last(path))
-        text = _BARE.sub("", _QUOTED.sub(lambda match: _last(match[0]), text))
-        for host, name in called.items():
-            text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", name, text)
-        return text
-
-    changes: dict[str, Callable[[str], str]] = {
-        "host": called.__getitem__,
-        "invocation": _invocation,
-        "error": in_text,
-    }
-    for name, change in changes.items():
-        encoded = table[name].combine_chunks().dictionary_encode()
-        texts = pa.array(
-            [change(text) if text else text for text in encoded.dictionary.to_pylist()]
-        )
-        column = texts.cast(pa.string()).take(encoded.indices)
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, table.schema.field(name), column)
-    return table
-
-
-def _paths(invocation: str) -> list[str]:
-    found = json.loads(invocation)
-    values = [
-        one for value in found.values() for one in (value if isinstance(value, list) else [value])
-    ]
-    return [value for value in values if isinstance(value, str) and _is_path(value)]
-
-
-def _invocation(text: str) -> str:
-    def plain(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plain(one) for one in value]
-        return _last(value) if isinstance(value, str) and _is_path(value) else value
-
-    said = json.loads(text)
-    said.pop("data", None)  # the data have their fingerprint; another lab has them elsewhere
-    return json.dumps({key: plain(value) for key, value in said.items()}, sort_keys=True)
-
-
-def _is_path(text: str) -> bool:
-    return text.startswith(("/", "~", "\\\\")) or re.match(r"[A-Za-z]:[\\/]", text) is not None
-
-
-def _last(path: str) -> str:
-    kind = PureWindowsPath if "\\" in path else PurePosixPath
-    return kind(path).name or "path"
 
 
 def _with_extras(ledger: Ledger, table: pa.Table, examples: bool) -> pa.Table:

@@ -13,10 +13,10 @@ does (`runner.submissions.rerun`).
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,34 +28,16 @@ from runner.attempt_files import (
     encoded,
 )
 from runner.attempts import the_cell
-from runner.config_texts import check_configurations
 from runner.example_table import NamedExamples, examples_in
-from runner.schema import CURVE_SCHEMA, SCHEMA, VERSION_KEY
+from runner.schema import CURVE_SCHEMA, SCHEMA
 from runner.storage import Storage
+from runner.submissions.content import CURVES, EXAMPLES, wrong_cells, wrong_columns
 from runner.submissions.digests import cell_digests, table_digest
+from runner.submissions.statement import Unusable, statement_of
 from runner.uri import split
 from xmft.errors import RequestError
 
-SUBMISSION_VERSION = 1
-STATEMENT_KEY, SIGNATURE_KEY = b"xmft_submission", b"xmft_submission_sha256"
-CURVES, EXAMPLES = "curves", "examples"
 ENDING = ".parquet"
-EXTRA = (
-    pa.field(
-        CURVES,
-        pa.list_(pa.struct([(field.name, field.type) for field in CURVE_SCHEMA])),
-        metadata={"description": "training curves of the cell, in its first row"},
-    ),
-    pa.field(
-        EXAMPLES,
-        pa.binary(),
-        metadata={"description": "examples of the cell as an Arrow file, in its first row"},
-    ),
-)
-
-
-class Unusable(ValueError):
-    """A file is no submission that this version can read; the message is half a sentence."""
 
 
 class Submission:
@@ -112,8 +94,11 @@ class Submission:
         if payload is None:
             raise RequestError(f"There is no file {self.shown}: --results and FILE name one.")
         table = _opened(payload)
-        statement = _statement(table)
+        statement = statement_of(table.schema)
         self._reader.check_version(self._name, table.schema)
+        problem = next(wrong_columns(table, statement), None)
+        if problem is not None:
+            raise Unusable(problem)
         return statement, table
 
     def rows(
@@ -154,7 +139,13 @@ class Submission:
         payload = self._first(cell_id, EXAMPLES)
         if payload is None:
             return None
-        return examples_in(self._reader.open(f"{self._name} (examples)", pa.py_buffer(payload)))
+        try:
+            return examples_of(payload)
+        except Unusable as error:
+            raise RequestError(
+                f"The examples of cell {cell_id} in {self.shown} cannot be read ({error}). Ask for "
+                "the file again."
+            ) from None
 
     def _first(self, cell_id: str, column: str) -> Any:
         table = self._whole()[1]
@@ -168,10 +159,10 @@ class Submission:
         if self._content is None:
             try:
                 statement, table = self.content()
-                problem = next(differences(statement, table), None)
+                problems = chain(differences(statement, table), wrong_cells(table))
+                problem = next(problems, None)
                 if problem is not None:
                     raise Unusable(problem)
-                check_configurations(table)
             except ValueError as error:
                 raise RequestError(
                     f"{self.shown} is no submission that can be used: {error}. Ask for the file "
@@ -184,12 +175,31 @@ class Submission:
 def is_submission(place: str) -> bool:
     """Tell whether results are those of a submitted file, by its name."""
     path = place.partition("?")[0] if "://" in place else place
-    return path.endswith(ENDING) and not Path(place).expanduser().is_dir()
+    if not path.endswith(ENDING):
+        return False
+    try:
+        return not Path(place).expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):  # no name of this machine: opening it says so
+        return True
 
 
 def curves_in(points: list[dict[str, Any]] | None) -> pa.Table:
     """Return the curves of a cell from the value of its column."""
     return pa.Table.from_pylist(points or [], schema=CURVE_SCHEMA)
+
+
+def examples_of(payload: bytes) -> NamedExamples:
+    """Return the examples of a cell from the value of their column.
+
+    Raises:
+        Unusable: they cannot be read.
+    """
+    try:
+        table = pa.ipc.open_file(pa.py_buffer(payload)).read_all()
+        table.validate(full=True)
+        return examples_in(table)
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise Unusable(" ".join(str(error).split())[:200]) from None
 
 
 def digests_of(table: pa.Table, columns: Sequence[str]) -> dict[str, dict[str, str | None]]:
@@ -215,11 +225,6 @@ def digests_of(table: pa.Table, columns: Sequence[str]) -> dict[str, dict[str, s
                 # Curves stand in one row alone: a second one is an edit, whatever it says.
                 own[name] = digest(row[name]) if own[name] is None else "more than one"
     return found
-
-
-def statement_bytes(statement: dict[str, Any]) -> bytes:
-    """Return a statement as canonical JSON."""
-    return json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def differences(statement: dict[str, Any], table: pa.Table) -> Iterator[str]:
@@ -256,37 +261,3 @@ def _opened(payload: pa.Buffer) -> pa.Table:
     except (OSError, pa.ArrowException, ValueError) as error:
         raise Unusable(f"it is cut off or damaged ({' '.join(str(error).split())[:200]})") from None
     return table
-
-
-def _statement(table: pa.Table) -> dict[str, Any]:
-    """Return the statement of a file whose table has what it says."""
-    facts = table.schema.metadata or {}
-    if STATEMENT_KEY not in facts:
-        raise Unusable(
-            "it is a Parquet file without the statement of a submission; `xmft submit-results` "
-            "writes one"
-        )
-    text = facts[STATEMENT_KEY]
-    if hashlib.sha256(text).hexdigest().encode() != facts.get(SIGNATURE_KEY):
-        raise Unusable("its statement was changed, or the digest of it is missing")
-    try:
-        statement = json.loads(text)
-        version, columns, cells = (statement[key] for key in ("version", "columns", "cells"))
-        if version > SUBMISSION_VERSION:
-            raise Unusable(
-                f"it is of version {version} of submissions, this xmft reads up to "
-                f"{SUBMISSION_VERSION}: upgrade xmft"
-            )
-        if {STATEMENT_KEY, SIGNATURE_KEY, VERSION_KEY} != facts.keys():
-            raise Unusable("keys were added to its metadata, or one is missing")
-        named = [*columns, CURVES, EXAMPLES]
-        if table.schema.names != named:
-            odd = sorted(set(named) ^ set(table.schema.names)) or "another order"
-            raise Unusable(f"its columns are not those that were signed off: {odd}")
-        if int(facts[VERSION_KEY]) != statement["schema_version"] or not isinstance(cells, dict):
-            raise ValueError("the version of the schema is another one")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, Unusable):
-            raise
-        raise Unusable(f"its statement cannot be read ({error})") from None
-    return cast(dict[str, Any], statement)

@@ -89,6 +89,9 @@ def _compared(name: str, then: Result, now: Result, tolerance: float) -> Check:
     what = f"{then.task} {then.method} seed {then.seed}: {then.metric}"
     if then.value is None:
         return Check(name=name, state="failed", detail=f"{what} was not signed off")
+    if now.origin != then.origin:
+        why = f"{what} was signed off on {then.origin} data, which are {now.origin} here"
+        return Check(name=name, state="failed", detail=why)
     far = abs(now.value - then.value) / max(abs(then.value), 1e-30)
     detail = f"{what} {then.value:.8g} signed off, {now.value:.8g} here, {far:.2%} apart"
     if far <= tolerance:

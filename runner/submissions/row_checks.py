@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from runner.cell import Cell
 from runner.results import results
 from runner.schema import FAILURES, SELECTIONS
+from runner.submissions.content import EXAMPLES, Rows, cell_in
 from runner.submissions.making import counts
+from runner.submissions.reading import examples_of
+from runner.submissions.statement import Unusable
+from xmft.task import Origin
 
-Rows = Sequence[Mapping[str, Any]]
-
-# Columns that say again what the configuration says.
-_SAID = ("task", "task_version", "method", "method_version", "backbone", "seed", "protocol")
 # Clocks of two machines differ, and a wall time is measured inside of the two times.
 CLOCKS = timedelta(minutes=10)
 _FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -33,41 +34,6 @@ def cells_in(rows: Rows) -> dict[str, Cell]:
         if cell is not None:
             found[cell_id] = cell
     return found
-
-
-def cell_in(text: str) -> Cell | None:
-    """Return the cell that a configuration is of; None if it cannot be read."""
-    try:
-        cell = Cell.from_json(text)
-        _ = cell.id
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
-    return cell
-
-
-def wrong_ids(rows: Rows) -> Iterator[str]:
-    """Yield the cells whose id is not the hash of their configuration."""
-    for cell_id, text in sorted({(row["cell_id"], row["config_json"]) for row in rows}):
-        cell = cell_in(text)
-        if cell is None:
-            yield f"the configuration of cell {cell_id} cannot be read"
-        elif cell.id != cell_id:
-            yield f"cell {cell_id} has the configuration of {cell.id}"
-
-
-def wrong_configurations(rows: Rows, cells: Mapping[str, Cell]) -> Iterator[str]:
-    """Yield columns that say something else than the configuration of their cell."""
-    told = set()
-    for row in rows:
-        cell = cells[row["cell_id"]]
-        wanted = {name: getattr(cell, name) for name in _SAID}
-        wanted |= {"suite": cell.task.split("/", 1)[0], "precision": cell.recipe.get("precision")}
-        if row["selection"] in SELECTIONS and row["metric"] in cell.metric_versions:
-            wanted["metric_version"] = dict(cell.metric_versions)[row["metric"]]
-        for name, value in wanted.items():
-            if row[name] != value and (row["cell_id"], name) not in told:
-                told.add((row["cell_id"], name))
-                yield f"{name} of cell {row['cell_id']} is {row[name]!r}, not {value!r}"
 
 
 def wrong_attempts(rows: Rows, cells: Mapping[str, Cell]) -> Iterator[str]:
@@ -97,6 +63,32 @@ def wrong_attempts(rows: Rows, cells: Mapping[str, Cell]) -> Iterator[str]:
             yield f"{what} has the status {' and '.join(sorted(map(str, status)))}"
 
 
+def wrong_origins(rows: Rows, cells: Mapping[str, Cell]) -> Iterator[str]:
+    """Yield attempts on data of no known origin, and data that have several."""
+    found: dict[str, set[str]] = {}
+    told = set()
+    for row in rows:
+        cell_id, origin = row["cell_id"], row["data_origin"]
+        if origin is None and row["status"] != "ok":  # it failed before its data were opened
+            continue
+        if origin not in get_args(Origin) and (cell_id, origin) not in told:
+            told.add((cell_id, origin))
+            yield f"data_origin of cell {cell_id} is {origin!r}, not {', '.join(get_args(Origin))}"
+        found.setdefault(cells[cell_id].data, set()).add(str(origin))
+    for data, origins in sorted(found.items()):
+        if len(origins) > 1:
+            yield f"the data {data[:16]} are {' and '.join(sorted(origins))}"
+
+
+def wrong_examples(table: pa.Table) -> Iterator[str]:
+    """Yield the cells whose examples cannot be read."""
+    for row in table.filter(pc.is_valid(table[EXAMPLES])).select(["cell_id", EXAMPLES]).to_pylist():
+        try:
+            examples_of(row[EXAMPLES])
+        except Unusable as error:
+            yield f"those of cell {row['cell_id']} cannot be read ({error})"
+
+
 def wrong_counts(table: pa.Table, statement: Mapping[str, Any]) -> Iterator[str]:
     """Yield where there are other numbers of tasks, seeds, cells or rows than were signed off."""
     found, said = counts(results(table)), statement.get("counts")
@@ -106,10 +98,8 @@ def wrong_counts(table: pa.Table, statement: Mapping[str, Any]) -> Iterator[str]
         yield f"{table.num_rows} rows, signed off {statement.get('rows')}"
 
 
-def told_counts(said: Any) -> str:
+def told_counts(said: Mapping[str, Mapping[str, int]]) -> str:
     """Return the counts of a statement for people."""
-    if not isinstance(said, dict):
-        return "none signed off"
     return ", ".join(
         f"{method}: {own['tasks']} tasks x {own['seeds']} seeds, {own['ok']} of {own['cells']} ok"
         for method, own in said.items()

@@ -14,13 +14,8 @@ from pyarrow import parquet
 from runner.results import results
 from runner.submissions.checks import Check, verified
 from runner.submissions.making import counts
-from runner.submissions.reading import (
-    SIGNATURE_KEY,
-    STATEMENT_KEY,
-    Submission,
-    digests_of,
-    statement_bytes,
-)
+from runner.submissions.reading import Submission, digests_of
+from runner.submissions.statement import SIGNATURE_KEY, STATEMENT_KEY, statement_bytes
 
 Edit = Callable[[pa.Table], pa.Table]
 

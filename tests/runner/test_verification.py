@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,16 @@ import pytest
 from pyarrow import parquet
 
 from runner.console import console
-from runner.ledger import Ledger
+from runner.ledger import Ledger, LedgerError
 from runner.schema import SCHEMA_VERSION, VERSION_KEY
+from runner.storage import Storage
 from runner.submissions.checks import verified
 from runner.submissions.making import to_parquet
-from runner.submissions.reading import (
-    SIGNATURE_KEY,
-    STATEMENT_KEY,
-    Submission,
-)
+from runner.submissions.reading import Submission
 from runner.submissions.row_checks import value_range
+from runner.submissions.statement import SIGNATURE_KEY, STATEMENT_KEY
+from runner.supervise import LostError
+from runner.terminations import Terminated
 from tests.runner.attempts import attempt_of, cell_of, score_of
 from tests.runner.commands import output_of, refused, xmft
 from tests.runner.submissions import (
@@ -196,7 +197,7 @@ def test_what_this_version_does_not_have_is_a_note(ledger: Ledger, tmp_path: Pat
     output_of("verify-results", path)
 
 
-def test_a_ledger_that_is_another_one_is_told(handed: Path, ledger: Ledger) -> None:
+def test_a_ledger_that_is_another_one_is_told(handed: Path, ledger: Ledger, tmp_path: Path) -> None:
     cell_id = cell_of(seed=1).id
     ledger.write_curves(cell_id, [CurvePoint(epoch=1, split="val", name="nrmse", value=0.1)])
     result = xmft("verify-results", handed, "--against", ledger.uri)
@@ -205,7 +206,61 @@ def test_a_ledger_that_is_another_one_is_told(handed: Path, ledger: Ledger) -> N
     ledger.write_attempt(attempt_of(cell_of(), score_of(0.1)))
     result = xmft("verify-results", handed, "--against", ledger.uri)
     assert f"the rows of cell {cell_of().id} are others there" in result.stdout
-    assert xmft("verify-results", handed, "--against", ledger.uri + "/none").exit_code == 1
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = xmft("verify-results", handed, "--against", empty)
+    assert (result.exit_code, f"cell {cell_id} is not in {empty}" in result.stdout) == (1, True)
+
+
+def test_what_is_asked_is_checked_before_anything_is_told(handed: Path, tmp_path: Path) -> None:
+    other = tmp_path / "x.txt"
+    other.write_text("")
+    for words, told in (
+        (["--against", handed], "is a submitted file, which --against does not take"),
+        (["--against", other], "is a file"),
+        (["--against", tmp_path / "nowhere"], "There are no results at"),
+        (["--data", tmp_path / "nowhere"], "is not a folder"),
+        (["--cell", "zzz"], "No cell of"),
+        (["--rerun", "99"], "asks for more cells"),
+    ):
+        assert told in refused(tmp_path, "verify-results", handed, *words)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (LostError("Ray was lost."), 1, "was not made again to its end: Ray was lost."),
+        (LedgerError("The disk is full."), 1, "was not made again to its end: The disk is full."),
+        (Terminated("SIGTERM"), 143, "Ended by SIGTERM: cell"),
+        (KeyboardInterrupt(), 130, "Interrupted: cell"),
+    ],
+)
+def test_a_run_that_ends_early_is_told(
+    handed: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
+) -> None:
+    def made_again(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("runner.submissions.rerun.made_again", made_again)
+    result = xmft("verify-results", handed, "--cell", cell_of().id)
+    assert (result.exit_code, told in result.stderr) == (code, True)
+    assert "checks are passed" not in result.output
+
+
+def test_files_of_the_ledger_that_cannot_be_read_are_told(handed: Path, ledger: Ledger) -> None:
+    path = Path(ledger.uri) / f"cells/{cell_of().id}/attempt-1.arrow"
+    read = type(ledger.storage).read
+
+    def broken(storage: Storage, name: str) -> pa.Buffer | None:
+        if path.name in name and cell_of().id in name and "digest" in inspect.stack()[2].function:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(storage, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Storage, "read", broken)
+        result = xmft("verify-results", handed, "--against", ledger.uri)
+    assert result.exit_code == 1
+    assert f"files of cell {cell_of().id} cannot be read there" in result.stdout
 
 
 def test_all_metrics_of_this_project_have_a_range() -> None:

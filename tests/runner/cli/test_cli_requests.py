@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shlex
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from runner.ledger import Ledger
 from runner.schema import VERSION_KEY
 from runner.storage import Storage
+from tests.runner.attempts import attempt_of, cell_of, score_of
 from tests.runner.commands import (
     ALL,
     WriteGrid,
@@ -250,3 +253,32 @@ def test_wrong_requests_to_a_ledger(two_cells: Ledger, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     to = tmp_path / "file" / "rows.csv"
     assert "cannot be written" in refused(tmp_path, "export", "--to", to, *results)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--methods", "nft", "orca"],
+        ["--methods=nft", "orca"],
+        ["--methods=nft", "--methods=orca"],
+        ["--methods=nft,orca"],
+        ["--seeds=0", "--methods=nft", "orca"],
+    ],
+)
+def test_values_of_lists_follow_an_option_however_it_is_written(
+    words: list[str], ledger: Ledger
+) -> None:
+    for method in ("nft", "orca", "pare"):
+        ledger.write_attempt(attempt_of(cell_of(method=method, seed=0), score_of(0.5)))
+    text = output_of("leaderboard", f"--results={ledger.uri}", "--format=csv", *words)
+    found = {row["entry"] for row in csv.DictReader(io.StringIO(text)) if row["entry"]}
+    assert found == {"nft", "orca"}
+
+
+def test_several_results_follow_an_equals_sign(ledger: Ledger, tmp_path: Path) -> None:
+    other = Ledger(tmp_path / "other")
+    other.prepare()
+    for one, method in ((ledger, "nft"), (other, "orca")):
+        one.write_attempt(attempt_of(cell_of(method=method), score_of(0.5)))
+    split = output_of("status", "--results", ledger.uri, other.uri)
+    assert output_of("status", f"--results={ledger.uri}", other.uri) == split

@@ -16,10 +16,10 @@ from runner.cli import plots as plot_commands
 from runner.cli import report as report_commands
 from runner.cli import share as share_commands
 from runner.cli import site as site_commands
+from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     Data,
     GridName,
-    ListCommand,
     MethodFilter,
     Plugins,
     Results,

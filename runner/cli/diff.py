@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from runner.cli.list_command import ListCommand
 from runner.cli.options import (
-    ListCommand,
     MethodFilter,
     SeedFilter,
     TaskFilter,

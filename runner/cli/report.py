@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
-    ListCommand,
     MethodFilter,
     Readings,
     SeedFilter,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     Data,
-    ListCommand,
     MethodFilter,
     Plugins,
     Results,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.options import ListCommand, Results, globs, guarded
+from runner.cli.list_command import ListCommand
+from runner.cli.options import Results, globs, guarded
 from runner.console import plain_streams, say
 from runner.ledger import Ledger
 from runner.report.study import fill, tables

@@ -41,16 +41,31 @@ class Results(Protocol):
     """
 
     @property
-    def shown(self) -> str: ...  # noqa: D102
+    def shown(self) -> str:
+        """Where they are."""
+
     @property
-    def local_root(self) -> Path | None: ...  # noqa: D102
+    def local_root(self) -> Path | None:
+        """Their folder."""
+
     @property
-    def skipped(self) -> tuple[str, ...]: ...  # noqa: D102
-    def rows(self, columns: Sequence[str] = ..., *, cell_id: str | None = None) -> pa.Table: ...  # noqa: D102
-    def read(self, *, cell_id: str | None = None) -> pa.Table: ...  # noqa: D102
-    def curves(self, cell_id: str) -> pa.Table: ...  # noqa: D102
-    def examples(self, cell_id: str) -> NamedExamples | None: ...  # noqa: D102
-    def find(self, prefix: str) -> str: ...  # noqa: D102
+    def skipped(self) -> tuple[str, ...]:
+        """Files that could not be read."""
+
+    def rows(self, columns: Sequence[str] = ..., *, cell_id: str | None = None) -> pa.Table:
+        """See `Ledger.rows`."""
+
+    def read(self, *, cell_id: str | None = None) -> pa.Table:
+        """See `Ledger.read`."""
+
+    def curves(self, cell_id: str) -> pa.Table:
+        """See `Ledger.curves`."""
+
+    def examples(self, cell_id: str) -> NamedExamples | None:
+        """See `Ledger.examples`."""
+
+    def find(self, prefix: str) -> str:
+        """See `Ledger.find`."""
 
 
 def open_results(places: Sequence[str | Path]) -> Results:

@@ -10,7 +10,9 @@ import typer
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     MethodFilter,
+    Protocol,
     SeedFilter,
+    Selection,
     TaskFilter,
     concluded,
     example,
@@ -33,8 +35,8 @@ def diff(
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
-    protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
-    selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
+    protocol: Protocol = "clean",
+    selection: Selection = "best_val",
     tolerance: Annotated[
         float,
         typer.Option(metavar="X", min=0, help="relative change that one seed alone may have"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runner.config import Grid
     from runner.ledger import Ledger
     from runner.ledgers import Results as Opened
+    from runner.report.query import Query
     from runner.storage import Storage
 
 GridName = Annotated[
@@ -73,6 +74,13 @@ SeedFilter = Annotated[
 ]
 
 
+Protocol = Annotated[str, typer.Option("--protocol", help="clean or released")]
+Selection = Annotated[str, typer.Option("--selection", help="best_val or last")]
+Overall = Annotated[
+    bool, typer.Option("--overall", help="one more table, over tasks of different origin")
+]
+
+
 def example(*lines: str) -> str:
     """Return the epilog of a command's help."""
     return "**Example**\n\n" + "\n\n".join(f"`{line}`" for line in lines)
@@ -116,6 +124,34 @@ def places_of(results: Opened) -> tuple[str, ...]:
     from runner.ledgers import parts_of
 
     return tuple(part.shown for part in parts_of(results))
+
+
+def query_of(
+    results: Opened,
+    *,
+    tasks: list[str],
+    methods: list[str],
+    seeds: list[str],
+    protocol: str,
+    selection: str,
+    overall: bool,
+) -> Query:
+    """Return what the options of a command that makes leaderboards ask for.
+
+    Raises:
+        RequestError: a seed is no number.
+    """
+    from runner.report.query import Query
+
+    return Query(
+        protocol=protocol,
+        selection=selection,
+        tasks=globs(tasks),
+        methods=globs(methods),
+        seeds=whole_numbers(seeds),
+        overall=overall,
+        results=places_of(results),
+    )
 
 
 def folder_for(results: Opened, name: str, out: str | None) -> Storage:

@@ -11,8 +11,11 @@ from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
     MethodFilter,
+    Overall,
+    Protocol,
     Readings,
     SeedFilter,
+    Selection,
     TaskFilter,
     concluded,
     example,
@@ -20,7 +23,7 @@ from runner.cli.options import (
     globs,
     guarded,
     opened,
-    whole_numbers,
+    query_of,
 )
 from runner.console import console, remark, say
 from runner.report.plots.plot import KINDS, NotDrawn
@@ -33,11 +36,9 @@ def plots(
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
-    protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
-    selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
-    overall: Annotated[
-        bool, typer.Option("--overall", help="one more board, over tasks of different origin")
-    ] = False,
+    protocol: Protocol = "clean",
+    selection: Selection = "best_val",
+    overall: Overall = False,
     kinds: Annotated[
         list[str], typer.Option("--kinds", metavar="KIND", help=f"only these: {', '.join(KINDS)}")
     ] = [],
@@ -52,15 +53,15 @@ def plots(
     from runner.report.compare import build
     from runner.report.plots.collect import plots_and_reasons
     from runner.report.plots.files import write_plot
-    from runner.report.query import Query
 
     ledger = opened(results)
-    query = Query(
+    query = query_of(
+        ledger,
+        tasks=tasks,
+        methods=methods,
+        seeds=seeds,
         protocol=protocol,
         selection=selection,
-        tasks=globs(tasks),
-        methods=globs(methods),
-        seeds=whole_numbers(seeds),
         overall=overall,
     )
     table = ledger.rows()

@@ -11,8 +11,11 @@ from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
     MethodFilter,
+    Overall,
+    Protocol,
     Readings,
     SeedFilter,
+    Selection,
     TaskFilter,
     concluded,
     example,
@@ -20,8 +23,7 @@ from runner.cli.options import (
     globs,
     guarded,
     opened,
-    places_of,
-    whole_numbers,
+    query_of,
 )
 from runner.console import complain, console, hand_over, remark, say
 from runner.report.export import (
@@ -100,11 +102,9 @@ def leaderboard(
         Path | None,
         typer.Option(metavar="PATH", help="file [table: shown; others: in the results]"),
     ] = None,
-    protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
-    selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
-    overall: Annotated[
-        bool, typer.Option("--overall", help="one more table, over tasks of different origin")
-    ] = False,
+    protocol: Protocol = "clean",
+    selection: Selection = "best_val",
+    overall: Overall = False,
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = False,
@@ -114,20 +114,20 @@ def leaderboard(
     Per suite and over all suites: mean and std over seeds, rank per task, average rank with its
     interval, win rate, coverage, time.
     """
-    from runner.report.compare import Query, build
+    from runner.report.compare import build
     from runner.report.terminal import to_terminal
     from runner.results import RESULT_COLUMNS
 
     chosen = board_format(format_)
     ledger = opened(results)
-    query = Query(
+    query = query_of(
+        ledger,
+        tasks=tasks,
+        methods=methods,
+        seeds=seeds,
         protocol=protocol,
         selection=selection,
-        tasks=globs(tasks),
-        methods=globs(methods),
-        seeds=whole_numbers(seeds),
         overall=overall,
-        results=places_of(ledger),
     )
     boards = build(ledger.rows(RESULT_COLUMNS), query)
     if format_ == "table" and out is None:

@@ -11,16 +11,17 @@ from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
     MethodFilter,
+    Overall,
+    Protocol,
     Readings,
     SeedFilter,
+    Selection,
     TaskFilter,
     concluded,
     example,
-    globs,
     guarded,
     opened,
-    places_of,
-    whole_numbers,
+    query_of,
 )
 from runner.console import console, remark, say
 
@@ -34,11 +35,9 @@ def report(
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
-    protocol: Annotated[str, typer.Option(help="clean or released")] = "clean",
-    selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
-    overall: Annotated[
-        bool, typer.Option("--overall", help="one more table, over tasks of different origin")
-    ] = False,
+    protocol: Protocol = "clean",
+    selection: Selection = "best_val",
+    overall: Overall = False,
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = True,
@@ -59,7 +58,6 @@ def report(
 
     It needs no network: open index.html from a disk, or put the folder on any web server.
     """
-    from runner.report.query import Query
     from runner.report.site.building import INDEX, Builder, Wanted
     from runner.report.site.folder import check_folder, write_page
     from runner.report.site.serving import PORT
@@ -71,14 +69,14 @@ def report(
     folder = out.expanduser()
     check_folder(folder)
     ledger = opened(results)
-    query = Query(
+    query = query_of(
+        ledger,
+        tasks=tasks,
+        methods=methods,
+        seeds=seeds,
         protocol=protocol,
         selection=selection,
-        tasks=globs(tasks),
-        methods=globs(methods),
-        seeds=whole_numbers(seeds),
         overall=overall,
-        results=places_of(ledger),
     )
     wanted = Wanted(query=query, published=published, plots=not watch if plots is None else plots)
     builder = Builder(ledger, wanted)

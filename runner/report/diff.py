@@ -184,7 +184,7 @@ def compare_ledgers(
         tolerance: Relative, for what has no spread of seeds.
     """
     pairs = list(paired(first, second))
-    entries = contenders_of([b or a for a, b in pairs if b or a])  # type: ignore[misc]
+    entries = contenders_of([cell for a, b in pairs if (cell := b or a)])
     labels = {id(cell): entry.label for entry in entries for cell in entry.cells}
     cells = sorted(
         (_change(a, b, labels[id(b or a)]) for a, b in pairs),

@@ -14,6 +14,7 @@ from runner.example_table import NamedExamples
 from runner.report import drawing
 from runner.report.entries import Contender, contenders_of
 from runner.report.picture import Picture, Row, relative_error
+from runner.report.plots.files import write_drawn
 from runner.report.plots.styles import cut
 from runner.report.select import chosen, one_setting
 from runner.results import Result, results
@@ -190,13 +191,6 @@ def write_figures(shown: Iterator[Picture], folder: Storage) -> list[str]:
     """
     written = []
     for picture in shown:
-        try:
-            folder.write(picture.path, drawing.png(picture))
-        except OSError as error:
-            raise RequestError(
-                f"The figure {picture.path} cannot be written to {folder.shown} "
-                f"({folder.told(error)}). "
-                "Name a writable folder with --out."
-            ) from error
+        write_drawn(f"The figure {picture.path}", picture.path, drawing.png(picture), folder)
         written.append(picture.path)
     return written

@@ -20,14 +20,28 @@ def write_plot(plot: Plot, folder: Storage) -> list[str]:
     Raises:
         RequestError: a file cannot be written.
     """
-    written = []
-    for path, content in ((f"{plot.name}.png", plot.png), (f"{plot.name}.svg", plot.svg)):
-        try:
-            folder.write(path, content)
-        except OSError as error:
-            raise RequestError(
-                f"The plot {path} cannot be written to {folder.shown} ({folder.told(error)}). "
-                "Name a writable folder with --out."
-            ) from error
-        written.append(path)
-    return written
+    contents = {f"{plot.name}.png": plot.png, f"{plot.name}.svg": plot.svg}
+    for path, content in contents.items():
+        write_drawn(f"The plot {path}", path, content, folder)
+    return [*contents]
+
+
+def write_drawn(what: str, path: str, content: bytes, folder: Storage) -> None:
+    """Write what was drawn, whole or not at all.
+
+    Args:
+        what: It is, at the start of a sentence.
+        path: Of the file, relative to the folder.
+        content: Of the file.
+        folder: Where it goes.
+
+    Raises:
+        RequestError: it cannot be written.
+    """
+    try:
+        folder.write(path, content)
+    except OSError as error:
+        raise RequestError(
+            f"{what} cannot be written to {folder.shown} ({folder.told(error)}). "
+            "Name a writable folder with --out."
+        ) from error

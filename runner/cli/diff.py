@@ -59,7 +59,8 @@ def diff(
     are told.
     """
     from runner.report.diff import compare_ledgers
-    from runner.report.diff_formats import DIFF_FORMATS, to_terminal
+    from runner.report.diff_formats import DIFF_FORMATS
+    from runner.report.diff_terminal import DiffView
     from runner.report.select import chosen
     from runner.results import RESULT_COLUMNS, results
     from runner.schema import SELECTIONS
@@ -96,7 +97,7 @@ def diff(
     names = [ledger.shown for ledger in both]
     writer = DIFF_FORMATS[format_]
     if writer is None:
-        console.print(to_terminal(difference, names))
+        console.print(DiffView(difference, names))
     else:
         hand_over(writer(difference, names))
     code = concluded(*both)

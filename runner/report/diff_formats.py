@@ -1,4 +1,4 @@
-"""How the difference between two ledgers is written down: for terminals, documents and programs."""
+"""How the difference between two ledgers is written down: for documents and programs."""
 
 from __future__ import annotations
 
@@ -9,24 +9,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from runner.report.diff import CellChange, Difference, EntryChange, told_failure
 from runner.report.markdown import markdown_table
 from runner.visible import in_markdown, in_spreadsheet
 
 # More cells than these are told in number where people read.
 _MOST = 100
-_STYLES = {"worse": "red", "better": "green", "not comparable": "yellow"}
 _RULE = (
     "change: B minus A, of the means over the seeds that both have, relative to A; worse or better "
     "where it is more than the spread, which is sqrt((std_A^2 + std_B^2) / 2), or with one seed or "
     "none of spread more than the tolerance"
 )
-_ENTRY = ("task", "entry", "metric", "seeds", "A", "B", "change", "spread", "verdict")
-_CELL = ("task", "entry", "seed", "A", "B", "what", "identity")
+ENTRY_COLUMNS = ("task", "entry", "metric", "seeds", "A", "B", "change", "spread", "verdict")
+CELL_COLUMNS = ("task", "entry", "seed", "A", "B", "what", "identity")
 
 
 def summary(found: Difference) -> str:
@@ -40,32 +35,18 @@ def summary(found: Difference) -> str:
     )
 
 
-def to_terminal(found: Difference, names: Sequence[str]) -> RenderableType:
-    """Return the difference for a terminal.
+def to_markdown(found: Difference, names: Sequence[str]) -> str:
+    """Return the difference as Markdown.
 
     Args:
         found: The difference.
         names: Of A and B.
     """
-    parts: list[RenderableType] = [Text(line) for line in _head(found, names)]
-    for title, columns, rows in _tables(found):
-        view = Table(title=title, title_justify="left")
-        for column in columns:
-            numbers = column in ("A", "B", "change", "spread")
-            view.add_column(column, justify="right" if numbers else "left", overflow="fold")
-        for row in rows:
-            view.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
-        parts.append(view)
-    return Group(*parts, *(Text(line) for line in _left_out(found)))
-
-
-def to_markdown(found: Difference, names: Sequence[str]) -> str:
-    """Return the difference as Markdown; arguments as for `to_terminal`."""
-    blocks = ["\n".join(f"* {in_markdown(line)}" for line in _head(found, names))]
-    for title, columns, rows in _tables(found):
+    blocks = ["\n".join(f"* {in_markdown(line)}" for line in heading(found, names))]
+    for title, columns, rows in tables(found):
         texts = [[in_markdown(cell) for cell in row] for row in rows]
         blocks += [f"## {title}", markdown_table(list(columns), texts)]
-    blocks += [in_markdown(line) for line in _left_out(found)]
+    blocks += [in_markdown(line) for line in left_out(found)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -109,20 +90,23 @@ DIFF_FORMATS: dict[str, Callable[[Difference, Sequence[str]], str] | None] = {
 }
 
 
-def _head(found: Difference, names: Sequence[str]) -> list[str]:
+def heading(found: Difference, names: Sequence[str]) -> list[str]:
+    """Return the lines above the tables; arguments as for `to_markdown`."""
     lines = [f"A: {names[0]}", f"B: {names[1]}", summary(found)]
     return [*lines, _RULE] if found.entries else lines
 
 
-def _tables(found: Difference) -> Iterator[tuple[str, tuple[str, ...], list[list[str]]]]:
+def tables(found: Difference) -> Iterator[tuple[str, tuple[str, ...], list[list[str]]]]:
+    """Yield title, names of the columns and rows of what changed, entries before cells."""
     if found.entries:
-        yield "Entries", _ENTRY, [_entry_row(one) for one in found.entries]
+        yield "Entries", ENTRY_COLUMNS, [_entry_row(one) for one in found.entries]
     shown = [one for one in found.cells if one.kind != "same" or one.identity]
     if shown:
-        yield "Cells", _CELL, [_cell_row(one) for one in shown[:_MOST]]
+        yield "Cells", CELL_COLUMNS, [_cell_row(one) for one in shown[:_MOST]]
 
 
-def _left_out(found: Difference) -> list[str]:
+def left_out(found: Difference) -> list[str]:
+    """Return the lines below the tables: what is not in them, and what was not compared."""
     shown = sum(one.kind != "same" or bool(one.identity) for one in found.cells)
     more = shown - _MOST
     lines = [f"and {more} more cells: --format csv has them"] if more > 0 else []

@@ -27,8 +27,9 @@ from runner.report.wording import heading, legend_of, title
 
 _STYLES = {Mark.NONE: "", Mark.BEST: "bold", Mark.CLOSE: "underline"}
 # A longer name of an entry is folded where the terminal is narrow.
-_NARROW_ENTRY = 26
-_RULES = box.Box("    \n    \n -- \n    \n -- \n -- \n    \n    \n", ascii=True)
+NARROW_ENTRY = 26
+# Of tables without frames: a rule below the head and between sections alone.
+RULES = box.Box("    \n    \n -- \n    \n -- \n -- \n    \n    \n", ascii=True)
 _NARROW = (
     "narrow terminal: means alone, of three digits; deviations from {width} columns on, or with "
     "--format md"
@@ -117,13 +118,13 @@ class _Sheet:
 
     def table(self, fields: Sequence[Field]) -> Table:
         """Return a table of all lines, those that are not ranked below a rule."""
-        table = Table(box=_RULES, padding=(0, 1), pad_edge=False) if self.narrow else Table()
+        table = Table(box=RULES, padding=(0, 1), pad_edge=False) if self.narrow else Table()
         for field in fields:
             table.add_column(
                 Text(self.shown("\n".join(field.head))),
                 justify="left" if field.kind == "text" else "right",
                 overflow="fold",
-                max_width=_NARROW_ENTRY if self.narrow and field is ENTRY else None,
+                max_width=NARROW_ENTRY if self.narrow and field is ENTRY else None,
             )
         for line in self.board.ranked:
             table.add_row(*self.row(fields, line))

@@ -14,6 +14,8 @@ from runner.schema import SELECTIONS
 _SCORE = ("split", "selection", "metric", "metric_version")
 # The column that says which ledger a row is of, where several are read as one.
 LEDGER = "ledger"
+# More of them are told in number.
+_MOST = 10
 # What `conflicts` reads of the ledger's rows.
 CONFLICT_COLUMNS = ("cell_id", "attempt", "task", "method", "seed", "status", *_SCORE, "value")
 
@@ -52,6 +54,19 @@ def conflicts(table: pa.Table) -> list[Conflict]:
     for row in ok.filter(wanted).to_pylist():
         cells.setdefault(row["cell_id"], {}).setdefault(row["attempt"], []).append(row)
     return [one for _, found in sorted(cells.items()) for one in _of_cell(found)]
+
+
+def told(found: Sequence[Conflict]) -> list[str]:
+    """Return what people are told of conflicts: a sentence each for the first, then how many."""
+    sentences = [one.text for one in found[:_MOST]]
+    more = len(found) - len(sentences)
+    if more:
+        attempts = "more ok attempts have" if more > 1 else "more ok attempt has"
+        sentences.append(
+            f"{more} {attempts} other values than the attempt that counts: `xmft diff` compares "
+            "two ledgers cell by cell, `xmft show CELL` has the attempts of one"
+        )
+    return sentences
 
 
 def _of_cell(attempts: dict[int, list[dict[str, Any]]]) -> Iterator[Conflict]:

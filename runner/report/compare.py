@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from runner.conflicts import conflicts
+from runner.conflicts import Conflict, conflicts, told
 from runner.report.entries import contenders_of
 from runner.report.floors import below_floor, floor_of, heavy_tails, spread_of
 from runner.report.lines import Line, ranked_lines
@@ -122,7 +122,7 @@ def build(table: pa.Table, query: Query = _ALL) -> list[Leaderboard]:
         raise RequestError(_nothing(table, cells, query))
     origins = [origin for origin in _ORIGINS if origin in scored]
     origins += sorted(scored - set(origins))
-    told = {conflict.cell_id: conflict.text for conflict in conflicts(rows)}
+    doubtful = conflicts(rows)
     boards = []
     for origin in origins:
         # A failed cell whose origin nobody knows is worth a note on every board.
@@ -131,11 +131,11 @@ def build(table: pa.Table, query: Query = _ALL) -> list[Leaderboard]:
         for suite in suites:
             # What failed everywhere in another suite is worth a note where no board holds both.
             of_suite = [cell for cell in own if len(suites) == 1 or _suite(cell) == suite]
-            boards.append(_leaderboard(of_suite, query, told, origin=origin, suite=suite))
+            boards.append(_leaderboard(of_suite, query, doubtful, origin=origin, suite=suite))
         if len(suites) > 1:
-            boards.append(_leaderboard(own, query, told, origin=origin, suite=None))
+            boards.append(_leaderboard(own, query, doubtful, origin=origin, suite=None))
     if query.overall and len(origins) > 1:
-        boards.append(_overall(cells, query, told, origins))
+        boards.append(_overall(cells, query, doubtful, origins))
     return boards
 
 
@@ -144,7 +144,7 @@ def _suite(cell: Result) -> str:
 
 
 def _overall(
-    cells: Sequence[Result], query: Query, told: Mapping[str, str], origins: Sequence[str]
+    cells: Sequence[Result], query: Query, doubtful: Sequence[Conflict], origins: Sequence[str]
 ) -> Leaderboard:
     kept: list[Result] = []
     notes = []
@@ -156,7 +156,7 @@ def _overall(
     return _leaderboard(
         kept,
         query,
-        told,
+        doubtful,
         origin=", ".join(origin for origin in origins if origin in used),
         suite=None,
         overall=True,
@@ -167,7 +167,7 @@ def _overall(
 def _leaderboard(
     cells: Sequence[Result],
     query: Query,
-    told: Mapping[str, str],
+    doubtful: Sequence[Conflict],
     *,
     origin: str,
     suite: str | None,
@@ -193,7 +193,8 @@ def _leaderboard(
         spreads[task] = spread_of(kept, floors[task])
         notes += [note] if note else []
         first[task] = next(cell for cell in kept if cell.value is not None)
-    notes += [told[cell.cell_id] for cell in compared if cell.cell_id in told]
+    used = {cell.cell_id for cell in compared}
+    notes += told([one for one in doubtful if one.cell_id in used])
     if any(cell.origin == "miniature" for cell in first.values()):
         notes.append("miniature data are fixtures: these numbers say nothing about the methods")
     stand = ranked_lines(

@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner.conflicts import conflicts
+from runner.conflicts import conflicts, told
 from runner.report.tuning import trials_table
 from runner.report.wording import duration
 from runner.results import Result, results
@@ -76,7 +76,7 @@ def overview(table: pa.Table) -> list[RenderableType]:
     parts += [failed] if failed is not None else []
     trials = trials_table(results(table, split="val", trials=True))
     parts += [trials] if trials is not None else []
-    return parts + [Text(f"note: {conflict.text}") for conflict in conflicts(table)]
+    return parts + [Text(f"note: {sentence}") for sentence in told(conflicts(table))]
 
 
 def summary(cells: Sequence[Result]) -> list[TaskCounts]:

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from runner.compaction import compact
-from runner.conflicts import CONFLICT_COLUMNS, conflicts
+from runner.conflicts import CONFLICT_COLUMNS, conflicts, told
 from runner.report.compare import build
 from runner.report.status import overview
 from runner.results import RESULT_COLUMNS
@@ -48,3 +48,22 @@ def test_several_differences_are_counted(ledger):
     ledger.write_attempt(attempt(0.4, score_of(2.0, metric="mae")))
     (one,) = conflicts(ledger.read())
     assert one.text.endswith("nrmse 0.5 instead of 0.4 and 1 more")
+
+
+def test_many_are_counted_on_boards_and_in_the_status(ledger):
+    cells = [cell_of(seed=seed) for seed in range(13)]
+    for value in (0.5, 0.25):
+        for cell in cells:
+            ledger.write_attempt(attempt_of(cell, score_of(value)))
+    found = conflicts(ledger.read())
+    assert {one.cell_id for one in found} == {cell.id for cell in cells}
+    *first, last = told(found)
+    assert first == [one.text for one in found[:10]]
+    assert last.startswith("3 more ok attempts have other values")
+    assert told(found[:11])[-1].startswith("1 more ok attempt has other values")
+    assert told(found[:10]) == first
+    rows = ledger.rows(RESULT_COLUMNS)
+    (board,) = build(rows)
+    assert [note for note in board.notes if "other values" in note] == [*first, last]
+    shown = [text_of(part, 400) for part in overview(rows)]
+    assert sum("other values" in part for part in shown) == 11

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from runner.cli import about
+from runner.cli import about, completion
 from runner.cli import compact as compact_commands
 from runner.cli import data as data_commands
 from runner.cli import diff as diff_commands
@@ -91,7 +91,11 @@ def run(
     ] = None,
     sharding: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="ddp or fsdp, for several workers [the grid's, or ddp]"),
+        typer.Option(
+            metavar="KIND",
+            help="ddp or fsdp, for several workers [the grid's, or ddp]",
+            autocompletion=completion.one_of("ddp", "fsdp"),
+        ),
     ] = None,
     cpus: Annotated[
         int | None,
@@ -132,7 +136,9 @@ def run(
     log: Annotated[
         list[str],
         typer.Option(
-            metavar="NAME", help="where to log: tensorboard mlflow wandb, or a,b, or none"
+            metavar="NAME",
+            help="where to log: tensorboard mlflow wandb, or a,b, or none",
+            autocompletion=completion.one_of("tensorboard", "mlflow", "wandb", "none"),
         ),
     ] = ["tensorboard"],
     verbose: Annotated[bool, typer.Option("--verbose", help="show Ray's own output")] = False,

@@ -7,7 +7,7 @@ loaded. What cannot be read is not proposed; the command itself says what is wro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from xmft.errors import RequestError
@@ -33,6 +33,11 @@ def methods(ctx: Any, incomplete: str) -> list[str]:
 def base_methods(ctx: Any, incomplete: str) -> list[str]:
     """Return the methods that begin so, without presets."""
     return [name for name in methods(ctx, incomplete) if ":" not in name]
+
+
+def one_of(*values: str) -> Callable[[str], list[str]]:
+    """Return what completes one of a few words."""
+    return lambda incomplete: _beginning(values, incomplete)
 
 
 def _of_grids(ctx: Any, key: str) -> Iterator[str]:

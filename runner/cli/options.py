@@ -74,8 +74,22 @@ SeedFilter = Annotated[
 ]
 
 
-Protocol = Annotated[str, typer.Option("--protocol", help="clean or released")]
-Selection = Annotated[str, typer.Option("--selection", help="best_val or last")]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        help="clean or released",
+        autocompletion=completion.one_of("clean", "released"),
+    ),
+]
+Selection = Annotated[
+    str,
+    typer.Option(
+        "--selection",
+        help="best_val or last",
+        autocompletion=completion.one_of("best_val", "last"),
+    ),
+]
 Overall = Annotated[
     bool, typer.Option("--overall", help="one more table, over tasks of different origin")
 ]

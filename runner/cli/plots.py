@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runner.cli import completion
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
@@ -40,7 +41,13 @@ def plots(
     selection: Selection = "best_val",
     overall: Overall = False,
     kinds: Annotated[
-        list[str], typer.Option("--kinds", metavar="KIND", help=f"only these: {', '.join(KINDS)}")
+        list[str],
+        typer.Option(
+            "--kinds",
+            metavar="KIND",
+            help=f"only these: {', '.join(KINDS)}",
+            autocompletion=completion.one_of(*KINDS),
+        ),
     ] = [],
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="folder or URI [plots, in the results]")

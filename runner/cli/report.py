@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runner.cli import completion
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
@@ -96,7 +97,13 @@ def leaderboard(
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
     format_: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help=either([*BOARD_FORMATS]))
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help=either([*BOARD_FORMATS]),
+            autocompletion=completion.one_of(*BOARD_FORMATS),
+        ),
     ] = "table",
     out: Annotated[
         Path | None,

@@ -8,11 +8,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from benchmarks import catalog
 from runner.grid_files import shipped_grids
+from runner.loggers.choice import KNOWN, NONE
+from runner.report.diff_formats import DIFF_FORMATS
+from runner.report.export import BOARD_FORMATS
+from runner.report.plots.plot import KINDS
+from runner.resources import Sharding
+from runner.schema import SELECTIONS
 from tests.runner.commands import ALL
 from xmft.methods import METHODS
 
@@ -110,6 +117,21 @@ def test_further_values_and_those_of_the_grid_alone(completed) -> None:  # type:
     }
     assert further == {"recraft", "ridge"}
     assert option == {"--cpus"}
+
+
+def test_words_of_which_there_are_few(completed) -> None:  # type: ignore[no-untyped-def]
+    words = {
+        "leaderboard --format ": set(BOARD_FORMATS),
+        "diff a b --format ": set(DIFF_FORMATS),
+        "leaderboard --selection ": set(SELECTIONS),
+        "report --protocol r": {"released"},
+        "plots --kinds ": set(KINDS),
+        "plots --kinds errors cu": {"curves"},
+        "run quick --sharding ": set(get_args(Sharding)),
+        "run quick --log ": {*KNOWN, NONE},
+        "run quick --log tensorboard m": {"mlflow"},
+    }
+    assert completed(*(f"xmft {line}" for line in words)) == [*words.values()]
 
 
 def test_a_grid_that_cannot_be_read_proposes_nothing(completed, folder: Path) -> None:  # type: ignore[no-untyped-def]

@@ -48,8 +48,9 @@ def visit(chromium):
     contexts, wrong = [], []
 
     def open_(site, *, width=1280, scheme="light", wait="#count"):
+        # Without smooth scrolling: what moves under the pointer is not clicked.
         context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
         contexts.append(context)
         page = context.new_page()

@@ -27,6 +27,15 @@ class VisibleConsole(Console):
         """Make a console; the options are those of `rich.console.Console`."""
         super().__init__(markup=False, emoji=False, **options)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; what an interrupt cut short is not printed again with what comes next."""
+        try:
+            super().print(*objects, **options)
+        except KeyboardInterrupt:
+            # Rich clears it behind the flush alone.
+            self._buffer.clear()
+            raise
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:

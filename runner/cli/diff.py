@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from runner.cli import completion
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     MethodFilter,
@@ -15,6 +14,7 @@ from runner.cli.options import (
     SeedFilter,
     Selection,
     TaskFilter,
+    choice,
     concluded,
     example,
     globs,
@@ -43,13 +43,7 @@ def diff(
         typer.Option(metavar="X", min=0, help="relative change that one seed alone may have"),
     ] = 0.01,
     format_: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="table, md, csv or json",
-            autocompletion=completion.one_of("table", "md", "csv", "json"),
-        ),
+        str, choice("--format", "table", "md", "csv", "json", metavar="FORMAT")
     ] = "table",
     fail_if_worse: Annotated[
         bool, typer.Option("--fail-if-worse", help="exit code 1 where B is worse than A")

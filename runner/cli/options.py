@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,22 +74,19 @@ SeedFilter = Annotated[
 ]
 
 
-Protocol = Annotated[
-    str,
-    typer.Option(
-        "--protocol",
-        help="clean or released",
-        autocompletion=completion.one_of("clean", "released"),
-    ),
-]
-Selection = Annotated[
-    str,
-    typer.Option(
-        "--selection",
-        help="best_val or last",
-        autocompletion=completion.one_of("best_val", "last"),
-    ),
-]
+def either(words: Sequence[str]) -> str:
+    """Return `a, b or c`."""
+    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
+def choice(name: str, *words: str, metavar: str | None = None) -> Any:
+    """Return an option of one of a few words; its help names them and a shell completes them."""
+    proposed = completion.one_of(*words)
+    return typer.Option(name, metavar=metavar, help=either(words), autocompletion=proposed)
+
+
+Protocol = Annotated[str, choice("--protocol", "clean", "released")]
+Selection = Annotated[str, choice("--selection", "best_val", "last")]
 Overall = Annotated[
     bool, typer.Option("--overall", help="one more table, over tasks of different origin")
 ]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runner.cli import completion
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
@@ -18,7 +17,9 @@ from runner.cli.options import (
     SeedFilter,
     Selection,
     TaskFilter,
+    choice,
     concluded,
+    either,
     example,
     folder_for,
     globs,
@@ -31,7 +32,6 @@ from runner.report.export import (
     BOARD_FORMATS,
     ROW_FORMATS,
     board_format,
-    either,
     write_boards,
     write_rows,
 )
@@ -96,15 +96,7 @@ def leaderboard(
     tasks: TaskFilter = [],
     methods: MethodFilter = [],
     seeds: SeedFilter = [],
-    format_: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help=either([*BOARD_FORMATS]),
-            autocompletion=completion.one_of(*BOARD_FORMATS),
-        ),
-    ] = "table",
+    format_: Annotated[str, choice("--format", *BOARD_FORMATS, metavar="FORMAT")] = "table",
     out: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="file [table: shown; others: in the results]"),

@@ -110,19 +110,16 @@ class Writer:
         assert log is not None
         try:
             log.write(record)
-            self._refused[name] = 0
-            return
+        # Whatever it is, as above.
         except Exception as error:
-            refusal = error
-        self._refused[name] += 1
-        try:
-            if self._refused[name] >= _REFUSED:
-                raise refusal
-            log.known()  # does it answer?
-        except Exception:
-            self._drop(name, record.cell_id, refusal, said)
-            return
-        said.append(f"{name} refuses {record.cell_id} ({_text(refusal)}). It goes on without.")
+            self._refused[name] += 1
+            if self._refused[name] < _REFUSED and _answers(log):
+                why = _text(error)
+                said.append(f"{name} refuses {record.cell_id} ({why}). It goes on without.")
+            else:
+                self._drop(name, record.cell_id, error, said)
+        else:
+            self._refused[name] = 0
 
     def _drop(self, name: str, cell_id: str, error: Exception, said: list[str]) -> None:
         del self._logs[name]
@@ -138,6 +135,15 @@ class Writer:
         more = " Further ones are not named." if len(self._unreadable) == _NAMED else ""
         names = " and ".join(self._logs)
         return [f"{names} cannot be told of {cell_id}: it cannot be read ({_text(error)}).{more}"]
+
+
+def _answers(log: Log) -> bool:
+    try:
+        log.known()
+    # Whatever it is, again.
+    except Exception:
+        return False
+    return True
 
 
 def _text(error: Exception) -> str:

@@ -20,8 +20,8 @@ _RULE = (
     "where it is more than the spread, which is sqrt((std_A^2 + std_B^2) / 2), or with one seed or "
     "none of spread more than the tolerance"
 )
-ENTRY_COLUMNS = ("task", "entry", "metric", "seeds", "A", "B", "change", "spread", "verdict")
-CELL_COLUMNS = ("task", "entry", "seed", "A", "B", "what", "identity")
+_ENTRY = ("task", "entry", "metric", "seeds", "A", "B", "change", "spread", "verdict")
+_CELL = ("task", "entry", "seed", "A", "B", "what", "identity")
 
 
 def summary(found: Difference) -> str:
@@ -99,10 +99,10 @@ def heading(found: Difference, names: Sequence[str]) -> list[str]:
 def tables(found: Difference) -> Iterator[tuple[str, tuple[str, ...], list[list[str]]]]:
     """Yield title, names of the columns and rows of what changed, entries before cells."""
     if found.entries:
-        yield "Entries", ENTRY_COLUMNS, [_entry_row(one) for one in found.entries]
+        yield "Entries", _ENTRY, [_entry_row(one) for one in found.entries]
     shown = [one for one in found.cells if one.kind != "same" or one.identity]
     if shown:
-        yield "Cells", CELL_COLUMNS, [_cell_row(one) for one in shown[:_MOST]]
+        yield "Cells", _CELL, [_cell_row(one) for one in shown[:_MOST]]
 
 
 def left_out(found: Difference) -> list[str]:

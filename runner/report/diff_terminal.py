@@ -48,18 +48,15 @@ class DiffView:
 
 def _narrow(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[RenderableType]:
     """Yield tables without frames below a line of what their rows share."""
-    shared = [place for place, name in enumerate(columns) if name in _SHARED]
-    others = [place for place in range(len(columns)) if place not in shared]
-    for told, group in groupby(rows, lambda row: [row[place] for place in shared]):
-        labels = [f"{columns[place]} " if columns[place] == "seeds" else "" for place in shared]
-        yield Text(" ".join(map(str.__add__, labels, told)), "bold")
-        kept = [[row[place] for place in others] for row in group]
+    records = [dict(zip(columns, row, strict=True)) for row in rows]
+    for told, group in groupby(records, lambda record: [record.get(name) for name in _SHARED]):
+        task, metric, seeds = told
+        yield Text(f"{task} {metric} seeds {seeds}" if metric else str(task), "bold")
+        kept = [*group]
         # A column that says nothing of these rows is left out.
-        filled = [place for place in range(len(others)) if any(row[place] for row in kept)]
-        yield _table(
-            [columns[others[place]] for place in filled],
-            [[row[place] for place in filled] for row in kept],
-        )
+        filled = [name for name in columns if any(record[name] for record in kept)]
+        others = [name for name in filled if name not in _SHARED]
+        yield _table(others, [[record[name] for name in others] for record in kept])
 
 
 def _table(

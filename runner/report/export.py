@@ -113,11 +113,6 @@ ROW_FORMATS: dict[str, Callable[[pa.Table, str], None]] = {
 }
 
 
-def either(names: Sequence[str]) -> str:
-    """Return `a, b or c`."""
-    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-
 def board_format(name: str) -> Format:
     """Return a format of leaderboards.
 

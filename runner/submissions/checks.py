@@ -6,7 +6,7 @@ does not have, or what a reader should know.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -143,8 +143,13 @@ def _check(name: str, fine: str, problems: Iterator[str]) -> Check:
         found = [f"what it says cannot be read ({type(error).__name__}: {error})"]
     if not found:
         return Check(name=name, state="ok", detail=fine)
+    return Check(name=name, state="failed", detail=_some(found))
+
+
+def _some(found: Sequence[str]) -> str:
+    """Return the first of what was found, and how many more there are."""
     more = f", and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    return Check(name=name, state="failed", detail="; ".join(found[:_MOST]) + more)
+    return "; ".join(found[:_MOST]) + more
 
 
 def _known(cells: Mapping[str, Cell]) -> Iterator[Check]:
@@ -197,6 +202,4 @@ def _gaps(table: pa.Table) -> Iterator[Check]:
         if (method, task, seed) not in have
     ]
     if lacking:
-        more = f", and {len(lacking) - _MOST} more" if len(lacking) > _MOST else ""
-        detail = ", ".join(lacking[:_MOST]) + more
-        yield Check(name="coverage", state="note", detail=detail)
+        yield Check(name="coverage", state="note", detail=_some(lacking))

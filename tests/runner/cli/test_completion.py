@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,8 @@ from runner.schema import SELECTIONS
 from tests.runner.commands import ALL
 from xmft.methods import METHODS
 
+# From command lines to what is proposed for the last word of each.
+Completed = Callable[..., list[set[str]]]
 ROOT = Path(__file__).parents[3]
 PROGRAM = f"#!{sys.executable}\nfrom runner.cli import app\napp(prog_name='xmft')\n"
 
@@ -62,7 +65,7 @@ def function(folder: Path) -> str:
 
 
 @pytest.fixture
-def completed(folder: Path, function: str):  # type: ignore[no-untyped-def]
+def completed(folder: Path, function: str) -> Completed:
     def complete(*lines: str) -> list[set[str]]:
         """Return what is proposed for the last word of each line, in one bash."""
         script = [function]
@@ -79,7 +82,7 @@ def completed(folder: Path, function: str):  # type: ignore[no-untyped-def]
     return complete
 
 
-def test_verbs_options_and_grids(completed) -> None:  # type: ignore[no-untyped-def]
+def test_verbs_options_and_grids(completed: Completed) -> None:
     verbs, grids, options, nothing = completed(
         "xmft ", "xmft run ", "xmft run quick --sh", "xmft q"
     )
@@ -89,7 +92,7 @@ def test_verbs_options_and_grids(completed) -> None:  # type: ignore[no-untyped-
     assert nothing == set()
 
 
-def test_names_of_all_tasks_and_methods(completed) -> None:  # type: ignore[no-untyped-def]
+def test_names_of_all_tasks_and_methods(completed: Completed) -> None:
     tasks, methods, listed, some = completed(
         "xmft leaderboard --tasks ",
         "xmft leaderboard --methods ",
@@ -104,7 +107,7 @@ def test_names_of_all_tasks_and_methods(completed) -> None:  # type: ignore[no-u
     assert some == {"nasbench360/satellite", "nasbench360/spherical"}
 
 
-def test_further_values_and_those_of_the_grid_alone(completed) -> None:  # type: ignore[no-untyped-def]
+def test_further_values_and_those_of_the_grid_alone(completed: Completed) -> None:
     tasks, further, option = completed(
         "xmft run quick --tasks ",
         "xmft run quick --methods nft r",
@@ -119,7 +122,7 @@ def test_further_values_and_those_of_the_grid_alone(completed) -> None:  # type:
     assert option == {"--cpus"}
 
 
-def test_words_of_which_there_are_few(completed) -> None:  # type: ignore[no-untyped-def]
+def test_words_of_which_there_are_few(completed: Completed) -> None:
     words = {
         "leaderboard --format ": set(BOARD_FORMATS),
         "diff a b --format ": set(DIFF_FORMATS),
@@ -134,7 +137,7 @@ def test_words_of_which_there_are_few(completed) -> None:  # type: ignore[no-unt
     assert completed(*(f"xmft {line}" for line in words)) == [*words.values()]
 
 
-def test_a_grid_that_cannot_be_read_proposes_nothing(completed, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_grid_that_cannot_be_read_proposes_nothing(completed: Completed, folder: Path) -> None:
     (folder / "broken.yaml").write_text("tasks: [")
     (folder / "other.yaml").write_text("tasks: 3\nmethods: [nft, mine]")
     assert completed(

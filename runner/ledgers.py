@@ -223,39 +223,36 @@ class Ledgers:
                 "and other values are told"
             )
         yield text
-        for name, what in (("git_revision", "revision"), ("device", "device")):
-            said = self._values(whole, name)
-            if len(set(said)) > 1:
+        for what, said in self._made_with(whole).items():
+            known = [own for own in said if own]
+            if any(own != known[0] for own in known):
                 told = ", ".join(
-                    f"{' '.join(value[:12] if name == 'git_revision' else value for value in own)}"
-                    f" ({part.shown})"
+                    f"{' '.join(sorted(own))} ({part.shown})"
                     for own, part in zip(said, self.parts, strict=True)
                     if own
                 )
                 yield f"the ledgers were made with another {what}: {told}"
+
+    def _made_with(self, whole: pa.Table) -> dict[str, list[set[str]]]:
+        """Return what ledgers are made with, revision and device first, as each of them says it."""
+        revisions, versions, devices = (self._values(whole, name) for name in _MADE_WITH)
+        found = {"revision": [{text[:12] for text in own} for own in revisions], "device": devices}
         libraries: dict[str, list[set[str]]] = {}
-        for place, texts in enumerate(self._values(whole, "versions")):
+        for place, texts in enumerate(versions):
             for text in texts:
                 for library, version in json.loads(text).items():
                     empty: list[set[str]] = [set() for _ in self.parts]
                     libraries.setdefault(library, empty)[place].add(str(version))
-        for library, versions in sorted(libraries.items()):
-            known = [own for own in versions if own]
-            if any(own != known[0] for own in known):
-                told = ", ".join(
-                    f"{' '.join(sorted(own))} ({part.shown})"
-                    for own, part in zip(versions, self.parts, strict=True)
-                    if own
-                )
-                yield f"the ledgers were made with another {library}: {told}"
+        return found | dict(sorted(libraries.items()))
 
-    def _values(self, whole: pa.Table, name: str) -> list[tuple[str, ...]]:
+    def _values(self, whole: pa.Table, name: str) -> list[set[str]]:
+        """Return the values that each ledger has in a column."""
         pairs = whole.select([name, PLACE]).group_by([name, PLACE]).aggregate([])
-        found = list(zip(pairs[name].to_pylist(), pairs[PLACE].to_pylist(), strict=True))
-        return [
-            tuple(sorted(value for value, own in found if own == place and value is not None))
-            for place in range(len(self.parts))
-        ]
+        found: list[set[str]] = [set() for _ in self.parts]
+        for value, place in zip(pairs[name].to_pylist(), pairs[PLACE].to_pylist(), strict=True):
+            if value is not None:
+                found[place].add(value)
+        return found
 
 
 def _opened(place: str) -> Ledger | Submission:

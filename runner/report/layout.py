@@ -55,11 +55,13 @@ class Field:
         head: The lines above it.
         cell: From a line of the board to what stands in it.
         kind: Whether it holds scores of a task, other numbers, or texts.
+        sort: From a line to what it is sorted by where readers can sort; None: by nothing.
     """
 
     head: tuple[str, ...]
     cell: Callable[[Line], Cell]
     kind: Literal["score", "number", "text"] = "number"
+    sort: Callable[[Line], float | str | None] = lambda line: None
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -67,20 +69,26 @@ class Field:
         return self.head if self.kind == "score" else (" ".join(self.head),)
 
 
-def _number(head: str, told: Callable[[Line], str]) -> Field:
+def _number(head: str, told: Callable[[Line], str], sort: Callable[[Line], float | None]) -> Field:
     """Return a column without marks; line feeds part the lines of its head."""
-    return Field(tuple(head.split("\n")), lambda line: Cell(told(line)))
+    return Field(tuple(head.split("\n")), lambda line: Cell(told(line)), sort=sort)
 
 
-ENTRY = Field(("entry",), lambda line: Cell(line.label), "text")
+ENTRY = Field(("entry",), lambda line: Cell(line.label), "text", lambda line: line.label)
 MISSING = Field(("missing",), lambda line: Cell("; ".join(line.missing)), "text")
 
 
 def rank_fields(board: Leaderboard) -> list[Field]:
     """Return the average rank, and its interval where there is one."""
-    fields = [_number("average\nrank", average_rank)]
+    fields = [_number("average\nrank", average_rank, lambda line: line.average_rank)]
     if any(line.rank_interval for line in board.lines):
-        fields.append(_number("95 %\ninterval", rank_interval))
+        fields.append(
+            _number(
+                "95 %\ninterval",
+                rank_interval,
+                lambda line: line.rank_interval[0] if line.rank_interval else None,
+            )
+        )
     return fields
 
 
@@ -100,6 +108,7 @@ def score_fields(
             tuple(narrow_title(column, board) if narrow else task_title(column, board)),
             _score(board, column, std),
             "score",
+            _mean(column),
         )
         for column in columns
     ]
@@ -116,17 +125,23 @@ def summary_fields(board: Leaderboard, *, short: bool = False, ranked: bool = Tr
     fields = []
     if ranked and any(line.win_rate is not None for line in board.lines):
         fields += [
-            _number("win\nrate", lambda line: percent(line.win_rate)),
+            _number("win\nrate", lambda line: percent(line.win_rate), lambda line: line.win_rate),
             _number(
-                "score", lambda line: "-" if line.normalised is None else f"{line.normalised:.2f}"
+                "score",
+                lambda line: "-" if line.normalised is None else f"{line.normalised:.2f}",
+                lambda line: line.normalised,
             ),
         ]
-    fields.append(_number("tasks", lambda line: coverage(line, board)))
-    fields.append(
-        _number("time", lambda line: duration(line.wall_s) if short else time_spent(line))
-    )
+    fields += [
+        _number("tasks", lambda line: coverage(line, board), lambda line: line.covered),
+        _number(
+            "time",
+            lambda line: duration(line.wall_s) if short else time_spent(line),
+            lambda line: line.wall_s,
+        ),
+    ]
     if any(line.gpu_s for line in board.lines):
-        fields.append(_number("GPU-h", gpu_hours))
+        fields.append(_number("GPU-h", gpu_hours, lambda line: line.gpu_s))
     return fields
 
 
@@ -178,6 +193,14 @@ def lacking(score: Standing, column: TaskColumn) -> str:
 def _best_rank(column: TaskColumn, board: Leaderboard) -> float:
     ranks = [score.rank for line in board.ranked if (score := line.scores.get(column.key))]
     return min((rank for rank in ranks if rank is not None), default=0.0)
+
+
+def _mean(column: TaskColumn) -> Callable[[Line], float | None]:
+    def mean(line: Line) -> float | None:
+        score = line.scores.get(column.key)
+        return None if score is None else score.mean
+
+    return mean
 
 
 def _score(board: Leaderboard, column: TaskColumn, std: bool) -> Callable[[Line], Cell]:

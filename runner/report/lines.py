@@ -105,6 +105,7 @@ def ranked_lines(contenders: Sequence[Contender], directions: Mapping[str, str])
 
 def _line(one: Contender, found: Standings, told: Summary) -> Line:
     label = one.label
+    failures = _failures(one, found)
     scores = {
         task: Standing(
             mean=found.mean_of(label, task),
@@ -124,8 +125,8 @@ def _line(one: Contender, found: Standings, told: Summary) -> Line:
         win_rate=told.win_rate.get(label),
         normalised=told.normalised.get(label),
         covered=sum(found.complete(label, task) for task in found.seeds),
-        missing=_missing(one, found),
-        failures=_failures(one, found),
+        missing=_missing(one, found, failures),
+        failures=failures,
     )
 
 
@@ -152,10 +153,9 @@ def _failures(one: Contender, found: Standings) -> dict[str, str]:
     return told
 
 
-def _missing(one: Contender, found: Standings) -> tuple[str, ...]:
+def _missing(one: Contender, found: Standings, failures: Mapping[str, str]) -> tuple[str, ...]:
     """Say what an entry lacks: `pdebench/darcy seeds 1 (oom)`, `pdebench/advection`."""
     lacks = []
-    failures = _failures(one, found)
     for task, seeds in found.seeds.items():
         absent = _absent(one, found, task)
         if not absent:

@@ -38,9 +38,9 @@ class Query:
             text += f", {name} {' '.join(map(str, wanted))}" if wanted else ""
         return text
 
-    def command(self, *options: str) -> str:
+    def command(self, *options: str, verb: str = "leaderboard") -> str:
         """Return the command that asks for this, with further options."""
-        words = ["xmft", "leaderboard", "--results", *self.results]
+        words = ["xmft", verb, "--results", *self.results]
         for name in ("protocol", "selection"):
             if getattr(self, name) != getattr(type(self), name):
                 words += [f"--{name}", getattr(self, name)]

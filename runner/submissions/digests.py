@@ -71,11 +71,12 @@ def _texts(column: pa.Array) -> pa.Array:
 
 
 def _short(column: pa.Array) -> pa.Array:
-    # Escaped: a value with a separator in it is not two values.
     encoded = column.dictionary_encode()
     texts = [
-        hashlib.sha256(text.encode()).hexdigest() if len(text) > _LONG or not plain else text
+        # A text with what parts values in it would be several.
+        text
+        if len(text) <= _LONG and text.isprintable()
+        else hashlib.sha256(text.encode()).hexdigest()
         for text in encoded.dictionary.to_pylist()
-        for plain in [text.isprintable()]
     ]
     return pa.array(texts, pa.string()).take(encoded.indices)

@@ -4,7 +4,8 @@ import io
 import pyarrow as pa
 import pytest
 
-from runner.report.export import BOARD_FORMATS, ROW_FORMATS, Format, either, write_boards
+from runner.cli.options import either
+from runner.report.export import BOARD_FORMATS, ROW_FORMATS, Format, write_boards
 from runner.report.long_table import long_table, to_csv
 from runner.report.markdown import to_markdown
 from runner.report.published import CAUTION

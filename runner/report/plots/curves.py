@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from runner.report.lines import Line
 from runner.report.plots.panels import (
     MOST_LINES,
     Cast,
+    by_score,
     cast_of,
     cells_of,
     legend,
@@ -86,11 +87,7 @@ def curves(
         column: The task.
         read: From the id of a cell to its curves.
     """
-    sign = -1.0 if column.direction == "max" else 1.0
-    lines = sorted(
-        (line for line in board.lines if column.key in line.scores),
-        key=lambda line: (sign * line.scores[column.key].mean, line.label),
-    )
+    lines = by_score(board, column)
     wanted: tuple[_Of, _Of] = (("val", column.metric), ("train", _LOSS))
     # One by one until enough have curves: a large board has many cells to read.
     kept: list[tuple[Line, dict[_Of, Band]]] = []
@@ -106,9 +103,8 @@ def curves(
     if not kept:
         reason = "no entry keeps curves of epochs"
         return NotDrawn(kind=KIND, reason=reason, board=board.name, task=column.task)
-    cast = cast_of(board, [line for line, _ in kept])
     left_out = len(lines) - len(kept) - len(without)
-    cast = Cast(lines=cast.lines, looks=cast.looks, names=cast.names, left_out=left_out)
+    cast = replace(cast_of(board, [line for line, _ in kept]), left_out=left_out)
     shown = [of for of in wanted if any(of in found for _, found in kept)]
     rows = legend_rows(cast, PAGE)
     figure, axes = panels(len(shown), most_columns=2, row_height=2.2, extra=0.15 + 0.13 * rows)

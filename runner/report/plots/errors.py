@@ -20,7 +20,7 @@ from runner.report.plots.panels import (
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.ratios import Ratios, ratios_of
 from runner.report.plots.rendering import HIGHEST, Drawing
-from runner.report.plots.styles import GREY, cut, one_line, wrapped
+from runner.report.plots.styles import GREY, cut, enumerated, one_line, wrapped
 from runner.report.wording import count, scope
 
 KIND = "errors"
@@ -112,7 +112,9 @@ def _caption(board: Leaderboard, cast: Cast, found: Sequence[Ratios | None]) -> 
         if ratios is None or ratios.best == 0
     ]
     if plain:
-        text += f" The scores themselves where the best is zero or signs differ: {_listed(plain)}."
+        text += (
+            f" The scores themselves where the best is zero or signs differ: {enumerated(plain)}."
+        )
     if any(column.floor for column in board.tasks):
         text += " Dotted: the error of the data themselves, where it is not far to the left."
     if any(line in board.unranked for line in cast.lines):
@@ -130,10 +132,6 @@ def _alt(board: Leaderboard, cast: Cast, found: Sequence[Ratios | None]) -> str:
         listed = ", ".join(f"{cast.names[label]} {factor:.3g}" for label, factor in order)
         parts.append(f"{one_line(column.key)} (1 is {column.metric} {ratios.best:.3g}): {listed}.")
     return "Error relative to the best. " + " ".join(parts)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(one_line(name) for name in names)
 
 
 def quickstart_plot(boards: Sequence[Leaderboard]) -> Drawing | NotDrawn:

@@ -87,6 +87,15 @@ def cast_of(board: Leaderboard, lines: Sequence[Line], most: int = MOST_LINES) -
     )
 
 
+def by_score(board: Leaderboard, column: TaskColumn) -> list[Line]:
+    """Return the lines that have a score on a task, the best first."""
+    sign = -1.0 if column.direction == "max" else 1.0
+    return sorted(
+        (line for line in board.lines if column.key in line.scores),
+        key=lambda line: (sign * line.scores[column.key].mean, line.label),
+    )
+
+
 def cells_of(line: Line, column: TaskColumn) -> list[Result]:
     """Return the cells with a value that a line's score on a task is made of, by seed."""
     own = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from runner.report.lines import Line
 from runner.report.plots.panels import (
     MOST_LINES,
     Cast,
+    by_score,
     cast_of,
     cells_of,
     legend,
@@ -80,11 +82,7 @@ def spectra(
     def not_drawn(reason: str) -> NotDrawn:
         return NotDrawn(kind=KIND, reason=reason, board=board.name, task=column.task)
 
-    sign = -1.0 if column.direction == "max" else 1.0
-    lines = sorted(
-        (line for line in board.lines if column.key in line.scores),
-        key=lambda line: (sign * line.scores[column.key].mean, line.label),
-    )
+    lines = by_score(board, column)
     truth: Power | None = None
     first: NamedExamples | None = None
     kept: dict[str, Power] = {}
@@ -106,13 +104,8 @@ def spectra(
         return not_drawn("no entry keeps predictions of fields")
     if len(truth) < 3:
         return not_drawn("the fields have too few points for a spectrum")
-    every = cast_of(board, shown)
-    cast = Cast(
-        lines=every.lines,
-        looks=every.looks,
-        names=every.names,
-        left_out=len(lines) - len(shown) - len(without),
-    )
+    left_out = len(lines) - len(shown) - len(without)
+    cast = replace(cast_of(board, shown), left_out=left_out)
     figure = _figure(cast, truth, kept)
     figure.suptitle(one_line(column.key), fontsize=8)
     return Drawing(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from runner.report.compare import Leaderboard, TaskColumn
@@ -20,17 +20,6 @@ from runner.report.plots.plot import NotDrawn, Plot
 from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
 from runner.report.wording import heading, legend_of, title
 from runner.results import Result
-
-# What columns that hold no scores are sorted by, by the first line of their head.
-_SORTED_BY: dict[str, Callable[[Line], float | None]] = {
-    "average": lambda line: line.average_rank,
-    "95 %": lambda line: line.rank_interval[0] if line.rank_interval else None,
-    "win": lambda line: line.win_rate,
-    "score": lambda line: line.normalised,
-    "tasks": lambda line: line.covered,
-    "time": lambda line: line.wall_s,
-    "GPU-h": lambda line: line.gpu_s,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,16 +141,10 @@ def shown_board(
 
 
 def _place(field: Field, line: Line, column: TaskColumn | None, places: Mapping[str, int]) -> Place:
-    if column is None:
-        told = _SORTED_BY.get(field.head[0], lambda line: None)(line)
-        return Place(cell=field.cell(line), sort=line.label if field is ENTRY else told)
-    standing = line.scores.get(column.key)
-    behind = [places[cell.cell_id] for cell in line.cells if _is_of(cell, column)]
-    return Place(
-        cell=field.cell(line),
-        sort=None if standing is None else standing.mean,
-        cells=tuple(sorted(behind)),
-    )
+    behind: list[int] = []
+    if column is not None:
+        behind = [places[cell.cell_id] for cell in line.cells if _is_of(cell, column)]
+    return Place(cell=field.cell(line), sort=field.sort(line), cells=tuple(sorted(behind)))
 
 
 def _covered(line: Line, column: TaskColumn) -> Covered:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -140,8 +139,7 @@ class Builder:
 
 def _command(wanted: Wanted) -> str:
     """Return the command that makes the page."""
-    words = shlex.split(wanted.query.command())
-    words[1] = "report"
-    words += [] if wanted.published else ["--no-published"]
-    words += [] if wanted.plots else ["--no-plots"]
-    return shlex.join([*words, "--out", "DIR"])
+    without = [name for name in ("published", "plots") if not getattr(wanted, name)]
+    return wanted.query.command(
+        *(f"--no-{name}" for name in without), "--out", "DIR", verb="report"
+    )

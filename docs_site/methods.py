@@ -46,12 +46,12 @@ def _method(method: type[Method]) -> str:
     if not rows:
         return "\n\n".join([*parts, "It has no options."])
     presets = {
-        preset: dict(
-            (name, value)
+        preset: {
+            name: value
             for name, value, _ in options(
                 method.Config.model_validate(options_of(f"{method.name}:{preset}", {}))
             )
-        )
+        }
         for preset in method.presets
     }
     for row, (name, value, _) in zip(rows, options(method.Config()), strict=True):

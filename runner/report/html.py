@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from runner.report.compare import Leaderboard
-from runner.report.layout import Cell, Field, Mark, cells_of, ranked_fields, unranked_fields
+from runner.report.layout import ENTRY, Cell, Field, Mark, cells_of, ranked_fields, unranked_fields
 from runner.report.lines import Line
 from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
 from runner.report.wording import heading, legend_of, title
@@ -85,7 +85,7 @@ def _row(fields: Sequence[Field], cells: Sequence[Cell]) -> list[str]:
         content = _MARKS[cell.mark].format(_text(cell.text)) + _text(cell.behind)
         row.append(
             _tag("th scope=row", "text", content)
-            if field.head == ("entry",)
+            if field is ENTRY
             else _tag("td", field.kind, content)
         )
     return row

@@ -17,6 +17,7 @@ from runner.report.study.bound import bound_error_table, bound_table, measured_t
 from runner.report.study.document import fill
 from runner.report.study.scores import ranks_table, scores_table, wins_table
 from runner.report.study.setting import setting_text
+from runner.report.wording import count
 
 __all__ = ["fill", "tables"]
 
@@ -59,8 +60,7 @@ def _by_origin(found: Sequence[Leaderboard], make: Callable[[Leaderboard], str])
     blocks = []
     several = Counter(board.origin for board in found)
     for board in found:
-        tasks = len(board.tasks)
         suite = f", {board.suite or 'all suites'}" if several[board.origin] > 1 else ""
-        title = f"{board.origin.capitalize()} data{suite}, {tasks} task{'s' if tasks != 1 else ''}"
+        title = f"{board.origin.capitalize()} data{suite}, {count(len(board.tasks), 'task')}"
         blocks += [f"**{title}**", make(board)]
     return "\n\n".join(blocks)

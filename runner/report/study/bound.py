@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from runner.report.compare import Leaderboard
 from runner.report.markdown import markdown_table
+from runner.report.wording import count
 from runner.results import Result, results
 
 # Title and name of each term that is shown.
@@ -218,8 +219,7 @@ class Correlation:
     cells: int
 
     def __str__(self) -> str:
-        tasks = f"{self.tasks} task{'s' if self.tasks != 1 else ''}"
-        return f"{self.mean:+.2f} ({tasks}, {self.cells} cells)"
+        return f"{self.mean:+.2f} ({count(self.tasks, 'task')}, {self.cells} cells)"
 
 
 def correlation(
@@ -238,7 +238,7 @@ def correlation(
         terms: Measured terms by cell id.
         value_of: The term; None where a cell lacks it.
     """
-    coefficients, count = [], 0
+    coefficients, number = [], 0
     for column in board.tasks:
         sign = -1.0 if column.direction == "max" else 1.0
         pairs = [
@@ -252,10 +252,10 @@ def correlation(
         if len(pairs) < _LEAST_CELLS or len(set(values)) == 1 or len(set(errors)) == 1:
             continue
         coefficients.append(float(spearmanr(values, errors).statistic))
-        count += len(pairs)
+        number += len(pairs)
     if not coefficients:
         return None
-    return Correlation(mean=fmean(coefficients), tasks=len(coefficients), cells=count)
+    return Correlation(mean=fmean(coefficients), tasks=len(coefficients), cells=number)
 
 
 def _told(found: Correlation | None) -> str:

@@ -16,6 +16,7 @@ from runner.search.space import Search, check_search
 from runner.settings import apply_setting
 from runner.validation import validated
 from xmft.errors import RequestError
+from xmft.methods.variants import preset_recipe
 from xmft.registry import nearest
 from xmft.task import Protocol, Recipe
 
@@ -101,12 +102,12 @@ class Grid(BaseModel):
     def own_recipe(self, method: str) -> dict[str, Any]:
         """Return the fields of the recipe that are said of a method alone.
 
-        A variant has those of its method, changed by its own.
+        A variant has those of its preset, changed by its method's and then by its own.
 
         Raises:
             RequestError: a field is unknown, of the wrong type, or no matter of one method.
         """
-        own: dict[str, Any] = {}
+        own = preset_recipe(method)
         for name in dict.fromkeys((method.partition(":")[0], method)):
             fields = self.per_method.get(name, {})
             validated(Recipe, fields, where=f"per_method of {name}")

@@ -121,7 +121,7 @@ class _Run:
             seconds=self.history.seconds,
             own_seconds=sum(self.history.seconds.values()) - earlier,
             resumed_epochs=resumed,
-            fitted=self._fitted(),
+            fitted=self.history.fitted(self.stages),
             examples=self.examples,
         )
 
@@ -248,25 +248,12 @@ class _Run:
         start = time.perf_counter()
         splits = ("val", "test") if self.until is None else ("val",)
         last = self.scorer.score("last", self.last_epoch, splits)
-        if (
-            self.until is None
-            and self.data.task.kind == "dense"
-            and (self.session.rank == 0 or self.session.sharded)
-        ):
+        if self.until is None and (self.session.rank == 0 or self.session.sharded):
             # By one worker alone, which has the whole model: nothing in it waits for the others.
             self.examples = self.scorer.examples()
-        if self.best.epoch not in (0, self.last_epoch):
-            self.model.load_state_dict(self.best.state)
-            best = self.scorer.score("best_val", self.best.epoch, splits)
-        else:
-            best = [replace(score, selection="best_val") for score in last]
+        best = self.scorer.score_best(self.best, last, self.last_epoch, splits)
         self.history.book("eval", start)
         return last + best
-
-    def _fitted(self) -> CurvePoint | None:
-        names = {f"{stage.name}/loss" for stage in self.stages if stage.account == "fit"}
-        losses = [p for p in self.history.curves if p.split == "train" and p.name in names]
-        return losses[-1] if losses else None
 
     def _save(
         self, training: Training, place: Place, totals: Mapping[str, Tensor], *, force: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from xmft.curves import CurvePoint
 from xmft.errors import DivergedError
 from xmft.examples import Examples
 from xmft.metrics import Metric
+from xmft.stages import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,12 @@ class History:
         now = time.perf_counter()
         self.seconds[what] = self.seconds.get(what, 0.0) + now - since
         return now
+
+    def fitted(self, stages: Sequence[Stage]) -> CurvePoint | None:
+        """Return the training loss in the last epoch of target fitting; None without fitting."""
+        names = {f"{stage.name}/loss" for stage in stages if stage.account == "fit"}
+        losses = [p for p in self.curves if p.split == "train" and p.name in names]
+        return losses[-1] if losses else None
 
 
 @dataclass(frozen=True, kw_only=True)

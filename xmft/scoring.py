@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from xmft.evaluation import evaluate, forward_pass
 from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
 from xmft.metrics import METRICS
 from xmft.recipe import Recipe
-from xmft.records import Score, check_finite_values
+from xmft.records import Best, Score, check_finite_values
 from xmft.samples import Samples
 from xmft.session import Session
 from xmft.split import Split
@@ -71,8 +72,26 @@ class Scorer:
             for name, value in self.evaluate(split, self._data.task.metrics, epoch).items()
         ]
 
-    def examples(self) -> Examples:
-        """Return what the model makes of the first samples of the test split."""
+    def score_best(
+        self, best: Best, last: Sequence[Score], epoch: int, splits: Sequence[str]
+    ) -> list[Score]:
+        """Return all metrics for the parameters that validation chose, which the model then has.
+
+        Args:
+            best: Those parameters.
+            last: Scores of the model as it is, which stand where it is the best already.
+            epoch: The last one.
+            splits: What is scored; raises as `evaluate` does.
+        """
+        if best.epoch in (0, epoch):
+            return [replace(score, selection="best_val") for score in last]
+        self._model.load_state_dict(best.state)
+        return self.score("best_val", best.epoch, splits)
+
+    def examples(self) -> Examples | None:
+        """Return what the model makes of the first samples of the test split; of fields alone."""
+        if self._data.task.kind != "dense":
+            return None
         samples = self._samples["test"]
         first = samples.take(np.arange(min(MOST_EXAMPLES, len(samples))))
         inputs, targets = (part.cpu().numpy() for part in (first.inputs, first.targets))

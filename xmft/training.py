@@ -20,7 +20,7 @@ from xmft.errors import RequestError
 from xmft.evaluation import forward_pass
 from xmft.fit import fit
 from xmft.methods import Context, Method
-from xmft.methods.variants import merged_options, method_of, options_of
+from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
 from xmft.metrics import check_scores
 from xmft.recipe import Recipe
 from xmft.records import FitResult
@@ -145,7 +145,7 @@ def assemble(
 
     The model is drawn from the seed alone, so that methods with the same parts start alike.
     """
-    recipe, device = recipe or Recipe(), torch.device(device)
+    recipe, device = _recipe(method, recipe or Recipe()), torch.device(device)
     weighted = any(split.weights is not None for split in data.splits.values())
     check_scores(data.task, weighted=weighted)
     if not data.checked:
@@ -259,6 +259,15 @@ def _method(method: str | type[Method], options: Mapping[str, Any]) -> tuple[typ
             f"{problem['msg']}, found {problem['input']!r}. `xmft list methods {kind.name}` lists "
             "its options."
         ) from None
+
+
+def _recipe(method: str | type[Method], recipe: Recipe) -> Recipe:
+    """Return the recipe with what the method's preset says of fields that were left unsaid."""
+    if not isinstance(method, str):
+        return recipe
+    said = recipe.model_fields_set
+    own = {name: value for name, value in preset_recipe(method).items() if name not in said}
+    return recipe.model_copy(update=own)
 
 
 def _backbone(

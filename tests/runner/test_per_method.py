@@ -13,6 +13,7 @@ from runner.ledger import Ledger
 from runner.plan import PlannedCell, make_plan
 from tests.runner.boards import DARCY, build, grid, labels, ledger
 from xmft.errors import RequestError
+from xmft.methods.recraft import Recraft
 
 Write = Callable[[str], str]
 CONTENT = """
@@ -42,6 +43,20 @@ def test_a_method_has_its_own_fields_on_all_tasks(write: Write) -> None:
     variant = made.recipe_of("pdebench/advection", "recraft:paper")
     assert (variant.weight_decay, variant.epochs) == (0.5, 4)
     assert made.recipe_of("pdebench/advection").learning_rate == 2e-4
+
+
+def test_a_preset_says_its_own_before_the_grid_does(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Recraft, "preset_recipes", {"paper": {"weight_decay": 0.1, "warmup": 0.3, "epochs": 9}}
+    )
+    made = load_grid(write(CONTENT))
+    variant = made.recipe_of("pdebench/advection", "recraft:paper")
+    # The grid says the decay of the method and the epochs of the variant.
+    assert (variant.weight_decay, variant.warmup, variant.epochs) == (0.5, 0.3, 4)
+    assert made.recipe_of("pdebench/advection", "recraft").warmup == 0.1
+    assert set(made.own_recipe("recraft:paper")) == {"weight_decay", "warmup", "epochs"}
 
 
 def test_it_is_part_of_the_cell(plan_one: Callable[..., PlannedCell]) -> None:

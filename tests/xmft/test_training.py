@@ -15,6 +15,7 @@ import xmft
 from xmft import METHODS, METRICS, Method, Metric, Recipe, TaskData, fitting_stage, register, train
 from xmft.errors import DataError, RequestError
 from xmft.stages import Stage
+from xmft.training import assemble
 
 RECIPE = Recipe(epochs=3, batch_size=8, max_tokens=8, learning_rate=3e-3)
 RNG = np.random.default_rng(0)
@@ -60,6 +61,22 @@ def test_classes_and_labels_are_told_from_the_arrays() -> None:
     done = train(data, "nft", backbone="tiny-sequence", recipe=RECIPE)
     assert set(done.scores) == {"average_precision", "auroc", "label_error_pct"}
     assert 0.5 < done.scores["auroc"] <= 1
+
+
+def test_a_preset_says_fields_of_the_recipe_that_were_left_unsaid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nft = METHODS["nft"]
+    monkeypatch.setattr(nft, "presets", {"hasty": {}})
+    monkeypatch.setattr(nft, "preset_recipes", {"hasty": {"epochs": 1, "batch_size": 30}})
+    data = TaskData.from_arrays("lab/waves", train=waves(30), test=waves(6))
+    for name, recipe, wanted in (
+        ("nft:hasty", Recipe(batch_size=9), (1, 9)),
+        ("nft:hasty", None, (1, 30)),
+        ("nft", Recipe(epochs=2), (2, 16)),
+    ):
+        made = assemble(data, name, backbone="tiny-sequence", recipe=recipe)
+        assert (made.recipe.epochs, made.recipe.batch_size) == wanted
 
 
 def test_best_val_of_a_metric_that_rises_is_the_highest() -> None:

@@ -116,6 +116,8 @@ class Method(ABC):
             id, and are at their defaults when a cell is trained.
         presets: Named settings of `Config` that differ from its defaults: `released` does what the
             public code does, `paper` what the paper says where its code does something else.
+        preset_recipes: Fields of the recipe that a preset says as well, by its name; a grid's
+            `per_method` and a recipe that says them itself have the last word.
     """
 
     name: ClassVar[str]
@@ -127,6 +129,7 @@ class Method(ABC):
     kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
     ignores: ClassVar[frozenset[str]] = frozenset()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     class Config(MethodConfig):
         """No options."""

@@ -56,6 +56,15 @@ def options_of(name: str, options: Mapping[str, Mapping[str, Any]]) -> dict[str,
     )
 
 
+def preset_recipe(name: str) -> dict[str, Any]:
+    """Return the fields of the recipe that the preset of `method:variant` says; mostly none.
+
+    Raises:
+        RequestError: there is no such method.
+    """
+    return dict(method_of(name).preset_recipes.get(name.partition(":")[2], {}))
+
+
 def merged_options(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Return options `first` changed by `second`, both left as they are."""
     merged = dict(first)

@@ -230,7 +230,7 @@ class _Run:
         self.model.eval()
         for key, value in stage.measure(self.model).items():
             self.history.measurements[f"{stage.name}/{when}/{key}"] = value
-        self.history.book(stage.account, start)
+        self.history.book("measure", start)
 
     def _validate(self, stage: Stage) -> None:
         if not stage.validates:

@@ -12,7 +12,7 @@ from xmft.alignment.discrepancy import mean_distance, mmd
 from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
 from xmft.alignment.source_classes import SourceClasses
 from xmft.alignment.wasserstein import Points
-from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of, class_shares
+from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment_stage, class_shares
 from xmft.methods.method import Context, Method, fitting_stage, register
 from xmft.model import CrossModalModel
 from xmft.seeding import generator
@@ -71,6 +71,11 @@ class Orca(Method):
             ge=1,
             description="samples of each class in a step, instead of alignment_batch in all",
         )
+        measure_bound: bool = Field(
+            False,
+            description="record the terms of the bound before and after stage 1; for it alone a "
+            "source predictor is trained",
+        )
         predictor: PredictorConfig = PredictorConfig()
 
     def stages(self, context: Context) -> list[Stage]:
@@ -90,8 +95,9 @@ class Orca(Method):
         if config.per_class is not None:
             steps = epoch_steps(config.alignment_steps)
             batches = balanced_batches(classes, config.per_class, steps, context.seed)
-        # ORCA knows no source predictor; the terms of the bound that RECRAFT gives need one.
-        measure = bound_of(context, config, config.predictor, classes).measure
+        measure = None
+        if config.measure_bound:
+            measure = Measurement(context, config, config.predictor, classes)
         alignment = alignment_stage(context, config, classes, objective, measure, batches)
         return [alignment, fitting_stage(context)]
 

@@ -138,7 +138,8 @@ class Recraft(Method):
         config = self.config
         classes = context.target_classes(config.clusters)
         bound = bound_of(context, config, config.predictor, classes)
-        stage = partial(alignment_stage, context, config, classes, measure=bound.measure)
+        measure = bound.measure if config.measure_bound else None
+        stage = partial(alignment_stage, context, config, classes, measure=measure)
         distance = _distance(config, bound)
         if config.schedule == "joint":
             first = [stage(_joint(config, bound, distance))]
@@ -210,6 +211,6 @@ def _distortion_stage(
         learning_rate=config.label_rate,
         classes=classes,
         whole_batch=True,
-        measure=bound.measure,
+        measure=bound.measure if config.measure_bound else None,
         schedule=constant,
     )

@@ -81,6 +81,7 @@ class Stage:
             booked under `measure`, whatever the stage's account.
         prepare_measure: Makes what `measure` alone needs, before the first stage of the run; its
             time is booked likewise.
+        clip: Whether gradients are clipped to the norm that the recipe says, if it says one.
         schedule: From all steps of the stage to the factor of the rate at each; None: the
             warm-up and decay of the recipe.
     """
@@ -98,6 +99,7 @@ class Stage:
     validates: bool = False
     measure: Callable[[Any], dict[str, float]] | None = None
     prepare_measure: Callable[[], None] | None = None
+    clip: bool = True
     schedule: Callable[[int], Callable[[int], float]] | None = None
 
     def check_division(self, workers: int) -> None:

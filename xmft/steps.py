@@ -43,7 +43,7 @@ class Training:
         self.stage = stage
         self.session = session
         self._trained = trained
-        self._clip = recipe.clip_grad_norm
+        self._clip = recipe.clip_grad_norm if stage.clip else None
         self.optimizer = make_optimizer(trained, recipe, stage.learning_rate)
         steps = len(stage.batches(0)) * stage.epochs
         factor = (stage.schedule or partial(warmup_then_linear, recipe.warmup))(steps)

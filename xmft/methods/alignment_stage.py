@@ -39,6 +39,11 @@ class AlignmentConfig(MethodConfig):
     alignment_schedule: Literal["linear", "thirds"] = Field(
         "linear", description="warm-up and decay of the recipe, or the published 1, 1/5, 1/25"
     )
+    alignment_clip: bool = Field(
+        True,
+        description="clip gradients before fitting as well, where the recipe clips; public code "
+        "clips in fitting alone",
+    )
     measure_bound: bool = Field(
         True, description="record the terms of the bound before and after stage 1"
     )
@@ -142,5 +147,6 @@ def alignment_stage(
         whole_batch=True,
         measure=measure,
         prepare_measure=measure.prepare if isinstance(measure, Measurement) else None,
+        clip=config.alignment_clip,
         schedule=in_three_parts if config.alignment_schedule == "thirds" else None,
     )

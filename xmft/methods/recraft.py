@@ -58,9 +58,10 @@ class Recraft(Method):
     debiased Sinkhorn divergence S_0.1 of the cost 1/2 |x - y|^2 on batches drawn without classes,
     with the rate in three parts. Distortion follows at a rate of its own, by the first sum of
     H(Z'|Z) alone (which a constant predictor minimises), on batches of one class; p_s is trained
-    without bound, and its head learns along. All of the model learns in fitting. Not repeated:
-    cross entropy on probabilities, dropout inside a frozen encoder, p_s applied to single tokens of
-    dense targets, and weights of the loss that Adam does not see.
+    without bound, and its head learns along. All of the model learns in fitting, and gradients are
+    clipped there alone. Not repeated: cross entropy on probabilities, dropout inside a frozen
+    encoder, p_s applied to single tokens of dense targets, and weights of the loss that Adam does
+    not see.
     """
 
     name = "recraft"
@@ -83,6 +84,7 @@ class Recraft(Method):
             "alignment_batch": 132,
             "alignment_rate": None,
             "alignment_schedule": "thirds",
+            "alignment_clip": False,
             "divergence": "sinkhorn",
             "distortion": "source_given_target",
             "label_epochs": 4,
@@ -212,5 +214,6 @@ def _distortion_stage(
         classes=classes,
         whole_batch=True,
         measure=bound.measure if config.measure_bound else None,
+        clip=config.alignment_clip,
         schedule=constant,
     )

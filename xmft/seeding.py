@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -30,3 +32,23 @@ def seed_everything(*parts: object) -> None:
 def generator(*parts: object) -> np.random.Generator:
     """Return an independent NumPy generator for `parts`."""
     return np.random.default_rng(derive_seed(*parts))
+
+
+class Draws:
+    """Where torch's random generators stand, to draw the same once more."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Look at those of the CPU and of `device`."""
+        self._device = device
+        self._state = torch.get_rng_state()
+        self._on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Go back there, and forward to where they stand now behind."""
+        devices = [] if self._on_device is None else [self._device]
+        with torch.random.fork_rng(devices=devices):
+            torch.set_rng_state(self._state)
+            if self._on_device is not None:
+                torch.cuda.set_rng_state(self._on_device, self._device)
+            yield

@@ -98,7 +98,8 @@ def options(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str
         value = getattr(config, name)
         # What may be missing as a whole is one option; there would be nothing to set in it.
         if isinstance(value, BaseModel) and field.default is None:
-            yield f"{prefix}{name}", value.model_dump(exclude_defaults=True), field.description or ""
+            changed = value.model_dump(exclude_defaults=True)
+            yield f"{prefix}{name}", changed, field.description or ""
         elif isinstance(value, BaseModel):
             yield from options(value, f"{prefix}{name}.")
         else:

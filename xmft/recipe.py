@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["float32", "bfloat16"]
 DenseHead = Literal["learned", "published"]
+Schedule = Literal["linear", "cosine", "onecycle"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -27,6 +28,9 @@ class Recipe(BaseModel):
     betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), strict=False, description="of adamw and adam")
     momentum: _Decay = Field(0.9, description="of sgd")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps spent on warm-up")
+    schedule: Schedule = Field(
+        "linear", description="of the rate in target fitting, after the warm-up (onecycle: with it)"
+    )
     clip_grad_norm: float | None = Field(1.0, gt=0, description="largest norm; null: no limit")
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")

@@ -78,7 +78,7 @@ class Stage:
         validates: Whether the validation split is scored after each epoch.
         measure: Quantities recorded before and after the stage, under `name/key`.
         schedule: From all steps of the stage to the factor of the rate at each; None: the
-            warm-up and decay of the recipe.
+            schedule of the recipe in fitting, its warm-up and linear decay in aligning.
     """
 
     name: str

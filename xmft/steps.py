@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from xmft.gradients import StageObjective
-from xmft.optimizers import make_optimizer, warmup_then_linear
+from xmft.optimizers import SCHEDULES, make_optimizer
 from xmft.recipe import Recipe
 from xmft.session import Session
 from xmft.stages import Stage
@@ -46,7 +46,8 @@ class Training:
         self._clip = recipe.clip_grad_norm
         self.optimizer = make_optimizer(trained, recipe, stage.learning_rate)
         steps = len(stage.batches(0)) * stage.epochs
-        factor = (stage.schedule or partial(warmup_then_linear, recipe.warmup))(steps)
+        usual = SCHEDULES[recipe.schedule if stage.account == "fit" else "linear"]
+        factor = (stage.schedule or partial(usual, recipe.warmup))(steps)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
         # Wrapped after freezing: a data-parallel wrapper looks at requires_grad only once.
         self.objective = session.wrap(StageObjective(model, stage, compiled=recipe.compile))

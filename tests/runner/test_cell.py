@@ -154,6 +154,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "betas": [0.5, 0.5],
     "momentum": 0.99,
     "warmup": 0.5,
+    "schedule": "cosine",
     "clip_grad_norm": None,
     "layers": 1,
     "max_tokens": 8,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
+from xmft.parameter_groups import Group
 from xmft.recipe import Recipe, Schedule
 
 # One kernel for all parameters instead of several each.
@@ -17,7 +18,7 @@ _NORMS = "norms"
 
 
 def make_optimizer(
-    parameters: Sequence[nn.Parameter], recipe: Recipe, learning_rate: float
+    parameters: Sequence[nn.Parameter] | Sequence[Group], recipe: Recipe, learning_rate: float
 ) -> torch.optim.Optimizer:
     """Return the recipe's optimizer for `parameters`.
 
@@ -26,15 +27,19 @@ def make_optimizer(
     optimizers do. `sgd` is heavy-ball: momentum is neither damped nor looked ahead.
 
     Args:
-        parameters: What learns; on one device.
+        parameters: What learns, on one device; or groups of it, which have rates and weight decay
+            of their own.
         recipe: Optimizer, decay rates and weight decay.
         learning_rate: Peak rate.
     """
     # The fused kernels know no complex numbers, which are weights of the FNO.
-    fused = all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
+    flat = [
+        p for each in parameters for p in (each["params"] if isinstance(each, dict) else [each])
+    ]
+    fused = all(p.device.type in _FUSED and p.is_floating_point() for p in flat)
     if recipe.optimizer == "sgd":
         # Nor does that of SGD know parameters that are divided among workers.
-        fused = fused and all(type(p) is nn.Parameter for p in parameters)
+        fused = fused and all(type(p) is nn.Parameter for p in flat)
         return torch.optim.SGD(
             parameters,
             lr=learning_rate,

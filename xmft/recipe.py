@@ -25,6 +25,12 @@ class Recipe(BaseModel):
     learning_rate: float = Field(5e-4, gt=0, description="peak rate of target fitting")
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="of target fitting")
     weight_decay: float = Field(1e-2, ge=0, description="decoupled with adamw, L2 with the others")
+    decay_all: bool = Field(
+        True, description="false: no weight decay of norms, biases, positions and gates"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the rate from an encoder layer to the one below it"
+    )
     betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), strict=False, description="of adamw and adam")
     momentum: _Decay = Field(0.9, description="of sgd")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps spent on warm-up")

@@ -10,6 +10,7 @@ from torch import nn
 
 from xmft.gradients import StageObjective
 from xmft.optimizers import SCHEDULES, make_optimizer
+from xmft.parameter_groups import parameter_groups
 from xmft.recipe import Recipe
 from xmft.session import Session
 from xmft.stages import Stage
@@ -44,7 +45,8 @@ class Training:
         self.session = session
         self._trained = trained
         self._clip = recipe.clip_grad_norm
-        self.optimizer = make_optimizer(trained, recipe, stage.learning_rate)
+        groups = parameter_groups(model, stage, recipe)
+        self.optimizer = make_optimizer(groups, recipe, stage.learning_rate)
         steps = len(stage.batches(0)) * stage.epochs
         usual = SCHEDULES[recipe.schedule if stage.account == "fit" else "linear"]
         factor = (stage.schedule or partial(usual, recipe.warmup))(steps)
@@ -54,9 +56,11 @@ class Training:
 
     def restore(self, saved: Checkpoint) -> None:
         """Go on with the optimizer and the schedule of a checkpoint of this stage."""
+        # Numbered group by group, which is another order than the model's where there are several.
+        numbered = [p for group in self.optimizer.param_groups for p in group["params"]]
         states = {
             number: {
-                key: self.session.divided(value, self._trained[number])
+                key: self.session.divided(value, numbered[number])
                 if isinstance(value, torch.Tensor) and value.ndim
                 else value
                 for key, value in state.items()

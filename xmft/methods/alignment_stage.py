@@ -36,7 +36,7 @@ class AlignmentConfig(MethodConfig):
         "fitting, or that rate itself where it is above 1e-3",
     )
     alignment_schedule: Literal["linear", "thirds"] = Field(
-        "linear", description="warm-up of the recipe and linear decay, or the published 1, 1/5, 1/25"
+        "linear", description="warm-up and linear decay, or the published 1, 1/5, 1/25"
     )
     clusters: int = Field(10, ge=2, description="classes made of fields or of several labels")
     source: SourceConfig = SourceConfig()

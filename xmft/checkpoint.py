@@ -51,6 +51,7 @@ class Checkpoint(BaseModel):
         history: Curves, measurements and times.
         totals: Within an epoch, what each worker has added up of the losses.
         generators: Within an epoch, the states of each worker's random generators.
+        average: Within a stage that averages its parameters, that average, by their names.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -64,6 +65,7 @@ class Checkpoint(BaseModel):
     history: History
     totals: list[dict[str, Tensor]]
     generators: list[dict[str, Any]]
+    average: dict[str, Tensor] = {}
 
     def totals_of(self, session: Session) -> dict[str, Tensor]:
         """Return this worker's sums of losses; other numbers of workers have the same sum."""
@@ -110,6 +112,7 @@ def state_of(
     session = training.session
     within = place.step > 0
     own = {key: value.cpu() for key, value in totals.items()}
+    average = {} if training.average is None else training.average.state_dict()
     return {
         "place": place.model_dump(),
         "last_epoch": last_epoch,
@@ -120,6 +123,7 @@ def state_of(
         "history": asdict(history),
         "totals": session.each(own) if within else [],
         "generators": session.each(_generator_states(session.device)) if within else [],
+        "average": session.whole(average),
     }
 
 
@@ -195,6 +199,10 @@ def _misplaced(
     if checkpoint.schedule.get("last_epoch") != place.epoch * steps + place.step:
         return "schedule: it is at another step"
     freeze_all_but(model, stage.trains)
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    averaged = stage.account == "fit" and recipe.average > 0
+    if why := _differs("average", checkpoint.average, learning if averaged else {}):
+        return why
     groups = [group["params"] for group in parameter_groups(model, stage, recipe)]
     return _optimizer_differs(checkpoint.optimizer, groups, recipe)
 

@@ -37,6 +37,12 @@ class Recipe(BaseModel):
     schedule: Schedule = Field(
         "linear", description="of the rate in target fitting, after the warm-up (onecycle: with it)"
     )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of the averaged weights that are scored in fitting; 0: none",
+    )
     clip_grad_norm: float | None = Field(1.0, gt=0, description="largest norm; null: no limit")
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from xmft.averaging import Averaged
 from xmft.gradients import StageObjective
 from xmft.optimizers import SCHEDULES, make_optimizer
 from xmft.parameter_groups import parameter_groups
@@ -29,6 +31,7 @@ class Training:
         objective: The stage's losses of the model, wrapped for the workers.
         optimizer: Of the parameters that learn.
         schedule: Of its rate.
+        average: Of the parameters over the steps, where the recipe wants one.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class Training:
         self.session = session
         self._trained = trained
         self._clip = recipe.clip_grad_norm
+        averages = stage.account == "fit" and recipe.average > 0
+        self.average = Averaged(model, recipe.average) if averages else None
         groups = parameter_groups(model, stage, recipe)
         self.optimizer = make_optimizer(groups, recipe, stage.learning_rate)
         steps = len(stage.batches(0)) * stage.epochs
@@ -69,6 +74,8 @@ class Training:
         }
         self.optimizer.load_state_dict({**saved.optimizer, "state": states})
         self.schedule.load_state_dict(saved.schedule)
+        if self.average is not None:
+            self.average.load_state_dict(saved.average, self.session)
 
     def step(self) -> None:
         """Change the parameters along their gradients."""
@@ -76,3 +83,14 @@ class Training:
             nn.utils.clip_grad_norm_(self._trained, self._clip)
         self.optimizer.step()
         self.schedule.step()
+        if self.average is not None:
+            self.average.update()
+
+    def scored(self) -> AbstractContextManager[None]:
+        """Return the context in which the model has the parameters that are to be scored."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def finish(self) -> None:
+        """Leave those parameters in the model; no step is taken behind."""
+        if self.average is not None:
+            self.average.finish()

@@ -157,6 +157,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "momentum": 0.99,
     "warmup": 0.5,
     "schedule": "cosine",
+    "average": 0.9,
     "clip_grad_norm": None,
     "layers": 1,
     "max_tokens": 8,

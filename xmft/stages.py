@@ -83,7 +83,7 @@ class Stage:
             time is booked likewise.
         clip: Whether gradients are clipped to the norm that the recipe says, if it says one.
         schedule: From all steps of the stage to the factor of the rate at each; None: the
-            warm-up and decay of the recipe.
+            schedule of the recipe in fitting, its warm-up and linear decay in aligning.
     """
 
     name: str

@@ -22,6 +22,7 @@ from xmft.fit import fit
 from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
 from xmft.metrics import check_scores
+from xmft.parameter_groups import check_layered
 from xmft.recipe import Recipe
 from xmft.records import FitResult
 from xmft.seeding import seed_everything
@@ -177,6 +178,8 @@ def assemble(
     # Some methods need the source as soon as they make their model.
     start = time.perf_counter()
     model = chosen.model(context).to(device)
+    if "layer_decay" not in kind.ignores:
+        check_layered(model, recipe)
     stages = chosen.stages(context)
     ready = time.perf_counter()
     measured = [stage.prepare_measure for stage in stages if stage.prepare_measure is not None]

@@ -37,7 +37,7 @@ class AlignmentConfig(MethodConfig):
         "fitting, or that rate itself where it is above 1e-3",
     )
     alignment_schedule: Literal["linear", "thirds"] = Field(
-        "linear", description="warm-up and decay of the recipe, or the published 1, 1/5, 1/25"
+        "linear", description="warm-up and linear decay, or the published 1, 1/5, 1/25"
     )
     alignment_clip: bool = Field(
         True,

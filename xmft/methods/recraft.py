@@ -17,6 +17,7 @@ from xmft.alignment.wasserstein import wasserstein
 from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.methods.starting import started_model
 from xmft.model import CrossModalModel
 from xmft.optimizers import constant
 from xmft.source.predictor import PredictorConfig
@@ -101,6 +102,10 @@ class Recraft(Method):
         },
     }
 
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        preset: {"patches": "redrawn", "amplitude": False} for preset in ("paper", "released")
+    }
+
     class Config(AlignmentConfig):
         """Options of RECRAFT."""
 
@@ -123,8 +128,8 @@ class Recraft(Method):
 
     def model(self, context: Context) -> nn.Module:
         """Return the model; with the head of p_s as a part where that learns along."""
-        model = super().model(context)
         config = self.config
+        model = started_model(context, config.start, config.source, config.clusters)
         if config.schedule == "sequential":
             source = context.source(config.source)
             predictor = source.predictor(config.predictor, context.device)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context, MethodConfig
+from xmft.methods.starting import Start
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.optimizers import in_three_parts
@@ -46,6 +47,11 @@ class AlignmentConfig(MethodConfig):
     )
     measure_bound: bool = Field(
         True, description="record the terms of the bound before and after stage 1"
+    )
+    start: Start = Field(
+        "drawn",
+        description="of the target's features before stage 1: as drawn, or moved in closed form to "
+        "the `mean`, or to mean and spread (`moments`), of the source's",
     )
     clusters: int = Field(10, ge=2, description="classes made of fields or of several labels")
     source: SourceConfig = SourceConfig()

@@ -127,7 +127,7 @@ class Bound:
                     norms.append(first)
                 pooled.append(tokens.mean(dim=1))
                 logits.append(self.logits(encoded))
-                losses.append(self._loss(model.physical(model.head(encoded)), targets, own))
+                losses.append(self._loss(model.decode(encoded, inputs), targets, own))
         target = torch.cat(pooled)
         squared = self.points.squared_distances(target)
         probabilities = torch.cat(logits).softmax(dim=1)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
@@ -15,6 +15,7 @@ from xmft.alignment.uniformity import alignment, uniformity
 from xmft.alignment.wasserstein import at_least_float32
 from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment_stage
 from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.methods.starting import started_model
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.source.predictor import PredictorConfig
@@ -70,6 +71,11 @@ class Mona(Method):
         )
         predictor: PredictorConfig = PredictorConfig()
 
+    def model(self, context: Context) -> nn.Module:
+        """Return the model, with the features that its target starts from."""
+        config = self.config
+        return started_model(context, config.start, config.source, config.clusters)
+
     def stages(self, context: Context) -> list[Stage]:
         """Return bilevel training of embedder and head, then target fitting."""
         fitting = fitting_stage(context)
@@ -122,9 +128,8 @@ class _Levels:
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))
-            return self._per_sample(
-                model.physical(model.head(encoded)), batch.targets, batch.weights
-            )
+            predicted = model.decode(encoded, batch.inputs)
+            return self._per_sample(predicted, batch.targets, batch.weights)
 
         def outer(theta: Parameters) -> Tensor:
             pooled = functional_call(model.encoder, dict(theta), (source,)).mean(dim=1)

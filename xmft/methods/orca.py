@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from xmft.alignment.discrepancy import mean_distance, mmd
 from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
@@ -14,6 +14,7 @@ from xmft.alignment.source_classes import SourceClasses
 from xmft.alignment.wasserstein import Points
 from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment_stage, class_shares
 from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.methods.starting import started_model
 from xmft.model import CrossModalModel
 from xmft.seeding import generator
 from xmft.source.artefacts import SourceFeatures
@@ -57,6 +58,9 @@ class Orca(Method):
             "clusters": 10,
         }
     }
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "released": {"patches": "published", "amplitude": False}
+    }
 
     class Config(AlignmentConfig):
         """Options of ORCA."""
@@ -78,6 +82,11 @@ class Orca(Method):
             "source predictor is trained",
         )
         predictor: PredictorConfig = PredictorConfig()
+
+    def model(self, context: Context) -> nn.Module:
+        """Return the model, with the features that its target starts from."""
+        config = self.config
+        return started_model(context, config.start, config.source, config.clusters)
 
     def stages(self, context: Context) -> list[Stage]:
         """Return alignment of the embedder, then target fitting."""

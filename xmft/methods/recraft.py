@@ -18,6 +18,7 @@ from xmft.alignment.wasserstein import wasserstein
 from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of, class_shares
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.methods.starting import started_model
 from xmft.model import CrossModalModel
 from xmft.optimizers import constant
 from xmft.source.predictor import PredictorConfig
@@ -109,6 +110,10 @@ class Recraft(Method):
         },
     }
 
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        preset: {"patches": "redrawn", "amplitude": False} for preset in ("paper", "released")
+    }
+
     class Config(AlignmentConfig):
         """Options of RECRAFT."""
 
@@ -140,8 +145,8 @@ class Recraft(Method):
 
         The memory of class means is part of its state, and so of checkpoints.
         """
-        model = super().model(context)
         config = self.config
+        model = started_model(context, config.start, config.source, config.clusters)
         if config.schedule == "joint" and config.distortion_weight == 0:
             return model
         source = context.source(config.source)

@@ -49,6 +49,7 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
     prepare = "align" if method_of(job.cell.method).uses_source else "fit"
     booked = {account: seconds.get(account, 0.0) for account in ("align", "fit", "eval")}
     booked[prepare] += trained.prepare_s
+    booked["fit"] += trained.base_s
     return Attempt(
         cell=job.cell,
         worker_count=job.workers,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["float32", "bfloat16"]
 DenseHead = Literal["learned", "published"]
+Base = Literal["mean", "ridge", "kernel"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -31,6 +32,7 @@ class Recipe(BaseModel):
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
     dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
+    base: Base = Field("mean", description="of fields: what the network learns the residual of")
     samples: int | None = Field(None, ge=10, description="most samples used; null: all")
     resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
     precision: Precision = Field("float32", description="of the forward pass")

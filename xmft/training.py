@@ -16,12 +16,14 @@ from torch import nn
 
 from xmft.backbones import Backbone, load_backbone
 from xmft.cache import cache_root
+from xmft.closed_forms.residual import ClosedFormBase, base_of
 from xmft.errors import RequestError
 from xmft.evaluation import forward_pass
 from xmft.fit import fit
 from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
 from xmft.metrics import check_scores
+from xmft.model import StandardisedModel
 from xmft.recipe import Recipe
 from xmft.records import FitResult
 from xmft.seeding import seed_everything
@@ -40,11 +42,13 @@ class Trained:
             inputs in physical units to fields in physical units, or to logits.
         result: Scores, curves, measured terms and times.
         prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
+        base_s: Seconds spent on the closed form that the model stands on, if it does.
     """
 
     model: nn.Module
     result: FitResult
     prepare_s: float
+    base_s: float = 0.0
     device: torch.device
     recipe: Recipe
 
@@ -54,7 +58,11 @@ class Trained:
         return self.scored("test", "best_val")
 
     def scored(self, split: str, selection: str) -> dict[str, float]:
-        """Return every metric of a split (`val`, `test`) under a selection (`best_val`, `last`)."""
+        """Return every metric of a split (`val`, `test`) under a selection.
+
+        Selections are `best_val` and `last`, and `base`: the closed form alone on which the network
+        stands, if it does.
+        """
         return {
             score.metric: score.value
             for score in self.result.scores
@@ -63,8 +71,11 @@ class Trained:
 
     @property
     def params(self) -> int:
-        """Number of parameters."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        """Number of parameters, with the coefficients of the closed form that it stands on."""
+        model = self.model
+        base = model.closed_form if isinstance(model, StandardisedModel) else None
+        own = sum(parameter.numel() for parameter in model.parameters())
+        return own + (base.params if base is not None else 0)
 
     @property
     def trainable_params(self) -> int:
@@ -88,6 +99,7 @@ class Assembled:
         model: Freshly drawn, on the device.
         stages: What the method trains, in order.
         prepare_s: See `Trained`.
+        base_s: Likewise.
     """
 
     model: nn.Module
@@ -97,6 +109,7 @@ class Assembled:
     seed: int
     device: torch.device
     prepare_s: float
+    base_s: float = 0.0
 
     def fit(
         self,
@@ -123,6 +136,7 @@ class Assembled:
             model=self.model,
             result=result,
             prepare_s=self.prepare_s,
+            base_s=self.base_s,
             device=self.device,
             recipe=self.recipe,
         )
@@ -157,6 +171,10 @@ def assemble(
             f"is a {data.task.kind} task. Choose another method."
         )
     kind.check_installed()
+    # Before anything that takes longer: the task may be none for it.
+    start = time.perf_counter()
+    base = None if "base" in kind.ignores else base_of(data, recipe, device)
+    base_s = time.perf_counter() - start
     body = _backbone(kind, backbone, recipe, seed)
     proxy = source or (default_proxy(body.modality) if body else "")
     if body is not None and kind.uses_source:
@@ -175,6 +193,8 @@ def assemble(
     # Some methods need the source as soon as they make their model.
     start = time.perf_counter()
     model = chosen.model(context).to(device)
+    if base is not None:
+        _stand(model, base, kind)
     stages = chosen.stages(context)
     return Assembled(
         model=model,
@@ -184,6 +204,7 @@ def assemble(
         seed=seed,
         device=device,
         prepare_s=time.perf_counter() - start,
+        base_s=base_s,
     )
 
 
@@ -259,6 +280,15 @@ def _method(method: str | type[Method], options: Mapping[str, Any]) -> tuple[typ
             f"{problem['msg']}, found {problem['input']!r}. `xmft list methods {kind.name}` lists "
             "its options."
         ) from None
+
+
+def _stand(model: nn.Module, base: ClosedFormBase, kind: type[Method]) -> None:
+    if not isinstance(model, StandardisedModel):
+        raise RequestError(
+            f"Method '{kind.name}' has a model of its own kind, which cannot learn what a closed "
+            "form leaves. Derive it from xmft.model.StandardisedModel, or use `base: mean`."
+        )
+    model.stand_on(base)
 
 
 def _recipe(method: str | type[Method], recipe: Recipe) -> Recipe:

@@ -115,9 +115,8 @@ class _Levels:
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))
-            return self._per_sample(
-                model.physical(model.head(encoded)), batch.targets, batch.weights
-            )
+            predicted = model.physical(model.head(encoded), batch.base)
+            return self._per_sample(predicted, batch.targets, batch.weights)
 
         def outer(theta: Parameters) -> Tensor:
             pooled = functional_call(model.encoder, dict(theta), (source,)).mean(dim=1)

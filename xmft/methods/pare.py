@@ -136,12 +136,13 @@ class Pare(Method):
             mixture = mixtures.of(model, tokens, batch)
             if mixture is None:
                 encoded = model.encoder(tokens)
-                predicted = model.physical(model.head(encoded))
+                predicted = model.physical(model.head(encoded), batch.base)
                 loss = per_sample(predicted, batch.targets, batch.weights)
                 share, mixed = torch.zeros_like(loss), torch.zeros_like(loss)
             else:
                 encoded = model.encoder(torch.cat([tokens, mixture.tokens]))
-                predicted = model.physical(model.head(encoded))
+                base = None if batch.base is None else torch.cat([batch.base] * 2)
+                predicted = model.physical(model.head(encoded), base)
                 weights = None if batch.weights is None else torch.cat([batch.weights] * 2)
                 loss, on_mixture = per_sample(
                     predicted, torch.cat([batch.targets] * 2), weights

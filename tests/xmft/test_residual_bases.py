@@ -181,8 +181,7 @@ def test_micro_batches_change_nothing(
 ) -> None:
     recipe = on("ridge", recipe, epochs=2)
     whole, parts = (
-        [p.value for p in train(method, data, recipe, micro_batch=m)[1].curves]
-        for m in (None, 3)
+        [p.value for p in train(method, data, recipe, micro_batch=m)[1].curves] for m in (None, 3)
     )
     assert parts == pytest.approx(whole, rel=1e-4)
 

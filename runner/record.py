@@ -51,6 +51,7 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
     booked[prepare] += trained.prepare_s
     # Terms of the bound tell of a method what scores tell of it; they are no part of it either.
     booked["eval"] += seconds.get("measure", 0.0)
+    booked["fit"] += trained.base_s
     return Attempt(
         cell=job.cell,
         worker_count=job.workers,

@@ -15,6 +15,7 @@ from xmft.evaluation import scored_by
 from xmft.examples import Examples
 from xmft.gradients import Gradient
 from xmft.metrics import METRICS
+from xmft.model import StandardisedModel
 from xmft.optimizers import freeze_all_but, set_modes
 from xmft.recipe import Recipe
 from xmft.records import Best, FitResult, History, Score, check_finite_values
@@ -94,6 +95,7 @@ class _Run:
             precision=recipe.precision,
             micro_batch=micro_batch,
             seed=seed,
+            base=model.training_base if isinstance(model, StandardisedModel) else None,
         )
         self.main = METRICS[data.task.metrics[0]]
         self.history = History()
@@ -255,8 +257,9 @@ class _Run:
             # By one worker alone, which has the whole model: nothing in it waits for the others.
             self.examples = self.scorer.examples()
         best = self.scorer.score_best(self.best, last, self.last_epoch, splits)
+        alone = self.scorer.score_base(splits)
         self.history.book("eval", start)
-        return last + best
+        return last + best + alone
 
     def _save(
         self, training: Training, place: Place, totals: Mapping[str, Tensor], *, force: bool

@@ -11,6 +11,7 @@ DenseHead = Literal["learned", "published"]
 Schedule = Literal["linear", "cosine", "onecycle"]
 Patches = Literal["xavier", "published", "redrawn"]
 Stem = Literal["none", "convolution"]
+Base = Literal["mean", "ridge", "kernel"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -66,6 +67,7 @@ class Recipe(BaseModel):
     residual: bool = Field(
         False, description="of dense tasks: the network adds to the input, or to its last frame"
     )
+    base: Base = Field("mean", description="of fields: what the network learns the residual of")
     samples: int | None = Field(None, ge=10, description="most samples used; null: all")
     resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
     precision: Precision = Field("float32", description="of the forward pass")

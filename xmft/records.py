@@ -15,6 +15,9 @@ from xmft.examples import Examples
 from xmft.metrics import Metric
 from xmft.stages import Stage
 
+BASE = "base"
+"""Selection of the scores of the closed form that a model stands on, without the network."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -53,7 +56,8 @@ class FitResult:
     """Scores and curves of a finished run.
 
     Attributes:
-        scores: Every metric of the task on val and test under both selections.
+        scores: Every metric of the task on val and test under both selections, and of the model's
+            base alone (`BASE`) where that is a closed form.
         measurements: Quantities of the stages, `stage/when/key`.
         seconds: Time by account (`align`, `fit`, `eval`, `measure`), of all runs it took.
         own_seconds: Time of this run alone.

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from xmft.evaluation import evaluate, forward_pass
 from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
 from xmft.metrics import METRICS
+from xmft.model import StandardisedModel
 from xmft.recipe import Recipe
-from xmft.records import Best, Score, check_finite_values
+from xmft.records import BASE, Best, Score, check_finite_values
 from xmft.samples import Samples
 from xmft.session import Session
 from xmft.split import Split
@@ -87,6 +88,19 @@ class Scorer:
             return [replace(score, selection="best_val") for score in last]
         self._model.load_state_dict(best.state)
         return self.score("best_val", best.epoch, splits)
+
+    def score_base(self, splits: Sequence[str]) -> list[Score]:
+        """Return all metrics of the closed form that the model stands on, without the network.
+
+        None where it stands on none; raises as `evaluate` does.
+        """
+        model = self._model
+        if not isinstance(model, StandardisedModel) or model.closed_form is None:
+            return []
+        # As the method of that name is scored, which knows no other precision.
+        recipe = self._recipe.model_copy(update={"precision": "float32"})
+        alone = Scorer(model.closed_form.model, self._samples, self._data, recipe, self._session)
+        return alone.score(BASE, 0, splits)
 
     def examples(self) -> Examples | None:
         """Return what the model makes of the first samples of the test split; of fields alone."""

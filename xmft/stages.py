@@ -26,6 +26,8 @@ class Batch:
         inputs: `[n, channels, *grid]`.
         targets: `[n, channels, *grid]` or `[n]`.
         weights: Weight of each target value in the task's loss, or None.
+        base: What the model's output is added to, in physical units `[n, channels, *grid]`, see
+            `StandardisedModel.physical`; None: it knows that itself.
         classes: Class of each sample, true or clustered, `[n]`; None when the stage has no use
             for classes.
         indices: Positions of the samples in the training split, on the CPU.
@@ -38,6 +40,7 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     weights: Tensor | None = None
+    base: Tensor | None = None
     classes: Tensor | None
     indices: Indices
     step: int

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from runner.conflicts import Conflict, conflicts, told
+from runner.report.bases import added_by_networks
 from runner.report.entries import contenders_of
 from runner.report.floors import below_floor, floor_of, heavy_tails, spread_of
 from runner.report.lines import Line, ranked_lines
@@ -197,9 +198,9 @@ def _leaderboard(
     notes += told([one for one in doubtful if one.cell_id in used])
     if any(cell.origin == "miniature" for cell in first.values()):
         notes.append("miniature data are fixtures: these numbers say nothing about the methods")
-    stand = ranked_lines(
-        contenders_of(compared), {task: cell.direction or "min" for task, cell in first.items()}
-    )
+    directions = {task: cell.direction or "min" for task, cell in first.items()}
+    stand = ranked_lines(contenders_of(compared), directions)
+    notes += added_by_networks({line.label: line.cells for line in stand.lines}, directions)
     means = {
         line.label: {t: score.mean for t, score in line.scores.items()} for line in stand.lines
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.cell import FROM_FILES
+from runner.report.bases import bases_of
 from runner.report.tuning import tuned_of, untuned_config, untuned_recipe
 from runner.results import Result
 
@@ -182,8 +183,10 @@ def _labels(groups: Sequence[Sequence[Result]], called: Mapping[str, str]) -> li
 
 
 def _title(group: Sequence[Result]) -> str:
-    tuned = tuned_of(group[0])
-    return f"{group[0].method} (tuned, {tuned['trials']} trials)" if tuned else group[0].method
+    tuned, bases = tuned_of(group[0]), bases_of(group)
+    told = [f"base {' or '.join(bases)}"] if bases else []
+    told += [f"tuned, {tuned['trials']} trials"] if tuned else []
+    return f"{group[0].method} ({', '.join(told)})" if told else group[0].method
 
 
 def _traits(group: Sequence[Result]) -> dict[str, str]:

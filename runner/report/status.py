@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.conflicts import conflicts, told
+from runner.report.bases import bases_of, gains_of, sentence_of
 from runner.report.tuning import trials_table
 from runner.report.wording import duration
 from runner.results import Result, results
@@ -188,6 +189,8 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     ]
     if cell.state == "ok":
         parts.append(_records("scores", _SCORES, records))
+        if gains := gains_of([cell], {cell.task: cell.direction or "min"}):
+            parts.append(Text(f"base {' '.join(bases_of([cell]))}: {sentence_of(gains)}"))
     else:
         parts.append(Text(f"{cell.failure}: {cell.error}", style="red"))
     if curves.num_rows:

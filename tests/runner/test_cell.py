@@ -162,6 +162,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "layers": 1,
     "max_tokens": 8,
     "dense_head": "published",
+    "base": "ridge",
     "samples": 50,
     "resolution": 16,
     "precision": "bfloat16",

@@ -182,7 +182,9 @@ def fitting_stage(
     per_sample = LOSSES[task.loss]
 
     def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": per_sample(model(batch.inputs), batch.targets, batch.weights)}
+        # Models of other kinds stand on nothing and take the inputs alone.
+        given = (batch.inputs,) if batch.base is None else (batch.inputs, batch.base)
+        return {"loss": per_sample(model(*given), batch.targets, batch.weights)}
 
     return Stage(
         name="fitting",

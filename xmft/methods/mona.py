@@ -128,7 +128,7 @@ class _Levels:
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))
-            predicted = model.decode(encoded, batch.inputs)
+            predicted = model.decode(encoded, batch.inputs, batch.base)
             return self._per_sample(predicted, batch.targets, batch.weights)
 
         def outer(theta: Parameters) -> Tensor:

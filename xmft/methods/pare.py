@@ -140,12 +140,13 @@ class Pare(Method):
             mixture = mixtures.of(model, tokens, batch)
             if mixture is None:
                 encoded = model.encoder(tokens)
-                predicted = model.decode(encoded, batch.inputs)
+                predicted = model.decode(encoded, batch.inputs, batch.base)
                 loss = per_sample(predicted, batch.targets, batch.weights)
                 share, mixed = torch.zeros_like(loss), torch.zeros_like(loss)
             else:
                 encoded = model.encoder(torch.cat([tokens, mixture.tokens]))
-                predicted = model.decode(encoded, torch.cat([batch.inputs] * 2))
+                base = None if batch.base is None else torch.cat([batch.base] * 2)
+                predicted = model.decode(encoded, torch.cat([batch.inputs] * 2), base)
                 weights = None if batch.weights is None else torch.cat([batch.weights] * 2)
                 loss, on_mixture = per_sample(
                     predicted, torch.cat([batch.targets] * 2), weights

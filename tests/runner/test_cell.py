@@ -151,9 +151,13 @@ RECIPE_CHANGES: dict[str, Any] = {
     "learning_rate": 1e-2,
     "optimizer": "sgd",
     "weight_decay": 0.5,
+    "decay_all": False,
+    "layer_decay": 0.5,
     "betas": [0.5, 0.5],
     "momentum": 0.99,
     "warmup": 0.5,
+    "schedule": "cosine",
+    "average": 0.9,
     "clip_grad_norm": None,
     "layers": 1,
     "max_tokens": 8,
@@ -169,7 +173,8 @@ RECIPE_CHANGES: dict[str, Any] = {
     "precision": "bfloat16",
     "compile": True,
 }
-OF_TRANSFORMERS = {
+# Of an encoder, its embedder and its head.
+ENCODED = {
     "layers",
     "max_tokens",
     "patches",
@@ -179,11 +184,12 @@ OF_TRANSFORMERS = {
     "dense_head",
     "refine",
     "residual",
+    "layer_decay",
 }
 CONCERNS = {
     "nft": set(RECIPE_CHANGES),
-    "fno": set(RECIPE_CHANGES) - OF_TRANSFORMERS - {"compile"},
-    "unet": set(RECIPE_CHANGES) - OF_TRANSFORMERS,
+    "fno": set(RECIPE_CHANGES) - ENCODED - {"compile"},
+    "unet": set(RECIPE_CHANGES) - ENCODED,
     "identity": {"samples", "resolution", "precision"},
     "mean": {"samples", "resolution", "precision"},
 }

@@ -1,4 +1,4 @@
-"""What recipes ask of embedders and heads, through the whole loop."""
+"""Options of how to fit: none is lost by an interruption, and parts of a batch change nothing."""
 
 from __future__ import annotations
 
@@ -8,95 +8,93 @@ from typing import Any
 import pytest
 import torch
 
-from tests.xmft.small_fields import field_data
 from tests.xmft.test_resuming import Interrupted, Keeper, assert_same, snapshot
-from xmft.methods import METHODS
-from xmft.methods.variants import preset_recipe
-from xmft.recipe import Recipe
-from xmft.task import TaskData
-from xmft.training import train
+from tests.xmft.test_stopping import Asked
+from xmft.errors import StoppedError
+from xmft.records import FitResult
+from xmft.task import Recipe, TaskData
 
-Train = Callable[..., tuple[Any, Any]]
+Train = Callable[..., tuple[Any, FitResult]]
 
-# Two channels in, one out.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "amplitude": {"amplitude": True},
-    "patches": {"patches": "published"},
-    "overlap": {"overlap": 0.5},
-    "stem": {"stem": "convolution"},
-    "refine": {"refine": True},
-    "residual": {"residual": True},
+    "cosine": {"schedule": "cosine"},
+    "onecycle": {"schedule": "onecycle"},
+    "undecayed": {"decay_all": False, "weight_decay": 0.3},
+    "layers": {"layer_decay": 0.5},
+    "average": {"average": 0.9},
 }
-ALL = {name: value for fields in OPTIONS.values() for name, value in fields.items()}
+TOGETHER: dict[str, Any] = {key: value for each in OPTIONS.values() for key, value in each.items()}
+CASES = [*((name, "nft") for name in OPTIONS), ("together", "orca"), ("together", "pare")]
+
+
+def changed(recipe: Recipe, name: str) -> Recipe:
+    return recipe.model_copy(update=OPTIONS.get(name, TOGETHER))
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_an_option_gives_other_numbers_and_still_learns(
+def test_every_option_does_something(
     name: str, dense_data: TaskData, recipe: Recipe, train: Train
 ) -> None:
     _, plain = train("nft", dense_data, recipe)
-    _, result = train("nft", dense_data, recipe.model_copy(update=OPTIONS[name]))
+    _, result = train("nft", dense_data, changed(recipe, name))
     assert result.scores != plain.scores
-    losses = [p.value for p in result.curves if p.name == "fitting/loss"]
-    assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("method, dies_after", [("recraft", 1), ("pare", 2), ("mona", 3)])
-def test_a_run_with_all_of_them_goes_on_as_if_nothing_had_happened(
-    method: str, dies_after: int, dense_data: TaskData, recipe: Recipe, train: Train
+@pytest.mark.parametrize("name, method", CASES)
+def test_an_interrupted_run_ends_as_if_nothing_had_happened(
+    name: str, method: str, dense_data: TaskData, recipe: Recipe, train: Train
 ) -> None:
-    asked = recipe.model_copy(update=ALL)
-    more = {} if method == "pare" else {"start": "moments"}
-    model, result = train(method, dense_data, asked, **more)
-    keeper = Keeper(dies_after=dies_after)
+    recipe = changed(recipe, name)
+    model, result = train(method, dense_data, recipe)
+    aligned = method == "orca"
+    keeper = Keeper(dies_after=2 + 2 * aligned)
     with pytest.raises(Interrupted):
-        train(method, dense_data, asked, session=keeper, **more)
-    # The closed-form start acts on what is drawn, and not on what is restored.
-    resumed_model, resumed = train(method, dense_data, asked, session=keeper, **more)
-    assert resumed.scores == result.scores and resumed.curves == result.curves
+        train(method, dense_data, recipe, session=keeper)
+    resumed_model, resumed = train(method, dense_data, recipe, session=keeper)
+    assert resumed.resumed_epochs == keeper.dies_after
+    assert (resumed.scores, resumed.curves) == (result.scores, result.curves)
     assert_same(snapshot(resumed_model), snapshot(model))
 
 
-@pytest.mark.parametrize("method", ["nft", "pare"])
-def test_micro_batches_change_nothing(
-    method: str, dense_data: TaskData, recipe: Recipe, train: Train
+# 45 samples in batches of 8 are 6 steps, each with a question: in the middle of the second epoch,
+# and while it is validated.
+@pytest.mark.parametrize("question", [11, 14])
+def test_a_run_that_is_stopped_within_an_epoch_does_too(
+    question: int, dense_data: TaskData, recipe: Recipe, train: Train
 ) -> None:
-    asked = recipe.model_copy(update=ALL)
-    _, whole = train(method, dense_data, asked)
-    _, parts = train(method, dense_data, asked, micro_batch=3)
-    for a, b in zip(whole.scores, parts.scores, strict=True):
-        assert a.value == pytest.approx(b.value, rel=1e-4)
+    recipe = changed(recipe, "together")
+    model, result = train("nft", dense_data, recipe)
+    session = Asked({question: "stop"})
+    with pytest.raises(StoppedError):
+        train("nft", dense_data, recipe, session=session)
+    assert session.places[-1][1] == 1 and session.places[-1][2] > 0
+    resumed_model, resumed = train("nft", dense_data, recipe, session=session)
+    assert (resumed.scores, resumed.curves) == (result.scores, result.curves)
+    assert_same(snapshot(resumed_model), snapshot(model))
 
 
-@pytest.mark.parametrize("backbone", ["tiny-sequence", "tiny-swin"])
-def test_fields_of_two_axes_can_have_all_of_them(backbone: str) -> None:
-    data = field_data(2, (18, 15), 2, count=12)
-    asked = Recipe(epochs=2, batch_size=6, max_tokens=16, **ALL)
-    done = train(data, "nft", backbone=backbone, recipe=asked)
-    assert all(p.grad is not None for p in done.model.parameters())
-    first = done.model.embedder.gain
-    assert first.item() != pytest.approx(0.1)
-    with torch.no_grad():
-        assert done.model(torch.from_numpy(data.test.inputs[:3])).shape == (3, 2, 18, 15)
+def test_parts_of_a_batch_change_nothing(
+    dense_data: TaskData, recipe: Recipe, train: Train
+) -> None:
+    recipe = changed(recipe, "together")
+    whole, result = train("nft", dense_data, recipe)
+    parts, in_parts = train("nft", dense_data, recipe, micro_batch=3)
+    for key, value in snapshot(whole).items():
+        torch.testing.assert_close(snapshot(parts)[key], value, atol=1e-5, rtol=1e-4, msg=key)
+    assert [s.value for s in in_parts.scores] == pytest.approx(
+        [s.value for s in result.scores], rel=1e-4
+    )
 
 
-PUBLIC = {
-    "orca:released": "published",
-    "pare:released": "published",
-    "pare:released-dense": "published",
-    "pare:released-classes": "published",
-    "recraft:released": "redrawn",
-    "recraft:paper": "redrawn",
-}
-
-
-def test_presets_of_public_code_have_its_embedder() -> None:
-    names = {f"{name}:{preset}" for name, kind in METHODS.items() for preset in kind.presets}
-    assert names == PUBLIC.keys()
-    for name, patches in PUBLIC.items():
-        assert preset_recipe(name) == {"patches": patches, "amplitude": False}
-
-
-@pytest.mark.parametrize("name", ["fno", "unet", "ridge", "kernel", "identity", "mean"])
-def test_what_has_no_embedder_ignores_them(name: str) -> None:
-    assert ALL.keys() <= METHODS[name].ignores
+@pytest.mark.parametrize("name", ["average", "layers", "undecayed"])
+def test_a_checkpoint_of_another_recipe_is_not_gone_on_from(
+    name: str, dense_data: TaskData, recipe: Recipe, train: Train
+) -> None:
+    whole = train("nft", dense_data, changed(recipe, name))
+    keeper = Keeper(dies_after=1)
+    with pytest.raises(Interrupted):
+        train("nft", dense_data, recipe, session=keeper)
+    model, result = train("nft", dense_data, changed(recipe, name), session=keeper)
+    assert result.resumed_epochs == 0
+    assert result.scores == whole[1].scores
+    assert_same(snapshot(model), snapshot(whole[0]))

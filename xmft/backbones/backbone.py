@@ -24,7 +24,8 @@ class Backbone(ABC):
         fingerprint: Identity of its files; differs where the weights were drawn at random.
         source_embedder: The pretrained embedding, frozen.
         encoder: The transformer body, token features `[n, t, width]` to
-            `[n, t', encoded_width]`; no embedding of its own.
+            `[n, t', encoded_width]`; no embedding of its own. For rates by layer it has a method
+            `ordered_layers`, see `xmft.parameter_groups.Layered`.
         norm: LayerNorm of the pretrained embedding.
     """
 

@@ -43,6 +43,11 @@ class SwinEncoder(nn.Module):
         encoded: Tensor = self.norm(self.body(tokens, self.grid).last_hidden_state)
         return encoded
 
+    def ordered_layers(self) -> list[nn.Module]:
+        """Return the blocks of all stages, the lowest first."""
+        stages: Any = self.body.layers
+        return [block for stage in stages for block in stage.blocks]
+
 
 @dataclass(frozen=True, kw_only=True)
 class VisionBackbone(Backbone):

@@ -54,6 +54,10 @@ class SequenceEncoder(nn.Module):
         encoded: Tensor = self.body(inputs_embeds=tokens).last_hidden_state
         return encoded
 
+    def ordered_layers(self) -> list[nn.Module]:
+        """Return the layers, the lowest first."""
+        return list(_blocks(self.body, type(self.body).__name__))
+
 
 class _PassThrough(nn.Module):
     """Stands where the body's own embedding was: the target embedder has done its work."""

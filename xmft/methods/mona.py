@@ -13,7 +13,7 @@ from torch.func import functional_call
 from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
 from xmft.alignment.uniformity import alignment, uniformity
 from xmft.alignment.wasserstein import at_least_float32
-from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of
+from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment_stage
 from xmft.methods.method import Context, Method, fitting_stage, register
 from xmft.methods.starting import started_model
 from xmft.metrics import LOSSES
@@ -64,6 +64,11 @@ class Mona(Method):
         order: Literal["exact", "first"] = Field(
             "first", description="derivative through the inner step, or its first-order expansion"
         )
+        measure_bound: bool = Field(
+            False,
+            description="record the terms of the bound before and after stage 1; for it alone a "
+            "source predictor is trained",
+        )
         predictor: PredictorConfig = PredictorConfig()
 
     def model(self, context: Context) -> nn.Module:
@@ -81,7 +86,9 @@ class Mona(Method):
     def _alignment(self, context: Context) -> Stage:
         config = self.config
         classes = context.target_classes(config.clusters)
-        bound = bound_of(context, config, config.predictor, classes)
+        measure = None
+        if config.measure_bound:
+            measure = Measurement(context, config, config.predictor, classes)
         levels = _Levels(context, config)
 
         def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
@@ -90,7 +97,7 @@ class Mona(Method):
             return {"loss": found.loss, "inner": found.inner, "outer": outer}
 
         return replace(
-            alignment_stage(context, config, classes, objective, bound.measure),
+            alignment_stage(context, config, classes, objective, measure),
             trains=("embedder", "head"),
             # To the first order every sample is alone.
             whole_batch=config.order == "exact",

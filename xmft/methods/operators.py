@@ -30,6 +30,7 @@ class Operator(Method):
             "overlap",
             "stem",
             "dense_head",
+            "layer_decay",
             "refine",
             "residual",
         }

@@ -161,15 +161,32 @@ RECIPE_CHANGES: dict[str, Any] = {
     "clip_grad_norm": None,
     "layers": 1,
     "max_tokens": 8,
+    "patches": "published",
+    "amplitude": True,
+    "overlap": 0.5,
+    "stem": "convolution",
     "dense_head": "published",
     "base": "ridge",
+    "refine": True,
+    "residual": True,
     "samples": 50,
     "resolution": 16,
     "precision": "bfloat16",
     "compile": True,
 }
-# Of an encoder.
-ENCODED = {"layers", "max_tokens", "dense_head", "layer_decay"}
+# Of an encoder, its embedder and its head.
+ENCODED = {
+    "layers",
+    "max_tokens",
+    "patches",
+    "amplitude",
+    "overlap",
+    "stem",
+    "dense_head",
+    "refine",
+    "residual",
+    "layer_decay",
+}
 CONCERNS = {
     "nft": set(RECIPE_CHANGES),
     "fno": set(RECIPE_CHANGES) - ENCODED - {"compile"},

@@ -14,13 +14,14 @@ from transformers import (
     SwinModel,
 )
 
+from tests.xmft.small_fields import field_data
 from xmft.alignment.lipschitz import gradient_norms
 from xmft.backbones import VisionBackbone, load_backbone
 from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import RequestError
 from xmft.heads import ClassHead
 from xmft.model import CrossModalModel
-from xmft.task import Recipe, Split, Task, TaskData
+from xmft.task import Recipe
 
 # Shifted windows in the first stage, one window in the second.
 SMALL = {
@@ -56,32 +57,6 @@ def load(name: str | Path, **options: Any) -> VisionBackbone:
     backbone = load_backbone(str(name), **options)
     assert isinstance(backbone, VisionBackbone)
     return backbone
-
-
-def field_data(channels: int, grid: tuple[int, ...], outputs: int = 1, count: int = 8) -> TaskData:
-    rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((count, channels, *grid)).astype(np.float32)
-    # Smooth enough for an image of merged tokens to show.
-    means = inputs.reshape(count, -1).mean(axis=1).reshape(-1, 1, *[1] * len(grid))
-    targets = np.broadcast_to(means, (count, outputs, *grid)).astype(np.float32)
-    split = Split(inputs=inputs, targets=targets)
-    task = Task(
-        name="toy/fields",
-        version=1,
-        title="fields",
-        kind="dense",
-        loss="nrmse",
-        metrics=("nrmse",),
-    )
-    return TaskData(
-        task=task,
-        train=split,
-        val=split,
-        test=split,
-        origin="miniature",
-        fingerprint="fields",
-        source="made by formula",
-    )
 
 
 @pytest.mark.parametrize("absolute", [False, True])

@@ -34,13 +34,14 @@ class Orca(Method):
     OTDD, `mmd` compares each batch with as many source samples drawn for it, and `l2` is the mean
     distance over all pairs; both disregard classes.
 
-    Preset `released` copies the loss of the public code (debiased Sinkhorn with blur 0.1 inside
-    and outside, both terms halved, no gradient through label distances), its visit of every class
-    before each of 60 optimizer steps, its rate and its steps; gradients are clipped in fitting
-    alone. That code draws a class in batches of the task until it has more than 128 samples: 132 in
-    batches of 4, as it takes for sequences, 140 to 160 in others; here it is 132 for all tasks. Not
-    copied are the unseeded clusters of raw targets (they are seeded and taken on standardised
-    principal components here) and the augmentation of source images.
+    Preset `released` copies the start of the patch projection (`Recipe.patches`), the loss of the
+    public code (debiased Sinkhorn with blur 0.1 inside and outside, both terms halved, no gradient
+    through label distances), its visit of every class before each of 60 optimizer steps, its rate
+    and its steps; gradients are clipped in fitting alone. That code draws a class in batches of the
+    task until it has more than 128 samples: 132 in batches of 4, as it takes for sequences, 140 to
+    160 in others; here it is 132 for all tasks. Not copied are the unseeded clusters of raw targets
+    (they are seeded and taken on standardised principal components here) and the augmentation of
+    source images.
     """
 
     name = "orca"
@@ -49,6 +50,7 @@ class Orca(Method):
     uses_source = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {
+            "start": "drawn",
             "alignment_steps": 60,
             "per_class": 132,
             "alignment_rate": None,

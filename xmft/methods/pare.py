@@ -69,7 +69,8 @@ class Pare(Method):
     exchanged; the first 5 or 10 epochs of mostly 60 are relaxed. The presets `released`,
     `released-dense` and `released-classes` have these. In the public code the plain top-k
     overwrites the target's highest-gated tokens, though the relaxed one keeps them; the presets
-    do that too, the defaults do not. The source loss of the public dense tasks is a segmentation
+    do that too, the defaults do not. They start the patch projection as published
+    (`Recipe.patches`). The source loss of the public dense tasks is a segmentation
     of PASCAL images; here it is the class of the source sample everywhere.
     """
 

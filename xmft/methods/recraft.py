@@ -65,7 +65,8 @@ class Recraft(Method):
     with the rate in three parts. Distortion follows at a rate of its own, by the first sum of
     H(Z'|Z) alone (which a constant predictor minimises), on batches of one class; p_s is trained
     without bound, and its head learns along. All of the model learns in fitting, and gradients are
-    clipped there alone. Not repeated: cross entropy on probabilities, dropout inside a frozen
+    clipped there alone. The patch projection is drawn anew, on Swin too (`Recipe.patches`), which
+    `paper` does as well. Not repeated: cross entropy on probabilities, dropout inside a frozen
     encoder, p_s applied to single tokens of dense targets, and weights of the loss that Adam does
     not see.
     """
@@ -76,6 +77,7 @@ class Recraft(Method):
     uses_source = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
+            "start": "drawn",
             "schedule": "joint",
             "divergence": "wasserstein",
             "order": 1,
@@ -85,6 +87,7 @@ class Recraft(Method):
             "predictor": {"threshold": 0.4, "penalty_weight": 100.0},
         },
         "released": {
+            "start": "drawn",
             "schedule": "sequential",
             "alignment_steps": 60,
             "alignment_batch": 132,

@@ -49,6 +49,8 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
     prepare = "align" if method_of(job.cell.method).uses_source else "fit"
     booked = {account: seconds.get(account, 0.0) for account in ("align", "fit", "eval")}
     booked[prepare] += trained.prepare_s
+    # Terms of the bound tell of a method what scores tell of it; they are no part of it either.
+    booked["eval"] += seconds.get("measure", 0.0)
     booked["fit"] += trained.base_s
     return Attempt(
         cell=job.cell,

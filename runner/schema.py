@@ -159,7 +159,10 @@ class Attempt:
     fit_s: Annotated[float | None, Column(pa.float64(), "seconds spent on fitting the target")] = (
         None
     )
-    eval_s: Annotated[float | None, Column(pa.float64(), "seconds spent on scoring")] = None
+    eval_s: Annotated[
+        float | None,
+        Column(pa.float64(), "seconds spent on scoring, and on measuring the terms of the bound"),
+    ] = None
     wall_s: Annotated[float, Column(pa.float64(), "seconds from start to end of the attempt")]
     peak_memory_bytes: Annotated[
         int | None,

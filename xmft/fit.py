@@ -164,9 +164,11 @@ class _Run:
             self._train_epoch(training, index, epoch, saved if epoch == first else None)
             finished = epoch + 1 == stage.epochs
             if finished:
+                training.finish()
                 self._measure(stage, "after")
             place = Place(stage=index + finished, epoch=0 if finished else epoch + 1)
             self._save(training, place, {}, force=epoch + 1 == last)
+        training.finish()  # of a trial that pauses, behind what it goes on from
 
     def _last(self, stage: Stage) -> int:
         """Return how many epochs of a stage are trained in this run."""
@@ -216,7 +218,8 @@ class _Run:
         self.history.book(stage.account, start)
         self._report(stage, done + len(batches), steps, means)
         try:
-            self._validate(stage)
+            with training.scored():
+                self._validate(stage)
         except StoppedError:
             # As if the epoch had not been closed yet: its steps are not taken again.
             self.last_epoch -= 1
@@ -232,7 +235,7 @@ class _Run:
         self.model.eval()
         for key, value in stage.measure(self.model).items():
             self.history.measurements[f"{stage.name}/{when}/{key}"] = value
-        self.history.book(stage.account, start)
+        self.history.book("measure", start)
 
     def _validate(self, stage: Stage) -> None:
         if not stage.validates:

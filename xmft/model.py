@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xmft.arrays import Indices
 from xmft.backbones import Backbone
 from xmft.errors import DataError, RequestError
-from xmft.heads import ClassHead
+from xmft.heads import ClassHead, CorrectedHead
 from xmft.metrics import LOSSES
 from xmft.samples import decoded_inputs_and_targets, shapes_of
 from xmft.task import Recipe, TaskData
@@ -143,15 +143,18 @@ class CrossModalModel(StandardisedModel):
 
         Raises:
             DataError: labels are not those of the task's classes.
-            RequestError: the backbone cannot read inputs of this shape.
+            RequestError: the backbone cannot read inputs of this shape, or the recipe asks for
+                what they do not allow.
         """
         super().__init__(data)
         task, (inputs, targets) = data.task, shapes_of(data)
-        self.embedder = backbone.target_embedder(inputs, max_tokens=recipe.max_tokens)
+        self.embedder = backbone.target_embedder(inputs, recipe)
         self.encoder = backbone.encoder
         self.head: nn.Module
         if task.kind == "dense":
             self.head = backbone.dense_head(self.embedder, targets, kind=recipe.dense_head)
+            if recipe.refine or recipe.residual:
+                self.head = CorrectedHead(self.head, inputs, targets[0], recipe)
         else:
             data.check_labels()
             assert task.classes is not None  # the data have looked
@@ -164,8 +167,16 @@ class CrossModalModel(StandardisedModel):
 
     def forward(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
         """Predict fields in physical units, or logits; with a `base` other than that of inputs."""
-        output = self.head(self.encoder(self.embed(inputs)))
-        return self.physical(output, self.base(inputs) if base is None else base)
+        base = self.base(inputs) if base is None else base
+        return self.decode(self.encoder(self.embed(inputs)), inputs, base)
+
+    def decode(
+        self, encoded: Float[Tensor, "n t width"], inputs: Tensor, base: Tensor | None = None
+    ) -> Tensor:
+        """Predict from encoded tokens of inputs, which are in physical units; see `physical`."""
+        if isinstance(self.head, CorrectedHead):
+            return self.physical(self.head(encoded, self.standardised(inputs)), base)
+        return self.physical(self.head(encoded), base)
 
 
 class OperatorModel(StandardisedModel):

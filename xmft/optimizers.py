@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
 
-from xmft.task import Recipe
+from xmft.parameter_groups import Group
+from xmft.recipe import Recipe, Schedule
 
 # One kernel for all parameters instead of several each.
 _FUSED = frozenset({"cuda", "cpu"})
@@ -16,7 +18,7 @@ _NORMS = "norms"
 
 
 def make_optimizer(
-    parameters: Sequence[nn.Parameter], recipe: Recipe, learning_rate: float
+    parameters: Sequence[nn.Parameter] | Sequence[Group], recipe: Recipe, learning_rate: float
 ) -> torch.optim.Optimizer:
     """Return the recipe's optimizer for `parameters`.
 
@@ -25,15 +27,19 @@ def make_optimizer(
     optimizers do. `sgd` is heavy-ball: momentum is neither damped nor looked ahead.
 
     Args:
-        parameters: What learns; on one device.
+        parameters: What learns, on one device; or groups of it, which have rates and weight decay
+            of their own.
         recipe: Optimizer, decay rates and weight decay.
         learning_rate: Peak rate.
     """
     # The fused kernels know no complex numbers, which are weights of the FNO.
-    fused = all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
+    flat = [
+        p for each in parameters for p in (each["params"] if isinstance(each, dict) else [each])
+    ]
+    fused = all(p.device.type in _FUSED and p.is_floating_point() for p in flat)
     if recipe.optimizer == "sgd":
         # Nor does that of SGD know parameters that are divided among workers.
-        fused = fused and all(type(p) is nn.Parameter for p in parameters)
+        fused = fused and all(type(p) is nn.Parameter for p in flat)
         return torch.optim.SGD(
             parameters,
             lr=learning_rate,
@@ -115,6 +121,59 @@ def warmup_then_linear(warmup: float, steps: int) -> Callable[[int], float]:
         return max(0.0, (steps - step) / max(1, steps - rising))
 
     return factor
+
+
+def warmup_then_cosine(warmup: float, steps: int) -> Callable[[int], float]:
+    """The warm-up of `warmup_then_linear`, then half a cosine from the peak down to 0.
+
+    Loshchilov and Hutter, 2017, without restarts.
+
+    Args:
+        warmup: Share of the steps that rise.
+        steps: All steps.
+    """
+    rising = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return _half_cosine(1.0, 0.0, (step - rising) / max(1, steps - rising))
+
+    return factor
+
+
+def one_cycle(warmup: float, steps: int) -> Callable[[int], float]:
+    """Half a cosine from 1/25 of the peak up to it, and another one down to 1/250,000 of it.
+
+    Smith and Topin, 2018, with the numbers of `torch.optim.lr_scheduler.OneCycleLR`, which most
+    neural operators are trained with; the momentum stays as it is.
+
+    Args:
+        warmup: Share of the steps that rise (`pct_start`; the scheduler of torch rises in 0.3).
+        steps: All steps.
+    """
+    # Without a step to rise in it starts at the peak; torch starts below, or divides by zero.
+    top, end = max(warmup * steps - 1, 0.0), steps - 1
+    low, lowest = 1 / 25, 1 / 25 / 1e4
+
+    def factor(step: int) -> float:
+        if step < top:
+            return _half_cosine(low, 1.0, step / top)
+        return _half_cosine(1.0, lowest, (step - top) / (end - top) if end > top else 0.0)
+
+    return factor
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+SCHEDULES: Mapping[Schedule, Callable[[float, int], Callable[[int], float]]] = {
+    "linear": warmup_then_linear,
+    "cosine": warmup_then_cosine,
+    "onecycle": one_cycle,
+}
+"""Of the rate of target fitting: from the share of the warm-up and all steps to the factor."""
 
 
 def in_three_parts(steps: int) -> Callable[[int], float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -59,7 +59,7 @@ class FitResult:
         scores: Every metric of the task on val and test under both selections, and of the model's
             base alone (`BASE`) where that is a closed form.
         measurements: Quantities of the stages, `stage/when/key`.
-        seconds: Time by account (`align`, `fit`, `eval`), of all runs it took.
+        seconds: Time by account (`align`, `fit`, `eval`, `measure`), of all runs it took.
         own_seconds: Time of this run alone.
         resumed_epochs: Epochs that were restored, not trained.
         fitted: Training loss in the last epoch of target fitting; None where nothing is fitted.
@@ -74,6 +74,13 @@ class FitResult:
     resumed_epochs: int
     fitted: CurvePoint | None = None
     examples: Examples | None = None
+
+    def with_measuring(self, seconds: float) -> FitResult:
+        """Return the result with the time that was spent before the run on what it measures."""
+        if not seconds:
+            return self
+        booked = {**self.seconds, "measure": self.seconds.get("measure", 0.0) + seconds}
+        return replace(self, seconds=booked, own_seconds=self.own_seconds + seconds)
 
 
 @dataclass(kw_only=True)

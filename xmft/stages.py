@@ -14,7 +14,8 @@ from xmft.arrays import Indices
 from xmft.errors import RequestError
 from xmft.seeding import generator
 
-Account = Literal["align", "fit", "eval"]
+# What is measured on the way is no part of a method, and so of none of its stages.
+Account = Literal["align", "fit", "eval", "measure"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +80,13 @@ class Stage:
             objective puts others in their place.
         account: What its time is booked under: aligning with a source, or fitting the target.
         validates: Whether the validation split is scored after each epoch.
-        measure: Quantities recorded before and after the stage, under `name/key`.
+        measure: Quantities recorded before and after the stage, under `name/key`; their time is
+            booked under `measure`, whatever the stage's account.
+        prepare_measure: Makes what `measure` alone needs, before the first stage of the run; its
+            time is booked likewise.
+        clip: Whether gradients are clipped to the norm that the recipe says, if it says one.
         schedule: From all steps of the stage to the factor of the rate at each; None: the
-            warm-up and decay of the recipe.
+            schedule of the recipe in fitting, its warm-up and linear decay in aligning.
     """
 
     name: str
@@ -96,6 +101,8 @@ class Stage:
     account: Account = "align"
     validates: bool = False
     measure: Callable[[Any], dict[str, float]] | None = None
+    prepare_measure: Callable[[], None] | None = None
+    clip: bool = True
     schedule: Callable[[int], Callable[[int], float]] | None = None
 
     def check_division(self, workers: int) -> None:

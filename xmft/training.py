@@ -21,6 +21,7 @@ from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
 from xmft.metrics import check_scores
 from xmft.model import StandardisedModel
+from xmft.parameter_groups import check_layered
 from xmft.recipe import Recipe
 from xmft.seeding import seed_everything
 from xmft.session import Session
@@ -38,7 +39,8 @@ class Assembled:
         model: Freshly drawn, on the device.
         stages: What the method trains, in order.
         prepare_s: See `Trained`.
-        base_s: Likewise.
+        measure_s: Seconds spent on what is only measured, likewise before stage 1.
+        base_s: See `Trained`.
     """
 
     model: nn.Module
@@ -48,6 +50,7 @@ class Assembled:
     seed: int
     device: torch.device
     prepare_s: float
+    measure_s: float = 0.0
     base_s: float = 0.0
 
     def fit(
@@ -73,7 +76,7 @@ class Assembled:
         )
         return Trained(
             model=self.model,
-            result=result,
+            result=result.with_measuring(self.measure_s),
             prepare_s=self.prepare_s,
             base_s=self.base_s,
             device=self.device,
@@ -132,9 +135,15 @@ def assemble(
     # Some methods need the source as soon as they make their model.
     start = time.perf_counter()
     model = chosen.model(context).to(device)
+    if "layer_decay" not in kind.ignores:
+        check_layered(model, recipe)
     if base is not None:
         _stand(model, base, kind)
     stages = chosen.stages(context)
+    ready = time.perf_counter()
+    measured = [stage.prepare_measure for stage in stages if stage.prepare_measure is not None]
+    for prepare in measured:
+        prepare()
     return Assembled(
         model=model,
         stages=stages,
@@ -142,7 +151,8 @@ def assemble(
         recipe=recipe,
         seed=seed,
         device=device,
-        prepare_s=time.perf_counter() - start,
+        prepare_s=ready - start,
+        measure_s=time.perf_counter() - ready if measured else 0.0,
         base_s=base_s,
     )
 

@@ -151,9 +151,13 @@ RECIPE_CHANGES: dict[str, Any] = {
     "learning_rate": 1e-2,
     "optimizer": "sgd",
     "weight_decay": 0.5,
+    "decay_all": False,
+    "layer_decay": 0.5,
     "betas": [0.5, 0.5],
     "momentum": 0.99,
     "warmup": 0.5,
+    "schedule": "cosine",
+    "average": 0.9,
     "clip_grad_norm": None,
     "layers": 1,
     "max_tokens": 8,
@@ -164,10 +168,12 @@ RECIPE_CHANGES: dict[str, Any] = {
     "precision": "bfloat16",
     "compile": True,
 }
+# Of an encoder.
+ENCODED = {"layers", "max_tokens", "dense_head", "layer_decay"}
 CONCERNS = {
     "nft": set(RECIPE_CHANGES),
-    "fno": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head", "compile"},
-    "unet": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head"},
+    "fno": set(RECIPE_CHANGES) - ENCODED - {"compile"},
+    "unet": set(RECIPE_CHANGES) - ENCODED,
     "identity": {"samples", "resolution", "precision"},
     "mean": {"samples", "resolution", "precision"},
 }

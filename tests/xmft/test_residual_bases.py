@@ -145,7 +145,7 @@ def test_losses_are_those_of_the_targets_beside_predictions_out_of_fold(
     expected = relative(guess, data.train.targets)
     losses = {p.name: p.value for p in result.curves if p.split == "train"}
     assert losses["fitting/loss"] == pytest.approx(expected, rel=1e-3)
-    if method in ("mona", "recraft"):
+    if method == "recraft":
         # The probe of the bound is the whole of this small split.
         found = result.measurements["alignment/before/target_fit"]
         assert found == pytest.approx(expected, rel=1e-3)

@@ -23,6 +23,7 @@ JOBS = {
     "released": ("recraft:released", None),
     "pare": ("pare", None),
     "mona": ("mona", None),
+    "shift": ("shift", None),
     "accumulated": ("nft", 2),
     "labels": ("nft", None),
     "windows": ("nft", 2),

@@ -103,6 +103,10 @@ class Pare(Method):
         },
     }
 
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        preset: {"patches": "published", "amplitude": False} for preset in presets
+    }
+
     class Config(MethodConfig):
         """Options of PaRe."""
 
@@ -136,13 +140,13 @@ class Pare(Method):
             mixture = mixtures.of(model, tokens, batch)
             if mixture is None:
                 encoded = model.encoder(tokens)
-                predicted = model.physical(model.head(encoded), batch.base)
+                predicted = model.decode(encoded, batch.inputs, batch.base)
                 loss = per_sample(predicted, batch.targets, batch.weights)
                 share, mixed = torch.zeros_like(loss), torch.zeros_like(loss)
             else:
                 encoded = model.encoder(torch.cat([tokens, mixture.tokens]))
                 base = None if batch.base is None else torch.cat([batch.base] * 2)
-                predicted = model.physical(model.head(encoded), base)
+                predicted = model.decode(encoded, torch.cat([batch.inputs] * 2), base)
                 weights = None if batch.weights is None else torch.cat([batch.weights] * 2)
                 loss, on_mixture = per_sample(
                     predicted, torch.cat([batch.targets] * 2), weights

@@ -13,7 +13,7 @@ _USUAL_SAMPLES = 1000
 _USUAL_LAYERS = 6
 _MINIATURE_SAMPLES = 150
 # The same without a backbone: for one sample of a neural operator, on the grids of the quick
-# tasks; and to score what needs no training.
+# tasks; and to score what needs no training (a method may say what a sample takes).
 _SECONDS_PER_FIELD = 1e-2
 _SECONDS_TO_SCORE = 1.0
 
@@ -22,12 +22,13 @@ def guess_seconds(
     method: type[Method], recipe: Recipe, entry: Entry, *, miniature: bool = False
 ) -> float:
     """Return seconds on one core that training may take."""
-    if "epochs" in method.ignores:
-        return _SECONDS_TO_SCORE
     # What the released files hold, unless the recipe takes less.
     there = _MINIATURE_SAMPLES if miniature else entry.released_samples
     known = [n for n in (recipe.samples, there) if n is not None]
-    fields = min(known, default=_USUAL_SAMPLES) * recipe.epochs
+    samples = min(known, default=_USUAL_SAMPLES)
+    if "epochs" in method.ignores:
+        return _SECONDS_TO_SCORE + method.seconds_per_sample * samples
+    fields = samples * recipe.epochs
     if not method.uses_backbone:
         return _SECONDS_PER_FIELD * fields
     return _SECONDS_PER_UNIT * fields * recipe.max_tokens * (recipe.layers or _USUAL_LAYERS)

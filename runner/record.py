@@ -21,7 +21,7 @@ from xmft.records import FitResult
 
 _MEASUREMENT_VERSION = 1
 # A source predictor that is right more often and spreads over its classes tells more.
-_HIGHER_IS_BETTER = ("source_accuracy", "source_entropy")
+_HIGHER_IS_BETTER = ("source_accuracy", "source_entropy", "converged")
 
 
 def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt:
@@ -103,7 +103,7 @@ def _metric_values(result: FitResult) -> list[MetricValue]:
                 metric_version=_MEASUREMENT_VERSION,
                 direction="max" if term in _HIGHER_IS_BETTER else "min",
                 value=value,
-                epoch=min(epochs) - 1 if when == "before" else max(epochs),
+                epoch=min(epochs) - 1 if when == "before" else max(epochs, default=0),
             )
         )
     if result.fitted is not None:

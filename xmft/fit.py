@@ -119,13 +119,18 @@ class _Run:
         return FitResult(
             scores=tuple(scores),
             curves=tuple(self.history.curves),
-            measurements=self.history.measurements,
+            measurements=self.history.measurements | self._chosen(),
             seconds=self.history.seconds,
             own_seconds=sum(self.history.seconds.values()) - earlier,
             resumed_epochs=resumed,
             fitted=self.history.fitted(self.stages),
             examples=self.examples,
         )
+
+    def _chosen(self) -> dict[str, float]:
+        """Return what a model that is fitted without stages says of itself."""
+        measured: Mapping[str, float] = getattr(self.model, "measured", {})
+        return {f"fitting/after/{key}": float(value) for key, value in measured.items()}
 
     def _restored(self) -> Checkpoint | None:
         """Go back to what the session kept; None if that is nothing, or nothing of use."""

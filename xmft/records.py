@@ -58,7 +58,8 @@ class FitResult:
     Attributes:
         scores: Every metric of the task on val and test under both selections, and of the model's
             base alone (`BASE`) where that is a closed form.
-        measurements: Quantities of the stages, `stage/when/key`.
+        measurements: Quantities of the stages, `stage/when/key`; of a model that is fitted without
+            stages what it calls `measured`, as `fitting/after/key`.
         seconds: Time by account (`align`, `fit`, `eval`, `measure`), of all runs it took.
         own_seconds: Time of this run alone.
         resumed_epochs: Epochs that were restored, not trained.

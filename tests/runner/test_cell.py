@@ -11,6 +11,7 @@ import pytest
 from runner.cell import Cell
 from runner.config import Grid
 from runner.planned import PlannedCell
+from tests.runner.plans import task_for
 from xmft.methods import METHODS
 from xmft.task import Recipe
 
@@ -217,7 +218,8 @@ def test_only_what_concerns_a_method_changes_its_id(
 def test_every_method_has_an_id_of_its_own(
     method: str, plan_one: Callable[..., PlannedCell]
 ) -> None:
-    cell = plan_one(methods=[method]).cell
-    others = {plan_one(methods=[name]).cell.id for name in METHODS if name != method}
+    ids = {name: plan_one(methods=[name], tasks=[task_for(name)]).cell.id for name in METHODS}
+    cell = plan_one(methods=[method], tasks=[task_for(method)]).cell
+    others = {found for name, found in ids.items() if name != method}
     assert cell.id not in others
     assert Cell.from_json(cell.config_json) == cell

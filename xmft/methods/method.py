@@ -114,6 +114,8 @@ class Method(ABC):
         kinds: Kinds of task it is for.
         ignores: Fields of the recipe that are of no concern to it; they are left out of the cell
             id, and are at their defaults when a cell is trained.
+        seconds_per_sample: About what one of the training split takes a core, of a method that
+            trains in no epochs; the first guess of a plan.
         presets: Named settings of `Config` that differ from its defaults: `released` does what the
             public code does, `paper` what the paper says where its code does something else.
         preset_recipes: Fields of the recipe that a preset says as well, by its name; a grid's
@@ -128,6 +130,7 @@ class Method(ABC):
     uses_backbone: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
     ignores: ClassVar[frozenset[str]] = frozenset()
+    seconds_per_sample: ClassVar[float] = 0.0
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 

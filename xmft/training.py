@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from xmft.cache import cache_root
 from xmft.errors import RequestError
 from xmft.evaluation import forward_pass
 from xmft.fit import fit
+from xmft.flops import counted, over_workers, plus
 from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
 from xmft.metrics import check_scores
@@ -47,6 +48,11 @@ class Trained:
     prepare_s: float
     device: torch.device
     recipe: Recipe
+
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations of the run, see `FitResult`; None where some are unknown."""
+        return plus(*self.result.flops.values())
 
     @property
     def scores(self) -> dict[str, float]:
@@ -88,6 +94,7 @@ class Assembled:
         model: Freshly drawn, on the device.
         stages: What the method trains, in order.
         prepare_s: See `Trained`.
+        prepare_flops: Operations of this process, without artefacts of the source.
     """
 
     model: nn.Module
@@ -97,6 +104,7 @@ class Assembled:
     seed: int
     device: torch.device
     prepare_s: float
+    prepare_flops: int | None
 
     def fit(
         self,
@@ -119,9 +127,10 @@ class Assembled:
             micro_batch=micro_batch,
             until=until,
         )
+        prepared = over_workers(session, self.prepare_flops)
         return Trained(
             model=self.model,
-            result=result,
+            result=replace(result, flops={"prepare": prepared, **result.flops}),
             prepare_s=self.prepare_s,
             device=self.device,
             recipe=self.recipe,
@@ -174,8 +183,9 @@ def assemble(
     seed_everything("model", seed)
     # Some methods need the source as soon as they make their model.
     start = time.perf_counter()
-    model = chosen.model(context).to(device)
-    stages = chosen.stages(context)
+    with counted() as count:
+        model = chosen.model(context).to(device)
+        stages = chosen.stages(context)
     return Assembled(
         model=model,
         stages=stages,
@@ -184,6 +194,7 @@ def assemble(
         seed=seed,
         device=device,
         prepare_s=time.perf_counter() - start,
+        prepare_flops=count.total,
     )
 
 

@@ -1,8 +1,14 @@
-"""How long a cell may take before any like it has been measured: a guess from its recipe."""
+"""How long a cell may take: as those like it, or, before any has been measured, a guess."""
 
 from __future__ import annotations
 
+import json
+import statistics
+from collections.abc import Callable, Sequence
+
 from benchmarks.entry import Entry
+from runner.cell import Cell
+from runner.results import Result
 from xmft.methods import Method
 from xmft.task import Recipe
 
@@ -16,6 +22,20 @@ _MINIATURE_SAMPLES = 150
 # tasks; and to score what needs no training (a method may say what a sample takes).
 _SECONDS_PER_FIELD = 1e-2
 _SECONDS_TO_SCORE = 1.0
+
+
+def usual_seconds(found: Sequence[Result]) -> Callable[[Cell], float | None]:
+    """Return what gives a cell's usual seconds: the median of finished ones like it.
+
+    Like it are the cells of its task, method and recipe; None where there are none.
+    """
+    times: dict[str, list[float]] = {}
+    for one in found:
+        if one.state == "ok":
+            key = one.text_of(("task", "method", "recipe"))
+            times.setdefault(key, []).append(one.own_s)
+    usual = {key: statistics.median(values) for key, values in times.items()}
+    return lambda cell: usual.get(json.dumps([cell.task, cell.method, cell.recipe], sort_keys=True))
 
 
 def guess_seconds(

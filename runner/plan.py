@@ -11,11 +11,11 @@ from benchmarks.files import one_look
 from benchmarks.miniature import make_miniatures
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings
-from runner.expected import guess_seconds
+from runner.expected import guess_seconds, usual_seconds
 from runner.ledger import CellState, Ledger
 from runner.planned import PlannedCell, State
 from runner.plugins import install, plugins_used, read_plugins
-from runner.results import RESULT_COLUMNS, results, usual_seconds
+from runner.results import RESULT_COLUMNS, results
 from runner.search.planning import check_methods, planned_steps
 from runner.search.study import settled_trials
 from runner.task_choice import check_bases, left_out_remarks, skipped_tasks, unfit_tasks

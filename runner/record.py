@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from runner.job import CellJob, FinishedCell
@@ -15,6 +17,8 @@ from runner.schema import (
     Attempt,
     MetricValue,
 )
+from runner.usage import Usage
+from xmft.flops import plus
 from xmft.methods.variants import method_of
 from xmft.metrics import METRICS
 from xmft.records import FitResult
@@ -66,11 +70,32 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
         wall_s=wall_s,
         peak_memory_bytes=trained.peak_memory_bytes,
         device=trained.device,
-        usage=trained.usage,
+        usage=_with_flops(trained.usage, trained.result.flops, prepare),
         started_at=started,
         finished_at=datetime.now(UTC),
         metrics=(*_metric_values(trained.result), *_floor(trained)),
         **vars(provenance()),
+    )
+
+
+def _with_flops(usage: Usage, counted: Mapping[str, int | None], prepare: str) -> Usage:
+    """Fill in the floating-point operations.
+
+    Args:
+        usage: Of the attempt.
+        counted: By account; all but those of stages are scoring and measuring.
+        prepare: The account of what is computed before the first stage.
+    """
+    parts: dict[str, int | None] = dict.fromkeys(("align", "fit", "eval"), 0)
+    for account, number in counted.items():
+        own = prepare if account == "prepare" else account if account in parts else "eval"
+        parts[own] = plus(parts[own], number)
+    return replace(
+        usage,
+        flops=plus(*parts.values()),
+        align_flops=parts["align"],
+        fit_flops=parts["fit"],
+        eval_flops=parts["eval"],
     )
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
@@ -16,10 +15,10 @@ from typing import Any, Literal, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from runner.cell import Cell
 from runner.config_texts import ConfigParser
 from runner.schema import BASE, ERROR_FLOOR, FIRST_FLOORS, FLOOR_SPREAD, REFERENCE
 from runner.score_rows import NOTHING, SCORE, Scores, scores_in
+from runner.usage import device_seconds
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,6 +53,8 @@ _FACTS = (
     "fit_s",
     "wall_s",
     "gpu_s",
+    "cpu_s",
+    "flops",
     "finished_at",
     "config_json",
 )
@@ -82,6 +83,8 @@ class Result:
         floor_spread: Median and largest of that over the test samples, and how many these are, by
             the names of `FLOOR_SPREAD`; empty where it was measured on others.
         own_s: Seconds of the attempt that counts.
+        device_s: Its device seconds (`runner.usage`); None if unknown.
+        flops: Floating-point operations that its scores took; None if unknown.
         wall_s: Seconds of all attempts, the failed ones included; likewise `align_s`, `fit_s` and
             `gpu_s`, the seconds that GPUs were held.
         finished_at: End of the latest attempt.
@@ -108,6 +111,8 @@ class Result:
     floor: float | None
     floor_spread: dict[str, float]
     own_s: float
+    device_s: float | None
+    flops: float | None
     wall_s: float
     align_s: float
     fit_s: float
@@ -262,6 +267,8 @@ def _result(
         floor=floor if known else None,
         floor_spread=spread,
         own_s=counts["wall_s"] or 0.0,
+        device_s=device_seconds(counts["gpu_s"], counts["cpu_s"]),
+        flops=counts["flops"],
         wall_s=_total(attempts, "wall_s"),
         align_s=_total(attempts, "align_s"),
         fit_s=_total(attempts, "fit_s"),
@@ -273,17 +280,3 @@ def _result(
 
 def _total(attempts: Sequence[dict[str, Any]], column: str) -> float:
     return math.fsum(attempt[column] or 0.0 for attempt in attempts)
-
-
-def usual_seconds(found: Sequence[Result]) -> Callable[[Cell], float | None]:
-    """Return what gives a cell's usual seconds: the median of finished ones like it.
-
-    Like it are the cells of its task, method and recipe; None where there are none.
-    """
-    times: dict[str, list[float]] = {}
-    for one in found:
-        if one.state == "ok":
-            key = one.text_of(("task", "method", "recipe"))
-            times.setdefault(key, []).append(one.own_s)
-    usual = {key: statistics.median(values) for key, values in times.items()}
-    return lambda cell: usual.get(json.dumps([cell.task, cell.method, cell.recipe], sort_keys=True))

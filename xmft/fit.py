@@ -13,6 +13,7 @@ from xmft.curves import CurvePoint
 from xmft.errors import StoppedError
 from xmft.evaluation import scored_by
 from xmft.examples import Examples
+from xmft.flops import Counts, Meter
 from xmft.gradients import Gradient
 from xmft.metrics import METRICS
 from xmft.model import StandardisedModel
@@ -88,7 +89,9 @@ class _Run:
         self.seed = seed
         self.until = until
         self.samples = samples_of(data, session.device)
-        self.scorer = Scorer(model, self.samples, data, recipe, session)
+        self.history = History(counts=Counts())
+        self.meter = Meter(session, lambda: self.history.counts, compiled=recipe.compile)
+        self.scorer = Scorer(model, self.samples, data, recipe, session, self.meter)
         self.gradient = Gradient(
             session,
             self.samples["train"],
@@ -98,7 +101,6 @@ class _Run:
             base=model.training_base if isinstance(model, StandardisedModel) else None,
         )
         self.main = METRICS[data.task.metrics[0]]
-        self.history = History()
         self.best = Best()
         self.last_epoch = 0
         self.examples: Examples | None = None
@@ -122,6 +124,7 @@ class _Run:
             measurements=self.history.measurements | self._chosen(),
             seconds=self.history.seconds,
             own_seconds=sum(self.history.seconds.values()) - earlier,
+            flops=self.meter.accounts(),
             resumed_epochs=resumed,
             fitted=self.history.fitted(self.stages),
             examples=self.examples,
@@ -203,14 +206,15 @@ class _Run:
                 if request == "stop":
                     raise _stopped(place)
             training.optimizer.zero_grad(set_to_none=True)
-            losses = self.gradient.accumulate(
-                stage,
-                training.objective,
-                batches[step],
-                step=done + step,
-                steps=steps,
-                epoch=epoch,
-            )
+            with self.meter.step(stage, len(batches[step])):
+                losses = self.gradient.accumulate(
+                    stage,
+                    training.objective,
+                    batches[step],
+                    step=done + step,
+                    steps=steps,
+                    epoch=epoch,
+                )
             for key, value in losses.items():
                 total[key] = total[key] + value if key in total else value
             training.step()
@@ -238,7 +242,9 @@ class _Run:
             return
         start = time.perf_counter()
         self.model.eval()
-        for key, value in stage.measure(self.model).items():
+        with self.meter.whole("measure"):
+            measured = stage.measure(self.model)
+        for key, value in measured.items():
             self.history.measurements[f"{stage.name}/{when}/{key}"] = value
         self.history.book("measure", start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from xmft.evaluation import evaluate, forward_pass
 from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
+from xmft.flops import Meter
 from xmft.metrics import METRICS
 from xmft.model import StandardisedModel
 from xmft.recipe import Recipe
@@ -31,6 +33,7 @@ class Scorer:
         data: TaskData,
         recipe: Recipe,
         session: Session,
+        meter: Meter | None = None,
     ) -> None:
         """Prepare.
 
@@ -40,12 +43,14 @@ class Scorer:
             data: Says which metrics.
             recipe: Says how precise.
             session: The workers.
+            meter: Counts the operations of what is scored; None: nobody does.
         """
         self._model = model
         self._samples = samples
         self._data = data
         self._recipe = recipe
         self._session = session
+        self._meter = meter
 
     def evaluate(self, split: str, names: Sequence[str], epoch: int) -> dict[str, float]:
         """Return the named metrics of a split, for parameters as they are after `epoch`.
@@ -54,14 +59,16 @@ class Scorer:
             DivergedError: one is not finite.
             StoppedError: the session asked to stop.
         """
-        values = evaluate(
-            self._model,
-            self._samples[split],
-            [METRICS[name] for name in names],
-            self._session,
-            precision=self._recipe.precision,
-            pool=self._data.task.pool,
-        )
+        meter = self._meter
+        with nullcontext(self._model) if meter is None else meter.scoring(self._model) as model:
+            values = evaluate(
+                model,
+                self._samples[split],
+                [METRICS[name] for name in names],
+                self._session,
+                precision=self._recipe.precision,
+                pool=self._data.task.pool,
+            )
         check_finite_values(values, f"scores on {split} after epoch {epoch}")
         return values
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from xmft.evaluation import forward_pass
+from xmft.flops import plus
 from xmft.model import StandardisedModel
 from xmft.recipe import Recipe
 from xmft.records import FitResult
@@ -33,6 +34,11 @@ class Trained:
     base_s: float = 0.0
     device: torch.device
     recipe: Recipe
+
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations of the run, see `FitResult`; None where some are unknown."""
+        return plus(*self.result.flops.values())
 
     @property
     def scores(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from xmft.cache import cache_root
 from xmft.closed_forms.residual import ClosedFormBase, base_of
 from xmft.errors import RequestError
 from xmft.fit import fit
+from xmft.flops import counted, over_workers, plus
 from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
 from xmft.metrics import check_scores
@@ -39,6 +40,7 @@ class Assembled:
         model: Freshly drawn, on the device.
         stages: What the method trains, in order.
         prepare_s: See `Trained`.
+        prepare_flops: Operations of this process, without artefacts of the source.
         measure_s: Seconds spent on what is only measured, likewise before stage 1.
         base_s: See `Trained`.
     """
@@ -50,6 +52,7 @@ class Assembled:
     seed: int
     device: torch.device
     prepare_s: float
+    prepare_flops: int | None
     measure_s: float = 0.0
     base_s: float = 0.0
 
@@ -74,9 +77,13 @@ class Assembled:
             micro_batch=micro_batch,
             until=until,
         )
+        prepared = over_workers(session, self.prepare_flops)
         return Trained(
             model=self.model,
-            result=result.with_measuring(self.measure_s),
+            result=replace(
+                result.with_measuring(self.measure_s),
+                flops={"prepare": prepared, **result.flops},
+            ),
             prepare_s=self.prepare_s,
             base_s=self.base_s,
             device=self.device,
@@ -115,7 +122,8 @@ def assemble(
     kind.check_installed()
     # Before anything that takes longer: the task may be none for it.
     start = time.perf_counter()
-    base = None if "base" in kind.ignores else base_of(data, recipe, device)
+    with counted() as fitted:
+        base = None if "base" in kind.ignores else base_of(data, recipe, device)
     base_s = time.perf_counter() - start
     body = _backbone(kind, backbone, recipe, seed)
     proxy = source or (default_proxy(body.modality) if body else "")
@@ -134,12 +142,13 @@ def assemble(
     seed_everything("model", seed)
     # Some methods need the source as soon as they make their model.
     start = time.perf_counter()
-    model = chosen.model(context).to(device)
-    if "layer_decay" not in kind.ignores:
-        check_layered(model, recipe)
-    if base is not None:
-        _stand(model, base, kind)
-    stages = chosen.stages(context)
+    with counted() as built:
+        model = chosen.model(context).to(device)
+        if "layer_decay" not in kind.ignores:
+            check_layered(model, recipe)
+        if base is not None:
+            _stand(model, base, kind)
+        stages = chosen.stages(context)
     ready = time.perf_counter()
     measured = [stage.prepare_measure for stage in stages if stage.prepare_measure is not None]
     for prepare in measured:
@@ -154,6 +163,7 @@ def assemble(
         prepare_s=ready - start,
         measure_s=time.perf_counter() - ready if measured else 0.0,
         base_s=base_s,
+        prepare_flops=plus(fitted.total, built.total),
     )
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from runner.conflicts import Conflict, conflicts, told
 from runner.report.bases import added_by_networks
+from runner.report.budget import over_budget
 from runner.report.entries import contenders_of
 from runner.report.floors import below_floor, floor_of, heavy_tails, spread_of
 from runner.report.lines import Line, ranked_lines
@@ -62,7 +63,7 @@ class Leaderboard:
         query: What was asked for.
         tasks: The tasks.
         ranked: Complete entries, best average rank first.
-        unranked: Incomplete entries, the most complete first.
+        unranked: Incomplete entries, the most complete first, then those over the budget.
         statistics: What can be said of the ranks, in sentences.
         notes: What a reader must know and the lines do not show.
     """
@@ -199,7 +200,8 @@ def _leaderboard(
     if any(cell.origin == "miniature" for cell in first.values()):
         notes.append("miniature data are fixtures: these numbers say nothing about the methods")
     directions = {task: cell.direction or "min" for task, cell in first.items()}
-    stand = ranked_lines(contenders_of(compared), directions)
+    entries = contenders_of(compared)
+    stand = ranked_lines(entries, directions, over_budget(entries, query))
     notes += added_by_networks({line.label: line.cells for line in stand.lines}, directions)
     means = {
         line.label: {t: score.mean for t, score in line.scores.items()} for line in stand.lines
@@ -231,7 +233,7 @@ def _leaderboard(
         unranked=tuple(
             sorted(
                 (line for line in stand.lines if line.average_rank is None),
-                key=lambda line: (-line.covered, line.label),
+                key=lambda line: (bool(line.over), -line.covered, line.label),
             )
         ),
         statistics=stand.sentences,

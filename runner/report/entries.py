@@ -12,6 +12,7 @@ from runner.cell import FROM_FILES
 from runner.report.bases import bases_of
 from runner.report.tuning import tuned_of, untuned_config, untuned_recipe
 from runner.results import Result
+from runner.usage import total
 
 # What cells of methods without a pretrained model have in its place.
 _NONE = "none"
@@ -60,6 +61,16 @@ class Contender:
     def gpu_s(self) -> float:
         """Seconds that GPUs were held for it."""
         return sum(cell.gpu_s for cell in self.cells)
+
+    @property
+    def device_s(self) -> float | None:
+        """Device seconds of the attempts that count; None if some are unknown."""
+        return total([cell.device_s for cell in self.cells if cell.state == "ok"])
+
+    @property
+    def flops(self) -> float | None:
+        """Floating-point operations that the scores took; None if some are unknown."""
+        return total([cell.flops for cell in self.cells if cell.state == "ok"])
 
 
 def contenders_of(cells: Sequence[Result]) -> list[Contender]:

@@ -19,7 +19,7 @@ from xmft.metrics import METRICS
 from xmft.model import StandardisedModel
 from xmft.optimizers import freeze_all_but, set_modes
 from xmft.recipe import Recipe
-from xmft.records import Best, FitResult, History, Score, check_finite_values
+from xmft.records import Best, FitResult, History, Score, check_finite_values, measured_by
 from xmft.samples import samples_of
 from xmft.scoring import Scorer
 from xmft.seeding import seed_everything
@@ -121,7 +121,7 @@ class _Run:
         return FitResult(
             scores=tuple(scores),
             curves=tuple(self.history.curves),
-            measurements=self.history.measurements | self._chosen(),
+            measurements=self.history.measurements | measured_by(self.model),
             seconds=self.history.seconds,
             own_seconds=sum(self.history.seconds.values()) - earlier,
             flops=self.meter.accounts(),
@@ -129,11 +129,6 @@ class _Run:
             fitted=self.history.fitted(self.stages),
             examples=self.examples,
         )
-
-    def _chosen(self) -> dict[str, float]:
-        """Return what a model that is fitted without stages says of itself."""
-        measured: Mapping[str, float] = getattr(self.model, "measured", {})
-        return {f"fitting/after/{key}": float(value) for key, value in measured.items()}
 
     def _restored(self) -> Checkpoint | None:
         """Go back to what the session kept; None if that is nothing, or nothing of use."""
@@ -204,7 +199,7 @@ class _Run:
                 start = self.history.book(stage.account, start)
                 self._save(training, place, total, force=True)
                 if request == "stop":
-                    raise _stopped(place)
+                    raise place.stopped()
             training.optimizer.zero_grad(set_to_none=True)
             with self.meter.step(stage, len(batches[step])):
                 losses = self.gradient.accumulate(
@@ -235,7 +230,7 @@ class _Run:
             del self.history.curves[points:]
             place = Place(stage=index, epoch=epoch, step=len(batches))
             self._save(training, place, total, force=True)
-            raise _stopped(place) from None
+            raise place.stopped() from None
 
     def _measure(self, stage: Stage, when: str) -> None:
         if stage.measure is None:
@@ -297,8 +292,3 @@ class _Run:
         self.session.report(
             Progress(stage=stage.name, step=step, steps=steps, losses=losses, account=stage.account)
         )
-
-
-def _stopped(place: Place) -> StoppedError:
-    where = f"{place.step} steps of epoch {place.epoch + 1} in stage {place.stage + 1}"
-    return StoppedError(f"Asked to stop after {where}; the same command goes on from there.")

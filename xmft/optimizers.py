@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,16 +33,16 @@ def make_optimizer(
         recipe: Optimizer, decay rates and weight decay.
         learning_rate: Peak rate.
     """
+    grouped: list[dict[str, Any]] = [dict(group) for group in parameters if isinstance(group, dict)]
+    grouped = grouped or [{"params": list(parameters)}]
     # The fused kernels know no complex numbers, which are weights of the FNO.
-    flat = [
-        p for each in parameters for p in (each["params"] if isinstance(each, dict) else [each])
-    ]
+    flat = [p for group in grouped for p in group["params"]]
     fused = all(p.device.type in _FUSED and p.is_floating_point() for p in flat)
     if recipe.optimizer == "sgd":
         # Nor does that of SGD know parameters that are divided among workers.
         fused = fused and all(type(p) is nn.Parameter for p in flat)
         return torch.optim.SGD(
-            parameters,
+            grouped,
             lr=learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
@@ -49,7 +50,7 @@ def make_optimizer(
         )
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(
-        parameters,
+        grouped,
         lr=learning_rate,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,

@@ -124,3 +124,9 @@ def check_finite_values(values: Mapping[str, float], what: str) -> None:
             f"The {what} are not finite ({', '.join(wrong)}). "
             "Lower learning_rate or set clip_grad_norm."
         )
+
+
+def measured_by(model: nn.Module) -> dict[str, float]:
+    """Return what a model that is fitted without stages says of itself in `measured`."""
+    measured: Mapping[str, float] = getattr(model, "measured", {})
+    return {f"fitting/after/{key}": float(value) for key, value in measured.items()}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xmft.closed_forms import fitting
+from xmft.closed_forms import choosing
 from xmft.closed_forms.residual import base_of
 from xmft.errors import RequestError
 from xmft.methods import Context, Method, fitting_stage
@@ -68,7 +68,7 @@ def first(split: Split, count: int) -> Split:
 def test_too_much_for_the_memory_is_said(
     dense_data: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(choosing, "_MOST_BYTES", 1000)
     with pytest.raises(RequestError, match=r"base 'kernel' would hold .* for 45 samples of 64"):
         base_of(dense_data, Recipe(base="kernel"), torch.device("cpu"))
 

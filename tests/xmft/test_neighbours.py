@@ -176,7 +176,7 @@ def test_seeds_change_nothing(dense_data: TaskData, recipe: Recipe, train: Train
 def test_too_much_for_the_memory_is_said(
     dense_data: TaskData, recipe: Recipe, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xmft.methods.choosing._MOST_BYTES", 1000)
+    monkeypatch.setattr("xmft.closed_forms.choosing._MOST_BYTES", 1000)
     with pytest.raises(RequestError, match=r"'knn' would hold .* GiB for 45 samples of 64 inputs"):
         train("knn", dense_data, recipe)
 

@@ -147,7 +147,7 @@ def test_fields_are_refused(dense_data: TaskData, recipe: Recipe, train: Train) 
 def test_too_much_for_the_memory_is_said(
     class_data: TaskData, recipe: Recipe, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xmft.methods.choosing._MOST_BYTES", 1000)
+    monkeypatch.setattr("xmft.closed_forms.choosing._MOST_BYTES", 1000)
     with pytest.raises(RequestError, match=r"'rocket' would hold .* set fewer `kernels`"):
         train("rocket", class_data, recipe)
 

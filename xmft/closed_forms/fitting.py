@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from xmft.arrays import Indices
-from xmft.errors import RequestError
-from xmft.evaluation import evaluate
-from xmft.metrics import LOSSES, METRICS
-from xmft.model import StandardisedModel
-from xmft.regression import Block, Choice, Regression, Rows, fitted
-from xmft.samples import Decoded, Samples, shapes_of, train_samples
-from xmft.session import Session
+from xmft.closed_forms.choosing import Fitting
+from xmft.closed_forms.scaled import Scaled
+from xmft.regression import Choice, Regression, fitted
+from xmft.samples import train_samples
 from xmft.task import TaskData
 
 PENALTIES = tuple(10.0**power for power in range(-10, 2))
 WIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-_ROWS = 256
-# Of float64 values that a fit may hold.
-_MOST_BYTES = 16 * 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,51 +35,6 @@ class Setting:
     landmarks: int = 2_000
 
 
-class Scaled(StandardisedModel):
-    """Flat rows in units of the training spread, and back."""
-
-    def __init__(self, data: TaskData) -> None:
-        super().__init__(data)
-        self.kind, self.classes = data.task.kind, data.task.classes
-        self.logits = LOSSES[data.task.loss].logits
-        inputs, targets = shapes_of(data)
-        if self.kind == "classification":
-            assert self.classes is not None  # the data have looked
-            targets = (self.classes,)
-        self.shapes = inputs, targets
-
-    def inputs(self, batch: Tensor) -> Tensor:
-        """Return the inputs of a batch as rows."""
-        rows: Tensor = self.standardised(batch).flatten(1).double()
-        return rows
-
-    def outputs(self, batch: Decoded) -> Tensor:
-        """Return the targets of a batch as rows."""
-        targets = batch.targets
-        if self.kind == "classification":
-            assert self.classes is not None
-            return functional.one_hot(targets, self.classes).double()
-        rows = (targets.double() - self.output_offset) / self.output_scale
-        if batch.weights is not None:
-            rows = rows * (batch.weights > 0)
-        return rows.flatten(1)
-
-    def predictions(self, rows: Tensor) -> Tensor:
-        """Return what rows stand for: fields in physical units, or logits."""
-        output = rows.unflatten(1, self.shapes[1])
-        # Least squares on 0 and 1 gives chances, which are even at a half.
-        return (output - 0.5 if self.logits else self.physical(output)).float()
-
-    def rows_of(self, samples: Samples) -> Rows:
-        """Return samples as rows to fit to."""
-        return Rows(count=len(samples), read=lambda rows: self._read(samples, rows.numpy()))
-
-    def _read(self, samples: Samples, rows: Indices) -> Iterator[Block]:
-        for start in range(0, len(rows), _ROWS):
-            batch = samples.take(rows[start : start + _ROWS])
-            yield self.inputs(batch.inputs), self.outputs(batch)
-
-
 class ClosedFormModel(nn.Module):
     """A fitted model, from inputs to fields in physical units or to logits."""
 
@@ -100,19 +46,6 @@ class ClosedFormModel(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Predict."""
         return self.scaled.predictions(self.regression(self.scaled.inputs(inputs)))
-
-
-class _Replay(nn.Module):
-    """Predictions that were made before, handed out in the order of the split."""
-
-    def __init__(self, predictions: Tensor) -> None:
-        super().__init__()
-        self.predictions, self.done = predictions, 0
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the next ones."""
-        start, self.done = self.done, self.done + len(inputs)
-        return self.predictions[start : self.done]
 
 
 def fit_closed_form(
@@ -130,35 +63,20 @@ def fit_closed_form(
     Raises:
         RequestError: the samples do not fit into memory.
     """
-    scaled = Scaled(data).to(device)
-    inputs, outputs = (int(np.prod(shape, dtype=int)) for shape in scaled.shapes)
+    fitting = Fitting(data=data, scaled=Scaled(data).to(device), device=device)
+    scaled, (inputs, outputs) = fitting.scaled, fitting.sizes
     held = min(len(data.train), setting.exact)
     needed = 8 * (held + len(data.val)) * (inputs + outputs) + 16 * held**2
     needed += 4 * len(data.train) * outputs if folded else 0
-    if needed > _MOST_BYTES:
-        raise RequestError(
-            f"{data.task.name}: {called} would hold {needed / 2**30:.0f} GiB for "
-            f"{held} samples of {inputs} inputs and {outputs} outputs, more than "
-            f"{_MOST_BYTES / 2**30:.0f}. Set `samples` or `resolution` in the recipe, or leave "
-            "it out for this task."
-        )
-    val = Samples(data.val, device, decode=data.decode)
-    metric = METRICS[data.task.metrics[0]]
-    sign = 1 if metric.direction == "min" else -1
-
-    def score(guess: Tensor) -> float:
-        replay = _Replay(scaled.predictions(guess))
-        session = Session()
-        session.device = device
-        return sign * evaluate(replay, val, [metric], session, pool=data.task.pool)[metric.name]
-
+    fitting.check_memory(needed, called)
+    score = fitting.scorer()
     regression = fitted(
         scaled.rows_of(train_samples(data, device)),
         Choice(
             penalties=setting.penalties,
             widths=setting.widths,
-            inputs=torch.cat([x for x, _ in scaled.rows_of(val).blocks()]),
-            score=score,
+            inputs=torch.cat([x for x, _ in scaled.rows_of(fitting.val_samples).blocks()]),
+            score=lambda guess: score(scaled.predictions(guess)),
             exact=setting.exact,
             landmarks=setting.landmarks,
         ),

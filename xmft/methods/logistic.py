@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from xmft.methods.choosing import Fitting, Scaled
+from xmft.closed_forms.choosing import Fitting
+from xmft.closed_forms.scaled import Scaled
 from xmft.methods.method import Context, Method, MethodConfig, register
 from xmft.stages import Stage
 from xmft.task import Recipe
@@ -58,12 +59,12 @@ class Logistic(Method):
             RequestError: the samples do not fit into memory.
         """
         data, config = context.data, self.config
-        fitting = Fitting(context=context, scaled=Scaled(data).to(context.device))
+        fitting = Fitting(data=data, scaled=Scaled(data).to(context.device), device=context.device)
         inputs, outputs = fitting.sizes
         count = len(data.train)
         # float32 as they are read, float64 as they are fitted to, and what the solver copies.
         needed = 20 * count * inputs + 4 * len(data.val) * inputs + 12 * count * outputs
-        fitting.check_memory(needed, self.name)
+        fitting.check_memory(needed, f"method '{self.name}'")
         multinomial = data.task.kind == "classification"
         solver = _Solver(multinomial, config.iterations)
         x, y = _arrays(fitting, config.chosen_on)
@@ -95,6 +96,8 @@ class LinearLogits(nn.Module):
         measured: The penalty, whether the fit has converged, and in how many iterations.
     """
 
+    coefficients: Tensor
+    intercept: Tensor
     known: Tensor
 
     def __init__(

@@ -10,7 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from xmft.methods.choosing import Fitting, Scaled
+from xmft.closed_forms.choosing import Fitting
+from xmft.closed_forms.scaled import Scaled
 from xmft.methods.method import Context, Method, MethodConfig, register
 from xmft.stages import Stage
 from xmft.task import Recipe
@@ -70,12 +71,12 @@ class NearestNeighbours(Method):
             RequestError: the samples do not fit into memory.
         """
         data, config = context.data, self.config
-        fitting = Fitting(context=context, scaled=Scaled(data).to(context.device))
+        fitting = Fitting(data=data, scaled=Scaled(data).to(context.device), device=context.device)
         inputs, outputs = fitting.sizes
         count, asked = len(data.train), len(data.val)
         # Training rows, validation rows and predictions of validation for every choice in turn.
         needed = 4 * (count + asked) * (inputs + outputs) + 8 * asked * outputs
-        fitting.check_memory(needed, self.name)
+        fitting.check_memory(needed, f"method '{self.name}'")
         model = Neighbours(fitting.scaled, *fitting.train_rows())
         numbers = sorted({min(number, count) for number in config.neighbours})
         rows, _ = fitting.val_rows()

@@ -14,9 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from xmft.closed_forms.choosing import Fitting
+from xmft.closed_forms.fitting import ClosedFormModel
+from xmft.closed_forms.scaled import Scaled
 from xmft.errors import RequestError
-from xmft.methods.choosing import Fitting, Scaled
-from xmft.methods.closed_form import _Fitted as ClosedFormModel
 from xmft.methods.method import Context, Method, MethodConfig, register
 from xmft.regression import Choice, Rows, fitted
 from xmft.seeding import derive_seed
@@ -84,12 +85,14 @@ class Rocket(Method):
         """
         data, config = context.data, self.config
         scaled = Convolved(data, config.kernels, normalise=config.normalise, seed=context.seed)
-        fitting = Fitting(context=context, scaled=scaled.to(context.device))
+        fitting = Fitting(data=data, scaled=scaled.to(context.device), device=context.device)
         features, outputs = fitting.sizes
         count, asked = min(len(data.train), config.rows), len(data.val)
         # float32 as they are made, float64 where they are used, with a centred copy; two systems.
         needed = 20 * (count + asked) * features + 16 * count**2 + 12 * (count + asked) * outputs
-        fitting.check_memory(needed, self.name, advice="Or set fewer `kernels` or `rows`.")
+        fitting.check_memory(
+            needed, f"method '{self.name}'", advice="Or set fewer `kernels` or `rows`."
+        )
         x, y = fitting.train_rows(count)
         scaled.set_units(x)
 

@@ -1,4 +1,4 @@
-"""What methods that are fitted at once share: rows, a look at the memory, scores of validation."""
+"""What all that is fitted at once shares: rows, a look at the memory, scores of validation."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from xmft.closed_forms.scaled import Scaled
 from xmft.errors import RequestError
 from xmft.evaluation import evaluate, scored_by
-from xmft.methods.closed_form import _MOST_BYTES, _read, _Replay
-from xmft.methods.closed_form import _Scaled as Scaled
-from xmft.methods.method import Context
 from xmft.metrics import METRICS
 from xmft.samples import Samples, train_samples
 from xmft.session import Session
+from xmft.task import TaskData
 
-__all__ = ["Fitting", "Scaled"]
+# Bytes that a fit may hold.
+_MOST_BYTES = 16 * 2**30
+
+
+class _Replay(nn.Module):
+    """Predictions that were made before, handed out in the order of the split."""
+
+    def __init__(self, predictions: Tensor) -> None:
+        super().__init__()
+        self.predictions, self.done = predictions, 0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the next ones."""
+        start, self.done = self.done, self.done + len(inputs)
+        return self.predictions[start : self.done]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +39,14 @@ class Fitting:
     """The training and validation rows of a task, read once, and what guesses are worth.
 
     Attributes:
-        context: The cell.
+        data: The task's splits.
         scaled: From batches to rows.
+        device: Where to compute.
     """
 
-    context: Context
+    data: TaskData
     scaled: Scaled
+    device: torch.device
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -39,25 +54,25 @@ class Fitting:
         inputs, outputs = (int(np.prod(shape)) for shape in self.scaled.shapes)
         return inputs, outputs
 
-    def check_memory(self, needed: int, method: str, *, advice: str = "") -> None:
+    def check_memory(self, needed: int, called: str, *, advice: str = "") -> None:
         """Make sure that what a fit holds is no more than there may be.
 
         Args:
             needed: Bytes.
-            method: Name of the method.
+            called: What asks for it: `method 'kernel'`.
             advice: What else makes it smaller, a sentence.
 
         Raises:
             RequestError: it is more.
         """
         if needed > _MOST_BYTES:
-            data = self.context.data
+            data = self.data
             inputs, outputs = self.sizes
             raise RequestError(
-                f"{data.task.name}: method '{method}' would hold {needed / 2**30:.0f} GiB for "
+                f"{data.task.name}: {called} would hold {needed / 2**30:.0f} GiB for "
                 f"{len(data.train)} samples of {inputs} inputs and {outputs} outputs, more than "
                 f"{_MOST_BYTES / 2**30:.0f}. Set `samples` or `resolution` in the recipe, or leave "
-                f"the method out for this task.{advice and ' ' + advice}"
+                f"it out for this task.{advice and ' ' + advice}"
             )
 
     def train_rows(self, most: int | None = None) -> tuple[Tensor, Tensor]:
@@ -66,29 +81,28 @@ class Fitting:
         Args:
             most: Most rows, evenly spread over the split; None: all.
         """
-        samples = train_samples(self.context.data, self.context.device)
+        samples = train_samples(self.data, self.device)
         return self._rows(samples, min(most or len(samples), len(samples)))
 
     def val_rows(self) -> tuple[Tensor, Tensor]:
         """Return the same of the validation split."""
-        return self._rows(self._val, len(self._val))
+        return self._rows(self.val_samples, len(self.val_samples))
 
     def _rows(self, samples: Samples, count: int) -> tuple[Tensor, Tensor]:
         # One array from the start: parts to be joined would be held twice.
-        inputs, outputs = (
-            torch.empty(count, size, device=self.context.device) for size in self.sizes
-        )
+        inputs, outputs = (torch.empty(count, size, device=self.device) for size in self.sizes)
         chosen = np.linspace(0, len(samples) - 1, count).astype(np.int64)
         done = 0
-        for x, y in _read(samples, chosen, self.scaled):
+        for x, y in self.scaled.read(samples, chosen):
             part = slice(done, done + len(x))
             inputs[part], outputs[part] = x, y
             done += len(x)
         return inputs, outputs
 
     @property
-    def _val(self) -> Samples:
-        return Samples(self.context.data.val, self.context.device, decode=self.context.data.decode)
+    def val_samples(self) -> Samples:
+        """The validation split."""
+        return Samples(self.data.val, self.device, decode=self.data.decode)
 
     def scorer(self) -> Callable[[Tensor], float]:
         """Return what predictions of the validation split are worth; the lowest value wins.
@@ -96,11 +110,11 @@ class Fitting:
         It is the task's main metric, pooled as the task says, with the sign turned where more is
         better. Predictions are as a model gives them, in the order of the split.
         """
-        data, samples = self.context.data, self._val
+        data, samples = self.data, self.val_samples
         metric = METRICS[data.task.metrics[0]]
         sign = 1 if metric.direction == "min" else -1
         session = Session()
-        session.device = self.context.device
+        session.device = self.device
 
         def score(predictions: Tensor) -> float:
             scores = evaluate(_Replay(predictions), samples, [metric], session, pool=data.task.pool)

@@ -118,10 +118,16 @@ class CorrectedHead(nn.Module):
             recipe: Says how.
 
         Raises:
-            RequestError: the input holds no field that corresponds to the output.
+            RequestError: the input holds no field that corresponds to the output, or the network
+                is to add to something else already.
         """
         super().__init__()
         channels, *grid = inputs
+        if recipe.residual and recipe.base != "mean":
+            raise RequestError(
+                f"residual=true and base={recipe.base} both say what the network adds to. Leave "
+                "one of them out."
+            )
         if recipe.residual and channels % outputs:
             raise RequestError(
                 f"residual=true adds the network to the input, but inputs have {channels} channels "

@@ -67,6 +67,12 @@ def test_inputs_without_a_frame_of_the_targets_are_refused(channels: int, output
     model_of(data, refine=True)
 
 
+def test_a_network_adds_to_one_thing(dense_data: TaskData) -> None:
+    with pytest.raises(RequestError, match=r"residual=true and base=ridge"):
+        model_of(dense_data, residual=True, base="ridge")
+    model_of(dense_data, refine=True, base="ridge")
+
+
 @pytest.mark.parametrize("shape", [(2, 24), (2, 12, 8)])
 def test_refinement_is_two_convolutions_of_the_fields_and_the_input(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)

@@ -34,8 +34,6 @@ def check_bases(method: str, grid: Grid) -> None:
     Raises:
         RequestError: one cannot.
     """
-    if "base" in method_of(method).ignores:
-        return
     left = {*unfit_tasks(method, grid), *skipped_tasks(method, grid)}
     for name in grid.tasks:
         recipe = grid.recipe_of(name, method)
@@ -44,6 +42,7 @@ def check_bases(method: str, grid: Grid) -> None:
             check_base(
                 entry.task_under(grid.protocol),
                 recipe,
+                ignores=method_of(method).ignores,
                 # Only the data say; without any decoder they are stored fields, which have none.
                 windows=False,
                 decoded=entry.decode is not None,

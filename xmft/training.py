@@ -123,7 +123,7 @@ def assemble(
     # Before anything that takes longer: the task may be none for it.
     start = time.perf_counter()
     with counted() as fitted:
-        base = None if "base" in kind.ignores else base_of(data, recipe, device)
+        base = base_of(data, recipe, device, ignores=kind.ignores)
     base_s = time.perf_counter() - start
     body = _backbone(kind, backbone, recipe, seed)
     proxy = source or (default_proxy(body.modality) if body else "")

@@ -56,6 +56,10 @@ def test_what_is_no_whole_field_is_refused(
     ):
         with pytest.raises(RequestError, match=why):
             build("nft", wrong, Recipe(base="ridge", max_tokens=8))
+    both = Recipe(base="ridge", residual=True, max_tokens=8)
+    with pytest.raises(RequestError, match="Choose one of them"):
+        build("nft", dense_data, both)
+    build("fno", dense_data, both)
     # What has no network has no use for a base.
     for method in ("ridge", "mean"):
         build(method, dense_data, Recipe(base="kernel"))

@@ -6,6 +6,8 @@ nearly passes through what it was fitted to, and would leave nothing to learn th
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -73,13 +75,20 @@ class ClosedFormBase:
 
 
 def check_base(
-    task: Task, recipe: Recipe, *, windows: bool, decoded: bool, augmented: bool
+    task: Task,
+    recipe: Recipe,
+    *,
+    ignores: Collection[str] = (),
+    windows: bool,
+    decoded: bool,
+    augmented: bool,
 ) -> None:
     """Make sure that a task can be learned from the base of a recipe.
 
     Args:
         task: The task.
         recipe: Names the base.
+        ignores: Fields of the recipe that are of no concern to the method.
         windows: Whether samples are cut to windows.
         decoded: Whether they are decoded batch by batch.
         augmented: Whether they are changed in training.
@@ -87,8 +96,13 @@ def check_base(
     Raises:
         RequestError: it cannot.
     """
-    if recipe.base == "mean":
+    if recipe.base == "mean" or "base" in ignores:
         return
+    if recipe.residual and "residual" not in ignores:
+        raise RequestError(
+            f"{task.name}: residual=true adds the network to the input, base '{recipe.base}' to a "
+            "closed form, and what that leaves is nothing like the input. Choose one of them."
+        )
     reasons = {
         f"it is a {task.kind} task": task.kind != "dense",
         "its targets are logits": LOSSES[task.loss].logits,
@@ -104,21 +118,30 @@ def check_base(
             )
 
 
-def base_of(data: TaskData, recipe: Recipe, device: torch.device) -> ClosedFormBase | None:
+def base_of(
+    data: TaskData, recipe: Recipe, device: torch.device, *, ignores: Collection[str] = ()
+) -> ClosedFormBase | None:
     """Fit the base of a recipe, as the method of that name is fitted; None for the mean.
 
     Width and penalty are those of the whole training split in each of the folds, which are drawn
     from the number of samples alone.
 
+    Args:
+        data: The task's splits.
+        recipe: Names the base.
+        device: Where to compute, and where predictions are wanted.
+        ignores: Fields of the recipe that are of no concern to the method.
+
     Raises:
         RequestError: the task or its size is none for it.
     """
-    if recipe.base == "mean":
+    if recipe.base == "mean" or "base" in ignores:
         return None
     splits = data.splits.values()
     check_base(
         data.task,
         recipe,
+        ignores=ignores,
         windows=any(split.windows is not None for split in splits),
         decoded=data.decode is not None,
         augmented=data.augment is not None,

@@ -27,6 +27,7 @@ from xmft.methods.variants import method_of, options_of
 from xmft.metrics import METRICS
 from xmft.registry import nearest
 from xmft.source import PROXIES, check_modality, default_proxy, proxy_identity
+from xmft.symmetries import check_symmetries
 from xmft.task import Protocol, Recipe
 
 
@@ -184,6 +185,10 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
                 "--tasks."
             )
         method_of(method).check_installed()
+        if "augment" not in method_of(method).ignores:
+            for name in grid.tasks:
+                known = catalog.get(name).task_under(grid.protocol).symmetries
+                check_symmetries(name, known, grid.recipe_of(name, method))
     for of_task in settings.values():
         if of_task.source:
             PROXIES[of_task.source]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Precision = Literal["float32", "bfloat16"]
 DenseHead = Literal["learned", "published"]
 Schedule = Literal["linear", "cosine", "onecycle"]
+Augment = Literal["none", "symmetries", "galilean"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -42,6 +43,10 @@ class Recipe(BaseModel):
         ge=0,
         lt=1,
         description="decay per step of the averaged weights that are scored in fitting; 0: none",
+    )
+    augment: Augment = Field(
+        "none",
+        description="training samples moved by the equation's symmetries; galilean: and by frames",
     )
     clip_grad_norm: float | None = Field(1.0, gt=0, description="largest norm; null: no limit")
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")

@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from xmft.augmentation import augmented
 from xmft.backbones import Backbone, load_backbone
 from xmft.cache import cache_root
 from xmft.errors import RequestError
@@ -157,6 +158,8 @@ def assemble(
             f"Method '{kind.name}' is for {' and '.join(kind.kinds)} tasks, but '{data.task.name}' "
             f"is a {data.task.kind} task. Choose another method."
         )
+    if "augment" not in kind.ignores:
+        data = augmented(data, recipe)
     kind.check_installed()
     body = _backbone(kind, backbone, recipe, seed)
     proxy = source or (default_proxy(body.modality) if body else "")

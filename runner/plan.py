@@ -24,7 +24,7 @@ from xmft.backbones.weights import place_of, title_of, weights_fingerprint
 from xmft.errors import DataError, RequestError
 from xmft.methods import METHODS, Method
 from xmft.methods.variants import method_of, options_of
-from xmft.metrics import METRICS
+from xmft.metrics import METRICS, trained_on
 from xmft.registry import nearest
 from xmft.source import PROXIES, check_modality, default_proxy, proxy_identity
 from xmft.symmetries import check_symmetries
@@ -185,10 +185,9 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
                 "--tasks."
             )
         method_of(method).check_installed()
-        if "augment" not in method_of(method).ignores:
-            for name in grid.tasks:
-                known = catalog.get(name).task_under(grid.protocol).symmetries
-                check_symmetries(name, known, grid.recipe_of(name, method))
+        for name in grid.tasks:
+            if name not in _unfit(method, grid) and name not in _skipped(method, grid):
+                _check_task(name, method, grid)
     for of_task in settings.values():
         if of_task.source:
             PROXIES[of_task.source]
@@ -201,6 +200,16 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
                 check_modality(of_task.source, size.modality, of_task.backbone, task=task)
         for backbone in dict.fromkeys(of_task.backbone for of_task in settings.values()):
             check_readable(backbone, as_source=aligns)
+
+
+def _check_task(name: str, method: str, grid: Grid) -> None:
+    """Refuse options of how to fit that a task gives no occasion for."""
+    task, recipe = catalog.get(name).task_under(grid.protocol), grid.recipe_of(name, method)
+    ignored = method_of(method).ignores
+    if "augment" not in ignored:
+        check_symmetries(name, task.symmetries, recipe)
+    if "loss" not in ignored:
+        trained_on(task, recipe)
 
 
 def _unfit(method: str, grid: Grid) -> list[str]:

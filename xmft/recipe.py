@@ -44,6 +44,9 @@ class Recipe(BaseModel):
         lt=1,
         description="decay per step of the averaged weights that are scored in fitting; 0: none",
     )
+    loss: Literal["task", "ranking"] = Field(
+        "task", description="fitted: the task's own loss, or the metric that ranks"
+    )
     augment: Augment = Field(
         "none",
         description="training samples moved by the equation's symmetries; galilean: and by frames",

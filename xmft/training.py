@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from xmft.evaluation import forward_pass
 from xmft.fit import fit
 from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
-from xmft.metrics import check_scores
+from xmft.metrics import check_scores, trained_on
 from xmft.parameter_groups import check_layered
 from xmft.recipe import Recipe
 from xmft.records import FitResult
@@ -160,6 +160,8 @@ def assemble(
         )
     if "augment" not in kind.ignores:
         data = augmented(data, recipe)
+    if "loss" not in kind.ignores:
+        data = replace(data, task=trained_on(data.task, recipe))
     kind.check_installed()
     body = _backbone(kind, backbone, recipe, seed)
     proxy = source or (default_proxy(body.modality) if body else "")

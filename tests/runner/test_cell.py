@@ -158,6 +158,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "warmup": 0.5,
     "schedule": "cosine",
     "average": 0.9,
+    "loss": "ranking",
     "augment": "symmetries",
     "clip_grad_norm": None,
     "layers": 1,

@@ -11,10 +11,11 @@ import torch
 
 from tests.xmft.test_resuming import Interrupted, Keeper, assert_same, snapshot
 from tests.xmft.test_stopping import Asked
-from xmft.errors import StoppedError
+from xmft.errors import RequestError, StoppedError
 from xmft.records import FitResult
 from xmft.symmetries import Symmetries
 from xmft.task import Recipe, TaskData
+from xmft.training import assemble
 
 Train = Callable[..., tuple[Any, FitResult]]
 
@@ -24,6 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "undecayed": {"decay_all": False, "weight_decay": 0.3},
     "layers": {"layer_decay": 0.5},
     "average": {"average": 0.9},
+    "ranking": {"loss": "ranking"},
     "symmetries": {"augment": "symmetries"},
 }
 TOGETHER: dict[str, Any] = {key: value for each in OPTIONS.values() for key, value in each.items()}
@@ -31,8 +33,9 @@ CASES = [*((name, "nft") for name in OPTIONS), ("together", "orca"), ("together"
 
 
 def periodic(data: TaskData) -> TaskData:
-    """The dense toy, which says that its waves may be moved round."""
-    return replace(data, task=replace(data.task, symmetries=Symmetries(periodic=(0,))))
+    """The dense toy, whose waves may be moved round, and which has a loss of its own."""
+    task = replace(data.task, symmetries=Symmetries(periodic=(0,)), loss="rmse")
+    return replace(data, task=task)
 
 
 @pytest.fixture
@@ -95,6 +98,20 @@ def test_parts_of_a_batch_change_nothing(data: TaskData, recipe: Recipe, train: 
     assert [s.value for s in in_parts.scores] == pytest.approx(
         [s.value for s in result.scores], rel=1e-4
     )
+
+
+@pytest.mark.parametrize("method", ["nft", "pare", "orca"])
+def test_the_ranking_loss_is_the_metric_that_ranks(
+    method: str, data: TaskData, recipe: Recipe, train: Train
+) -> None:
+    _, ranking = train(method, data, changed(recipe, "ranking"))
+    _, same = train(method, replace(data, task=replace(data.task, loss="nrmse")), recipe)
+    assert (ranking.scores, ranking.curves) == (same.scores, same.curves)
+
+
+def test_what_no_loss_is_the_mean_of_is_refused(class_data: TaskData, recipe: Recipe) -> None:
+    with pytest.raises(RequestError, match="'toy/classification' is ranked by 'error_pct'"):
+        assemble(class_data, "nft", backbone="tiny-sequence", recipe=changed(recipe, "ranking"))
 
 
 @pytest.mark.parametrize("name", ["average", "layers", "undecayed"])

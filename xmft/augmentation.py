@@ -138,10 +138,10 @@ def _moved(x: Tensor, components: tuple[int | None, ...], motion: Motion, speed:
         return x
     sign = torch.ones(x.shape[:2], dtype=x.dtype, device=x.device)
     added = torch.zeros_like(sign)
-    for channel, axis in enumerate(components):
-        if axis is not None:
-            sign[:, channel] = torch.where(motion.mirrored[:, axis], -1.0, 1.0)
-            added[:, channel] = speed[:, axis]
+    for channel, along in enumerate(components):
+        if along is not None:
+            sign[:, channel] = torch.where(motion.mirrored[:, along], -1.0, 1.0)
+            added[:, channel] = speed[:, along]
     shape = [*x.shape[:2], *[1] * axes]
     return x * sign.view(shape) + added.view(shape)
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xmft.adapters import add_adapters
 from xmft.backbones import Backbone
 from xmft.errors import DataError
 from xmft.heads import ClassHead
@@ -91,7 +92,8 @@ class CrossModalModel(StandardisedModel):
 
         Raises:
             DataError: labels are not those of the task's classes.
-            RequestError: the backbone cannot read inputs of this shape.
+            RequestError: the backbone cannot read inputs of this shape, or has no attention that
+                adapters are known for.
         """
         super().__init__(data)
         task, (inputs, targets) = data.task, shapes_of(data)
@@ -104,6 +106,9 @@ class CrossModalModel(StandardisedModel):
             data.check_labels()
             assert task.classes is not None  # the data have looked
             self.head = ClassHead(backbone.encoded_width, task.classes)
+        if recipe.encoder == "lora":
+            # Behind the others, which are drawn as ever.
+            add_adapters(self.encoder, recipe.lora_rank)
 
     def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
         """Return the target token features phi(x) of inputs in physical units."""

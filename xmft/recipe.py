@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["float32", "bfloat16"]
 DenseHead = Literal["learned", "published"]
+Encoder = Literal["all", "norms", "lora", "frozen"]
 Schedule = Literal["linear", "cosine", "onecycle"]
 Augment = Literal["none", "symmetries", "galilean"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -53,6 +54,10 @@ class Recipe(BaseModel):
     )
     clip_grad_norm: float | None = Field(1.0, gt=0, description="largest norm; null: no limit")
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
+    encoder: Encoder = Field(
+        "all", description="what of it learns in fitting; lora: low-rank adapters of its attention"
+    )
+    lora_rank: int = Field(8, ge=1, description="of the adapters")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
     dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
     samples: int | None = Field(None, ge=10, description="most samples used; null: all")

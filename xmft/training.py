@@ -158,10 +158,8 @@ def assemble(
             f"Method '{kind.name}' is for {' and '.join(kind.kinds)} tasks, but '{data.task.name}' "
             f"is a {data.task.kind} task. Choose another method."
         )
-    if "augment" not in kind.ignores:
-        data = augmented(data, recipe)
-    if "loss" not in kind.ignores:
-        data = replace(data, task=trained_on(data.task, recipe))
+    recipe = recipe.model_copy(update={f: Recipe.model_fields[f].default for f in kind.ignores})
+    data = replace(augmented(data, recipe), task=trained_on(data.task, recipe))
     kind.check_installed()
     body = _backbone(kind, backbone, recipe, seed)
     proxy = source or (default_proxy(body.modality) if body else "")
@@ -181,8 +179,7 @@ def assemble(
     # Some methods need the source as soon as they make their model.
     start = time.perf_counter()
     model = chosen.model(context).to(device)
-    if "layer_decay" not in kind.ignores:
-        check_layered(model, recipe)
+    check_layered(model, recipe)
     stages = chosen.stages(context)
     return Assembled(
         model=model,

@@ -162,6 +162,8 @@ RECIPE_CHANGES: dict[str, Any] = {
     "augment": "symmetries",
     "clip_grad_norm": None,
     "layers": 1,
+    "encoder": "norms",
+    "lora_rank": 2,
     "max_tokens": 8,
     "dense_head": "published",
     "samples": 50,
@@ -170,9 +172,10 @@ RECIPE_CHANGES: dict[str, Any] = {
     "compile": True,
 }
 # Of an encoder.
-ENCODED = {"layers", "max_tokens", "dense_head", "layer_decay"}
+ENCODED = {"layers", "encoder", "lora_rank", "max_tokens", "dense_head", "layer_decay"}
 CONCERNS = {
     "nft": set(RECIPE_CHANGES),
+    "fpt": set(RECIPE_CHANGES) - {"encoder", "lora_rank"},
     "fno": set(RECIPE_CHANGES) - ENCODED - {"compile"},
     "unet": set(RECIPE_CHANGES) - ENCODED,
     "identity": {"samples", "resolution", "precision"},

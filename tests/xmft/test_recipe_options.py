@@ -25,6 +25,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "undecayed": {"decay_all": False, "weight_decay": 0.3},
     "layers": {"layer_decay": 0.5},
     "average": {"average": 0.9},
+    "norms": {"encoder": "norms"},
+    "frozen": {"encoder": "frozen"},
+    "lora": {"encoder": "lora", "lora_rank": 4},
     "ranking": {"loss": "ranking"},
     "symmetries": {"augment": "symmetries"},
 }

@@ -21,7 +21,9 @@ class Operator(Method):
 
     uses_backbone = False
     kinds = ("dense",)
-    ignores = frozenset({"layers", "max_tokens", "dense_head", "layer_decay"})
+    ignores = frozenset(
+        {"layers", "encoder", "lora_rank", "max_tokens", "dense_head", "layer_decay"}
+    )
 
     @abstractmethod
     def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:

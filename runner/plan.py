@@ -18,7 +18,7 @@ from runner.plugins import install, plugins_used, read_plugins
 from runner.results import RESULT_COLUMNS, results
 from runner.search.planning import check_methods, planned_steps
 from runner.search.study import settled_trials
-from runner.task_choice import check_bases, left_out_remarks, skipped_tasks, unfit_tasks
+from runner.task_choice import check_recipes, left_out_remarks, skipped_tasks, unfit_tasks
 from runner.validation import validated
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
@@ -184,7 +184,7 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
                 f"'{first.name}' is a {first.kind} task. Leave out one of them with --methods or "
                 "--tasks."
             )
-        check_bases(method, grid)
+        check_recipes(method, grid)
         method_of(method).check_installed()
     for of_task in settings.values():
         if of_task.source:

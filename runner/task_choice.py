@@ -6,6 +6,8 @@ from benchmarks import catalog
 from runner.config import Grid
 from xmft.closed_forms.residual import check_base
 from xmft.methods.variants import method_of
+from xmft.metrics import trained_on
+from xmft.symmetries import check_symmetries
 
 
 def unfit_tasks(method: str, grid: Grid) -> list[str]:
@@ -28,23 +30,31 @@ def left_out_remarks(method: str, unfit: list[str], skipped: list[str]) -> tuple
     return tuple(f"{start} {', '.join(names)}." for start, names in lines if names)
 
 
-def check_bases(method: str, grid: Grid) -> None:
-    """Make sure that a method's tasks can be learned from the base of their recipe.
+def check_recipes(method: str, grid: Grid) -> None:
+    """Make sure that a method's tasks give occasion for what their recipes ask for.
 
     Raises:
-        RequestError: one cannot.
+        RequestError: one has no symmetries, a metric that nothing is fitted to, or is none for the
+            base of its recipe.
     """
     left = {*unfit_tasks(method, grid), *skipped_tasks(method, grid)}
+    ignores = method_of(method).ignores
     for name in grid.tasks:
-        recipe = grid.recipe_of(name, method)
-        if name not in left and recipe.base != "mean":
-            entry = catalog.get(name)
+        if name in left:
+            continue
+        recipe, entry = grid.recipe_of(name, method), catalog.get(name)
+        task = entry.task_under(grid.protocol)
+        if "augment" not in ignores:
+            check_symmetries(name, task.symmetries, recipe)
+        if "loss" not in ignores:
+            trained_on(task, recipe)
+        if recipe.base != "mean":
             check_base(
-                entry.task_under(grid.protocol),
+                task,
                 recipe,
-                ignores=method_of(method).ignores,
+                ignores=ignores,
                 # Only the data say; without any decoder they are stored fields, which have none.
                 windows=False,
                 decoded=entry.decode is not None,
-                augmented=entry.augment is not None,
+                augmented=entry.augment is not None or recipe.augment != "none",
             )

@@ -140,7 +140,8 @@ class Gradient:
         return {key: value.sum() * weight if value.ndim else value for key, value in values.items()}
 
     def _batch(self, stage: Stage, indices: Indices, step: int, steps: int, epoch: int) -> Batch:
-        draw = Draw(seed=self.seed, stage=stage.name, epoch=epoch)
+        fitting = stage.account == "fit"
+        draw = Draw(seed=self.seed, stage=stage.name, epoch=epoch, fitting=fitting)
         inputs, targets, weights = self.samples.take(indices, draw)
         classes = None
         if stage.classes is not None:

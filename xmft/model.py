@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xmft.adapters import add_adapters
 from xmft.arrays import Indices
 from xmft.backbones import Backbone
 from xmft.errors import DataError, RequestError
@@ -144,7 +145,7 @@ class CrossModalModel(StandardisedModel):
         Raises:
             DataError: labels are not those of the task's classes.
             RequestError: the backbone cannot read inputs of this shape, or the recipe asks for
-                what they do not allow.
+                what they or the backbone do not allow.
         """
         super().__init__(data)
         task, (inputs, targets) = data.task, shapes_of(data)
@@ -159,6 +160,9 @@ class CrossModalModel(StandardisedModel):
             data.check_labels()
             assert task.classes is not None  # the data have looked
             self.head = ClassHead(backbone.encoded_width, task.classes)
+        if recipe.encoder == "lora":
+            # Behind the others, which are drawn as ever.
+            add_adapters(self.encoder, recipe.lora_rank)
 
     def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
         """Return the target token features phi(x) of inputs in physical units."""

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from xmft.adapters import Adapter
 from xmft.parameter_groups import Group
 from xmft.recipe import Recipe, Schedule
 
 # One kernel for all parameters instead of several each.
 _FUSED = frozenset({"cuda", "cpu"})
-# Behind the colon of a part's name: its LayerNorms alone.
-_NORMS = "norms"
+# Behind the colon of a part's name: which of its modules learn alone.
+_ALONE: Mapping[str, type[nn.Module]] = {"norms": nn.LayerNorm, "adapters": Adapter}
 
 
 def make_optimizer(
@@ -33,16 +34,15 @@ def make_optimizer(
         recipe: Optimizer, decay rates and weight decay.
         learning_rate: Peak rate.
     """
-    grouped: list[dict[str, Any]] = [dict(group) for group in parameters if isinstance(group, dict)]
-    grouped = grouped or [{"params": list(parameters)}]
+    given: list[Any] = list(parameters)
+    flat = [p for each in given for p in (each["params"] if isinstance(each, dict) else [each])]
     # The fused kernels know no complex numbers, which are weights of the FNO.
-    flat = [p for group in grouped for p in group["params"]]
     fused = all(p.device.type in _FUSED and p.is_floating_point() for p in flat)
     if recipe.optimizer == "sgd":
         # Nor does that of SGD know parameters that are divided among workers.
         fused = fused and all(type(p) is nn.Parameter for p in flat)
         return torch.optim.SGD(
-            grouped,
+            given,
             lr=learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
@@ -50,7 +50,7 @@ def make_optimizer(
         )
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(
-        grouped,
+        given,
         lr=learning_rate,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
@@ -63,7 +63,8 @@ def freeze_all_but(model: nn.Module, trains: Sequence[str]) -> list[nn.Parameter
 
     Args:
         model: Its direct children are the parts.
-        trains: Names of parts; of `name:norms` the LayerNorms alone learn.
+        trains: Names of parts; of `name:norms` the LayerNorms alone learn, of `name:adapters` the
+            low-rank adapters.
 
     Returns:
         The parameters that learn, in the order of the model.
@@ -95,8 +96,9 @@ def set_modes(model: nn.Module, trains: Sequence[str]) -> None:
 
 def _split(name: str) -> tuple[str, str]:
     part, _, only = name.partition(":")
-    if only not in ("", _NORMS):
-        raise ValueError(f"A stage trains a part or `part:{_NORMS}`, found '{name}'.")
+    if only and only not in _ALONE:
+        ways = " or ".join(f"`part:{alone}`" for alone in _ALONE)
+        raise ValueError(f"A stage trains a part, {ways}, found '{name}'.")
     return part, only
 
 
@@ -104,7 +106,7 @@ def _learning(part: nn.Module, only: str) -> Iterator[nn.Module]:
     if not only:
         yield part
     else:
-        yield from (module for module in part.modules() if isinstance(module, nn.LayerNorm))
+        yield from (module for module in part.modules() if isinstance(module, _ALONE[only]))
 
 
 def warmup_then_linear(warmup: float, steps: int) -> Callable[[int], float]:

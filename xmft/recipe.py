@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["float32", "bfloat16"]
 DenseHead = Literal["learned", "published"]
+Encoder = Literal["all", "norms", "lora", "frozen"]
 Schedule = Literal["linear", "cosine", "onecycle"]
+Augment = Literal["none", "symmetries", "galilean"]
 Patches = Literal["xavier", "published", "redrawn"]
 Stem = Literal["none", "convolution"]
 Base = Literal["mean", "ridge", "kernel"]
@@ -46,8 +48,19 @@ class Recipe(BaseModel):
         lt=1,
         description="decay per step of the averaged weights that are scored in fitting; 0: none",
     )
+    loss: Literal["task", "ranking"] = Field(
+        "task", description="fitted: the task's own loss, or the metric that ranks"
+    )
+    augment: Augment = Field(
+        "none",
+        description="training samples moved by the equation's symmetries; galilean: and by frames",
+    )
     clip_grad_norm: float | None = Field(1.0, gt=0, description="largest norm; null: no limit")
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
+    encoder: Encoder = Field(
+        "all", description="what of it learns in fitting; lora: low-rank adapters of its attention"
+    )
+    lora_rank: int = Field(8, ge=1, description="of the adapters")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
     patches: Patches = Field(
         "xavier",

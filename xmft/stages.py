@@ -67,8 +67,8 @@ class Stage:
     Attributes:
         name: What curves and measurements of it begin with.
         trains: Parts of the model that learn (`embedder`, `encoder`, `head` of a `CrossModalModel`;
-            in general its direct children); the rest is frozen. Of a part `name:norms`, the
-            LayerNorms alone learn.
+            in general its direct children); the rest is frozen. Of a part `name:norms` the
+            LayerNorms alone learn, of `name:adapters` its low-rank adapters.
         objective: What is minimised.
         batches: Epoch number to its global batches of training indices.
         epochs: How many epochs.

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from xmft.augmentation import augmented
 from xmft.backbones import Backbone, load_backbone
 from xmft.cache import cache_root
 from xmft.closed_forms.residual import ClosedFormBase, base_of
@@ -20,7 +21,7 @@ from xmft.fit import fit
 from xmft.flops import counted, over_workers, plus
 from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
-from xmft.metrics import check_scores
+from xmft.metrics import check_scores, trained_on
 from xmft.model import StandardisedModel
 from xmft.parameter_groups import check_layered
 from xmft.recipe import Recipe
@@ -119,6 +120,8 @@ def assemble(
             f"Method '{kind.name}' is for {' and '.join(kind.kinds)} tasks, but '{data.task.name}' "
             f"is a {data.task.kind} task. Choose another method."
         )
+    recipe = recipe.model_copy(update={f: Recipe.model_fields[f].default for f in kind.ignores})
+    data = replace(augmented(data, recipe), task=trained_on(data.task, recipe))
     kind.check_installed()
     # Before anything that takes longer: the task may be none for it.
     start = time.perf_counter()
@@ -144,8 +147,7 @@ def assemble(
     start = time.perf_counter()
     with counted() as built:
         model = chosen.model(context).to(device)
-        if "layer_decay" not in kind.ignores:
-            check_layered(model, recipe)
+        check_layered(model, recipe)
         if base is not None:
             _stand(model, base, kind)
         stages = chosen.stages(context)

@@ -11,6 +11,7 @@ from benchmarks.pdebench import download
 from benchmarks.pdebench.layout import Field, Style
 from benchmarks.pdebench.scaling import Scaling
 from benchmarks.pdebench.values import Possible
+from xmft.symmetries import Symmetries
 from xmft.task import Protocol
 
 GRID = "grid"
@@ -95,6 +96,7 @@ class Problem:
         moves: The solution is the initial field moved at the speed `beta`, see `speed`.
         possible: What values can be data.
         channels: See `Task.channels`.
+        symmetries: See `Task.symmetries`; None where there are none that would change a sample.
         version: See `Task.version`.
         released_version: The same under the released protocol; None: the same number.
     """
@@ -120,6 +122,7 @@ class Problem:
     moves: bool = False
     possible: Possible = field(default_factory=Possible)
     channels: tuple[str, ...] = ()
+    symmetries: Symmetries | None = None
     version: int = 1
     released_version: int | None = None
 

@@ -159,8 +159,12 @@ RECIPE_CHANGES: dict[str, Any] = {
     "warmup": 0.5,
     "schedule": "cosine",
     "average": 0.9,
+    "loss": "ranking",
+    "augment": "symmetries",
     "clip_grad_norm": None,
     "layers": 1,
+    "encoder": "norms",
+    "lora_rank": 2,
     "max_tokens": 8,
     "patches": "published",
     "amplitude": True,
@@ -178,6 +182,8 @@ RECIPE_CHANGES: dict[str, Any] = {
 # Of an encoder, its embedder and its head.
 ENCODED = {
     "layers",
+    "encoder",
+    "lora_rank",
     "max_tokens",
     "patches",
     "amplitude",
@@ -190,6 +196,7 @@ ENCODED = {
 }
 CONCERNS = {
     "nft": set(RECIPE_CHANGES),
+    "fpt": set(RECIPE_CHANGES) - {"encoder", "lora_rank"},
     "fno": set(RECIPE_CHANGES) - ENCODED - {"compile"},
     "unet": set(RECIPE_CHANGES) - ENCODED,
     "identity": {"samples", "resolution", "precision"},

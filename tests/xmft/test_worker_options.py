@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.xmft.several import WORKERS, load, run_workers
-from tests.xmft.test_recipe_options import TOGETHER
+from tests.xmft.test_recipe_options import TOGETHER, periodic
 from xmft.records import FitResult
 from xmft.task import Recipe, TaskData
 
@@ -28,9 +28,10 @@ def test_two_workers_train_as_one(
     tmp_path: Path,
     train: Callable[..., tuple[Any, FitResult]],
 ) -> None:
-    run_workers(tmp_path, how, [("options", "nft", None, dense_data, RECIPE)])
+    data = periodic(dense_data)
+    run_workers(tmp_path, how, [("options", "nft", None, data, RECIPE)])
     first, second = (load(tmp_path, "options", rank) for rank in range(WORKERS))
-    model, result = train("nft", dense_data, RECIPE)
+    model, result = train("nft", data, RECIPE)
     assert first["divided"] == (how == "fsdp")
     assert first["curves"] == second["curves"] and first["scores"] == second["scores"]
     together = [value for *_, value in first["curves"]]

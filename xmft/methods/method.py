@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -18,6 +19,7 @@ from xmft.cache import once
 from xmft.methods.pseudo_labels import VERSION, pseudo_labels
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
+from xmft.recipe import Encoder
 from xmft.registry import Registry
 from xmft.samples import DecodedTargets
 from xmft.source.artefacts import Source, SourceConfig
@@ -172,6 +174,15 @@ def register(method: M) -> M:
     return method
 
 
+# What `Recipe.encoder` makes of the part.
+_ENCODER: Mapping[Encoder, tuple[str, ...]] = {
+    "all": ("encoder",),
+    "norms": ("encoder:norms",),
+    "lora": ("encoder:adapters",),
+    "frozen": (),
+}
+
+
 def fitting_stage(
     context: Context, *, trains: tuple[str, ...] = ("embedder", "encoder", "head")
 ) -> Stage:
@@ -179,9 +190,12 @@ def fitting_stage(
 
     Args:
         context: The cell.
-        trains: The parts of the method's model, all of them.
+        trains: The parts of the method's model, all of them; of `encoder` learns what the recipe
+            says, unless the method says it itself (`encoder:norms`).
     """
     task, recipe = context.data.task, context.recipe
+    of_encoder = _ENCODER[recipe.encoder]
+    parts = [of_encoder if part == "encoder" else (part,) for part in trains]
     per_sample = LOSSES[task.loss]
 
     def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -191,7 +205,7 @@ def fitting_stage(
 
     return Stage(
         name="fitting",
-        trains=trains,
+        trains=tuple(chain.from_iterable(parts)),
         objective=objective,
         batches=shuffled_batches(len(context.data.train), recipe.batch_size, context.seed),
         epochs=recipe.epochs,

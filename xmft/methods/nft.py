@@ -74,6 +74,7 @@ class FrozenPretrained(NaiveFineTuning):
     name = "fpt"
     version = 1
     title = "frozen pretrained transformer: of the encoder, only the LayerNorms learn"
+    ignores = frozenset({"encoder", "lora_rank"})
 
     def stages(self, context: Context) -> list[Stage]:
         """Return target fitting of all but the frozen weights."""

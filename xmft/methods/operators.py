@@ -24,6 +24,8 @@ class Operator(Method):
     ignores = frozenset(
         {
             "layers",
+            "encoder",
+            "lora_rank",
             "max_tokens",
             "patches",
             "amplitude",

@@ -26,9 +26,11 @@ JOBS = {
     "accumulated": ("nft", 2),
     "labels": ("nft", None),
     "windows": ("nft", 2),
+    "knn": ("knn", None),
+    "logistic": ("logistic", None),
 }
 # What can be divided, and FNO, whose complex parameters cannot.
-DIVIDED = ("nft", "fno", "recraft", "accumulated", "windows")
+DIVIDED = ("nft", "fno", "recraft", "accumulated", "windows", "knn")
 CASES = [*(("ddp", job) for job in JOBS), *(("fsdp", job) for job in DIVIDED)]
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
 # Distances between residues are scored on squares, and these are series.
@@ -63,6 +65,7 @@ def data(
     return {
         **dict.fromkeys(JOBS, dense),
         "labels": labels,
+        "logistic": labels,
         "windows": replace(class_data, task=voted, **windows),
     }
 

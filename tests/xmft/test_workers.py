@@ -30,11 +30,13 @@ JOBS = {
     "windows": ("nft", 2),
     "based": ("nft", 2),
     "based pare": ("pare", None),
+    "knn": ("knn", None),
+    "logistic": ("logistic", None),
 }
 # Networks that learn what a closed form leaves.
 BASES = {"based": "kernel", "based pare": "ridge"}
 # What can be divided, and FNO, whose complex parameters cannot.
-DIVIDED = ("nft", "fno", "recraft", "accumulated", "windows", "based", "options")
+DIVIDED = ("nft", "fno", "recraft", "accumulated", "windows", "based", "options", "knn")
 CASES = [*(("ddp", job) for job in JOBS), *(("fsdp", job) for job in DIVIDED)]
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
 RECIPES = dict.fromkeys(JOBS, RECIPE) | {
@@ -81,6 +83,7 @@ def data(
     return {
         **dict.fromkeys(JOBS, dense),
         "labels": labels,
+        "logistic": labels,
         "windows": replace(class_data, task=voted, **windows),
     }
 

@@ -96,8 +96,8 @@ class LinearLogits(nn.Module):
         measured: The penalty, whether the fit has converged, and in how many iterations.
     """
 
-    coefficients: Tensor
-    intercept: Tensor
+    coefficients: nn.Parameter
+    intercept: nn.Parameter
     known: Tensor
 
     def __init__(
@@ -111,8 +111,10 @@ class LinearLogits(nn.Module):
         """Create; classes that are not `known`, as no sample was of them, come last."""
         super().__init__()
         self.scaled, self.measured = scaled, measured
-        for name, value in {"coefficients": coefficients, "intercept": intercept}.items():
-            setattr(self, name, nn.Parameter(torch.from_numpy(value), requires_grad=False))
+        self.coefficients, self.intercept = (
+            nn.Parameter(torch.from_numpy(value), requires_grad=False)
+            for value in (coefficients, intercept)
+        )
         self.register_buffer("known", torch.from_numpy(known))
 
     def forward(self, inputs: Tensor) -> Tensor:

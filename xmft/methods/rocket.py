@@ -189,8 +189,7 @@ def _pyts() -> ModuleType:
 
     That takes twenty seconds, and the package beside it compiles other transformations as well.
     """
-    import numba
-
+    numba: Any = importlib.import_module("numba")
     package = importlib.util.find_spec("pyts")
     assert package is not None and package.submodule_search_locations  # it was looked for
     path = Path(package.submodule_search_locations[0]) / "transformation" / "_rocket.py"

@@ -16,7 +16,7 @@ from benchmarks.data import load
 from runner import stops
 from runner.cell import Cell
 from runner.deadline import GRACE_S, within
-from runner.failures import classify, describe, is_stop
+from runner.failures import classify, describe, is_stop, samples_at_once
 from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
 from runner.meters import Stopwatch, of_all_workers
@@ -150,12 +150,14 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Out
             if stopped:
                 return outcome  # no failure, and no row: the cell goes on somewhere else
             ledger.write_attempt(failed_attempt(job, outcome, started))
-            # Methods that train nothing have no batch to halve.
+            # The batch of the stage that ran out of memory, if that was in a step of one; methods
+            # that train nothing have no batch to halve.
             batch = int(cell.recipe.get("batch_size", 1)) // job.workers
-            if failure == "oom" and (micro_batch or batch) > 1:
+            most = samples_at_once(error) or micro_batch or batch
+            if failure == "oom" and most > 1:
                 # Same global batch, less memory for activations: half of it, then a quarter of that
                 # each time, as published batches of a thousand images are gathered over passes.
-                micro_batch = max(1, batch // 2 if micro_batch is None else micro_batch // 4)
+                micro_batch = max(1, most // 2 if micro_batch is None else most // 4)
                 continue
             return outcome
         outcome = Outcome(

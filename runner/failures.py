@@ -11,6 +11,7 @@ from torch.distributed import DistError
 
 from runner.ledger import LedgerError
 from xmft.errors import DataError, DivergedError, StoppedError, XmftError
+from xmft.gradients import BatchMemoryError
 
 FailureClass = Literal["oom", "infra", "data", "code", "timeout", "diverged"]
 
@@ -40,6 +41,17 @@ def classify(error: BaseException) -> FailureClass:
 def is_stop(error: BaseException) -> bool:
     """Whether a cell ended because it was asked to, and can go on."""
     return any(isinstance(cause, StoppedError) for cause in _causes(error))
+
+
+def samples_at_once(error: BaseException) -> int | None:
+    """Return how many samples a worker had in its model when memory ran out, None if not there.
+
+    It is 1 where there cannot be fewer.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, BatchMemoryError):
+            return cause.samples
+    return None
 
 
 def _is_loss(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
 from xmft.errors import DataError, RequestError
 from xmft.methods import METHODS, Method
-from xmft.methods.variants import method_of, options_of
+from xmft.methods.variants import method_of, options_of, overridden_options
 from xmft.metrics import METRICS
 from xmft.registry import nearest
 from xmft.source import PROXIES, check_modality, default_proxy, proxy_identity
@@ -97,6 +97,8 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                 ),
             )
             left_out = left_out_remarks(method, unfit[method], skipped[method])
+            if overridden := overridden_options(method, grid.options):
+                left_out = (*left_out, overridden)
             place = _found(kind, settings[name], left_out)
             guess = guess_seconds(kind, recipe, entry, miniature=grid.miniature)
             steps = planned_steps(grid, name, common, settled)

@@ -45,3 +45,23 @@ def aside(*parts: object) -> Iterator[None]:
         # The generator of the CPU alone: torch.manual_seed would set those of GPUs as well.
         torch.default_generator.manual_seed(derive_seed(*parts, torch.initial_seed()))
         yield
+
+
+class Draws:
+    """Where torch's random generators stand, to draw the same once more."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Look at those of the CPU and of `device`."""
+        self._device = device
+        self._state = torch.get_rng_state()
+        self._on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Go back there, and forward to where they stand now behind."""
+        devices = [] if self._on_device is None else [self._device]
+        with torch.random.fork_rng(devices=devices):
+            torch.set_rng_state(self._state)
+            if self._on_device is not None:
+                torch.cuda.set_rng_state(self._on_device, self._device)
+            yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -47,6 +47,23 @@ class Batch:
     steps: int
     gather: Callable[[Tensor], Tensor]
 
+    def parts(self, size: int) -> list[Batch]:
+        """Cut the batch into such of at most `size` samples."""
+        parts = []
+        for start in range(0, len(self.indices), size):
+            rows = slice(start, start + size)
+            parts.append(
+                replace(
+                    self,
+                    inputs=self.inputs[rows],
+                    targets=self.targets[rows],
+                    weights=None if self.weights is None else self.weights[rows],
+                    classes=None if self.classes is None else self.classes[rows],
+                    indices=self.indices[rows],
+                )
+            )
+        return parts
+
 
 class Objective(Protocol):
     """What a stage minimises, of a model of the kind that its method trains.
@@ -74,8 +91,8 @@ class Stage:
         epochs: How many epochs.
         learning_rate: Peak rate.
         classes: Class of every training sample `[N]`, or None.
-        whole_batch: The loss is one of the batch as a whole, which is then never taken in parts
-            and must be shared evenly by the workers.
+        whole_batch: The loss is one of the batch as a whole, which must be shared evenly by the
+            workers, and is taken in parts only where the objective is a `BatchObjective`.
         divisible: Whether workers may divide the parameters among themselves; not where the
             objective puts others in their place.
         account: What its time is booked under: aligning with a source, or fitting the target.

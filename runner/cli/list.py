@@ -99,7 +99,14 @@ def options(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str
     """Yield every option with its value and what it is, nested ones as `source.samples`."""
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
-        if isinstance(value, BaseModel):
+        # What may be missing as a whole is one option; there would be nothing to set in it.
+        if isinstance(value, BaseModel) and field.default is None:
+            yield (
+                f"{prefix}{name}",
+                value.model_dump(exclude_defaults=True),
+                field.description or "",
+            )
+        elif isinstance(value, BaseModel):
             yield from options(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value, field.description or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 import xmft.training
 from benchmarks import catalog
 from runner.execute import attempt_cell
+from runner.failures import classify, samples_at_once
 from runner.job import CellJob, FinishedCell
 from runner.ledger import Ledger
 from tests.files import write_miniature
@@ -25,6 +27,7 @@ from tests.runner.cells import (
     rows_of,
     values_of,
 )
+from xmft.gradients import BatchMemoryError
 
 Train = Callable[..., FinishedCell]
 
@@ -139,6 +142,36 @@ def test_out_of_memory_down_to_single_samples(
     assert [(r["attempt"], r["status"], r["failure"]) for r in rows] == [
         (number, "failed", "oom") for number in range(1, len(tried) + 1)
     ]
+
+
+@pytest.mark.parametrize(
+    "samples, tried", [((12, 3, 1), [None, 6, 1]), ((12, 6, 1, 1), [None, 6, 1]), ((1,), [None])]
+)
+def test_the_batch_that_ran_out_is_halved_whatever_that_of_fitting(
+    samples: tuple[int, ...],
+    tried: list[int | None],
+    plan_one: PlanOne,
+    job_of: JobOf,
+    ledger: Ledger,
+) -> None:
+    """Batches of alignment have many samples also where those of fitting have one."""
+    job = job_of(plan_one(methods=["recraft"], recipe={"batch_size": 1}))
+    seen: list[int | None] = []
+
+    def run(micro_batch: int | None) -> FinishedCell:
+        seen.append(micro_batch)
+        raise BatchMemoryError("CUDA out of memory.", samples[len(seen) - 1])
+
+    outcome = attempt_cell(job, run)
+    assert (outcome.status, outcome.failure) == ("failed", "oom")
+    assert seen == tried
+    assert "CUDA out of memory." in rows_of(ledger, job.cell.id)[-1]["error"]
+
+
+def test_what_ran_out_of_memory_survives_being_sent() -> None:
+    error = pickle.loads(pickle.dumps(BatchMemoryError("CUDA out of memory.", 12)))
+    assert (str(error), error.samples, classify(error)) == ("CUDA out of memory.", 12, "oom")
+    assert samples_at_once(RuntimeError("a worker failed")) is None
 
 
 def test_a_batch_of_one_cannot_be_halved(

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import catalog
 from runner.config import Grid
 from runner.ledger import Ledger
-from runner.plan import PlannedCell, make_plan, to_run
+from runner.plan import PlannedCell, make_plan, remarks_of, to_run
 from tests.files import write_miniature
 from tests.runner.plans import (
     MakeGrid,
@@ -62,13 +62,23 @@ def test_variants_are_methods_with_options_of_their_own(
         "recraft:released": {"alignment_steps": 40},
         "recraft:alone": {"distortion_weight": 0},
     }
-    plain, released, alone = (i.cell for i in make_plan(Grid(**content), ledger, data_root))
+    planned = make_plan(Grid(**content), ledger, data_root)
+    plain, released, alone = (item.cell for item in planned)
     assert [c.method for c in (plain, released, alone)] == content["methods"]
     assert len({c.id for c in (plain, released, alone)}) == 3
     assert alone.method_config == {**plain.method_config, "distortion_weight": 0}
     predictor = {**plain.method_config["predictor"], "threshold": 0.9}
     changed = {"alignment_steps": 40, "predictor": predictor}
     assert released.method_config == {**plain.method_config, **changed}
+    # What is said of the preset itself counts; of the method alone it does not: the plan says so.
+    assert not any("its preset says" in remark for remark in remarks_of(planned))
+    del content["options"]["recraft:released"]
+    content["options"]["recraft"] = {**content["options"]["recraft"], "alignment_steps": 30}
+    (remark,) = (r for r in remarks_of(make_plan(Grid(**content), ledger, data_root)) if "its" in r)
+    assert remark == (
+        "recraft:released: its preset says alignment_steps 60, not options.recraft's 30; say it "
+        "under options 'recraft:released' to have it."
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def main(rank: int, workers: int, folder: Path) -> None:
         init_method=f"file://{folder / 'meeting'}",
         rank=rank,
         world_size=workers,
-        timeout=timedelta(seconds=10),
+        # Also where many processes share few cores.
+        timeout=timedelta(seconds=100),
     )
     how, jobs, passages = pickle.loads((folder / "jobs.pickle").read_bytes())
     # What is slow to start and beside the point: parsing the library's sources, and TensorBoard.

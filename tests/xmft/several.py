@@ -79,7 +79,7 @@ def run_workers(folder: Path, how: str, jobs: Sequence[Job]) -> None:
             stack.callback(process.kill)  # runs first, and does nothing to a finished one
             processes.append(process)
         for process in processes:
-            process.wait(timeout=100)
+            process.wait(timeout=300)
 
 
 def load(folder: Path, job: str, rank: int) -> dict[str, Any]:

@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from xmft.methods.patch_replacement import relaxed_top_k, replace_tokens, top_k
+from xmft.methods.patch_replacement import (
+    iterated_top_k,
+    relaxed_top_k,
+    replace_tokens,
+    top_k,
+)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -114,3 +119,34 @@ def test_the_gate_learns_from_the_relaxed_choice_alone() -> None:
         # Target tokens that made room have no say.
         assert tokens.grad is not None
         assert tokens.grad.any(dim=2).sum().item() == 3 * 4
+
+
+def test_one_softmax_after_the_other_takes_k_tokens() -> None:
+    scores = draw(4, 6)
+    first = (scores / 0.9).softmax(dim=1)
+    torch.testing.assert_close(iterated_top_k(scores, 1, 0.9), first)
+    # The second draws from what the first has left: weights e^(s/t) (1 - first)^(1/t).
+    left = (scores / 0.9).exp() * (1 - first) ** (1 / 0.9)
+    second = left / left.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(iterated_top_k(scores, 2, 0.9), first + second)
+    for k in range(7):
+        total = iterated_top_k(scores, k, 0.9).sum(dim=1)
+        torch.testing.assert_close(total, torch.full((4,), float(k)).double())
+    assert torch.autograd.gradcheck(
+        lambda s: iterated_top_k(s, 3, 0.9), draw(2, 4).requires_grad_()
+    )
+
+
+def test_cold_softmaxes_are_the_choice_itself() -> None:
+    scores = draw(6, 9)
+    assert torch.allclose(iterated_top_k(scores, 4, 1e-3), top_k(scores, 4).double(), atol=1e-6)
+
+
+def test_iterated_replacement_moves_whole_tokens_with_the_gradient_of_the_degrees() -> None:
+    target, source = draw(1, 5, 2), draw(1, 4, 2, seed=1)
+    gates = [draw(1, 5, seed=2).requires_grad_(), draw(1, 4, seed=3).requires_grad_()]
+    mixed = replace_tokens(target, source, *gates, 2, temperature=0.9, relaxation="iterated")
+    rows = {tuple(row) for row in torch.cat([target, source], dim=1)[0].tolist()}
+    assert {tuple(row) for row in mixed[0].tolist()} <= rows
+    mixed.square().sum().backward()
+    assert all(gate.grad is not None and gate.grad.abs().sum() > 0 for gate in gates)

@@ -1,3 +1,6 @@
+import math
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
@@ -102,3 +105,23 @@ def test_training_is_repeatable(backbone: Backbone, samples: SourceSamples) -> N
     torch.rand(5)
     again = train_predictor(backbone, samples, QUICK, CPU)
     assert torch.equal(first.weight, again.weight) and torch.equal(first.bias, again.bias)
+
+
+def test_the_rate_falls_as_a_cosine_from_epoch_to_epoch(
+    backbone: Backbone, samples: SourceSamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def noted(self: Any, *arguments: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    config = PredictorConfig(
+        plain_steps=6, bounded_steps=6, batch_size=54, learning_rate=0.1, schedule="cosine"
+    )
+    train_predictor(backbone, samples, config, CPU)
+    # 216 samples to learn from are 4 batches: three epochs of steps of both kinds.
+    expected = [0.05 * (1 + math.cos(math.pi * (n // 4) / 3)) for n in range(12)]
+    assert rates == pytest.approx(expected, rel=1e-6)

@@ -9,7 +9,7 @@ from pydantic import Field
 from xmft.errors import RequestError
 from xmft.methods import METHODS, Context, Method
 from xmft.methods.method import MethodConfig
-from xmft.methods.variants import method_of, options_of
+from xmft.methods.variants import method_of, options_of, overridden_options
 from xmft.registry import Registry
 from xmft.stages import Stage
 
@@ -105,3 +105,17 @@ def test_every_preset_fits_its_method() -> None:
         for preset in method.presets:
             config = method.Config.model_validate(options_of(f"{name}:{preset}", {}))
             assert config != method.Config(), f"{name}:{preset} changes nothing"
+
+
+def test_what_a_preset_replaces_is_said(config: Callable[..., Any]) -> None:
+    options: dict[str, dict[str, Any]] = {"toy": {"steps": 5, "inner": {"one": 3, "two": 4}}}
+    assert overridden_options("toy:released", options) == (
+        "toy:released: its preset says steps 60, inner.one 10, not options.toy's 5, 3; say it "
+        "under options 'toy:released' to have it."
+    )
+    assert overridden_options("toy:paper", options).startswith("toy:paper: its preset says steps 7")
+    # Said of the variant itself, the user's word wins, and what nobody changed is no loss.
+    options["toy:released"] = {"steps": 5, "inner": {"one": 3}}
+    assert overridden_options("toy:released", options) == ""
+    assert overridden_options("toy:paper", {"toy": {"steps": 7, "rate": 0.2}}) == ""
+    assert overridden_options("toy", options) == overridden_options("toy:released", {}) == ""

@@ -56,19 +56,62 @@ def exact(
         gather: Puts the workers' parts `[n, ...]` of a tensor together (`Batch.gather`), all
             parts of one size: the step is that of the global batch, whoever has which part.
     """
+    losses, total = inner_gradient(inner, parameters)
+    return after_step(losses, total, outer, parameters, rate=rate, weight=weight, gather=gather)
+
+
+def inner_gradient(
+    inner: Callable[[Parameters], Float[Tensor, " n"]], parameters: Parameters
+) -> tuple[Float[Tensor, " n"], Float[Tensor, "1 p"]]:
+    """Return L_inner of each sample, and the sum of its gradients, flat.
+
+    Both are in a graph of what is to be learned, unless gradients are switched off. Parts of a
+    batch have sums that add up to that of the batch.
+
+    Args:
+        inner: As in `exact`.
+        parameters: theta, by name; stays where it is, and gets no gradient.
+    """
+    graph = torch.is_grad_enabled()
     theta = {name: value.detach().requires_grad_() for name, value in parameters.items()}
-    with sdpa_kernel(SDPBackend.MATH):
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         losses = inner(theta)
-        gradients = torch.autograd.grad(losses.mean(), list(theta.values()), create_graph=True)
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        step = rate * gather(flat[None]).mean(dim=0)
-        parts = step.split([value.numel() for value in theta.values()])
-        moved = {
-            name: value.detach() - part.view_as(value)
-            for (name, value), part in zip(theta.items(), parts, strict=True)
-        }
+        gradients = torch.autograd.grad(losses.sum(), list(theta.values()), create_graph=graph)
+        total = torch.cat([gradient.flatten() for gradient in gradients])[None]
+    return (losses, total) if graph else (losses.detach(), total.detach())
+
+
+def after_step(
+    losses: Float[Tensor, " n"],
+    total: Float[Tensor, "1 p"],
+    outer: Callable[[Parameters], Float[Tensor, ""]],
+    parameters: Parameters,
+    *,
+    rate: float,
+    weight: float,
+    gather: Gather,
+) -> Bilevel:
+    """Return the objective of `exact` from what `inner_gradient` says of a worker's batch.
+
+    Args:
+        losses: Inner losses of its samples.
+        total: Sum of their gradients.
+        outer: As in `exact`; likewise all that follows.
+        parameters: See there.
+        rate: See there.
+        weight: See there.
+        gather: See there.
+    """
+    everyone = gather(losses)
+    step = rate * gather(total).sum(dim=0) / len(everyone)
+    parts = step.split([value.numel() for value in parameters.values()])
+    moved = {
+        name: value.detach() - part.view_as(value)
+        for (name, value), part in zip(parameters.items(), parts, strict=True)
+    }
+    with sdpa_kernel(SDPBackend.MATH):
         after = outer(moved)
-    before = gather(losses).mean()
+    before = everyone.mean()
     return Bilevel(loss=before + weight * after, inner=before, outer=after)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -10,7 +11,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
+from xmft.alignment.bilevel import (
+    Bilevel,
+    Parameters,
+    after_step,
+    first_order,
+    inner_gradient,
+)
 from xmft.alignment.uniformity import alignment, uniformity
 from xmft.alignment.wasserstein import at_least_float32
 from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment_stage
@@ -18,9 +25,10 @@ from xmft.methods.method import Context, Method, fitting_stage, register
 from xmft.methods.starting import started_model
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
+from xmft.objectives import BatchObjective, Features
 from xmft.source.predictor import PredictorConfig
 from xmft.source.tokens import SourceTokens
-from xmft.stages import Batch, Indices, Stage, stratified_batches
+from xmft.stages import Batch, Indices, Objective, Stage, stratified_batches
 
 
 @register
@@ -91,11 +99,10 @@ class Mona(Method):
             measure = Measurement(context, config, config.predictor, classes)
         levels = _Levels(context, config)
 
-        def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
-            found = levels.of(model, batch)
-            outer = found.outer.expand(found.loss.shape)
-            return {"loss": found.loss, "inner": found.inner, "outer": outer}
-
+        objective: Objective = levels.first
+        if config.order == "exact":
+            sums = frozenset({"gradient"})
+            objective = BatchObjective(represent=levels.represent, loss=levels.loss, sums=sums)
         return replace(
             alignment_stage(context, config, classes, objective, measure),
             trains=("embedder", "head"),
@@ -118,33 +125,61 @@ class _Levels:
             labels, min(config.alignment_batch, len(labels)), config.alignment_steps, context.seed
         )(0)
 
-    def of(self, model: CrossModalModel, batch: Batch) -> Bilevel:
-        """Return the objective of a batch."""
+    def first(self, model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses of the first order."""
         config = self._config
+        found = first_order(
+            self._inner(model, batch),
+            self._outer(model, batch),
+            dict(model.encoder.named_parameters()),
+            rate=config.inner_rate,
+            weight=config.outer_weight,
+        )
+        return _losses(found)
+
+    def represent(self, model: CrossModalModel, batch: Batch) -> Features:
+        """Return inner losses, and the sum of their gradients."""
+        theta = dict(model.encoder.named_parameters())
+        losses, total = inner_gradient(self._inner(model, batch), theta)
+        return {"losses": losses, "gradient": total}
+
+    def loss(self, model: CrossModalModel, features: Features, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses behind the step."""
+        config = self._config
+        found = after_step(
+            features["losses"],
+            features["gradient"],
+            self._outer(model, batch),
+            dict(model.encoder.named_parameters()),
+            rate=config.inner_rate,
+            weight=config.outer_weight,
+            gather=batch.gather,
+        )
+        return _losses(found)
+
+    def _inner(self, model: CrossModalModel, batch: Batch) -> Callable[[Parameters], Tensor]:
         # To the first order autocast is off from here on, and may have left them in half precision.
         tokens = at_least_float32(model.embed(batch.inputs))
-        source, labels = self._tokens.take(self._rows[batch.step])
-        source = at_least_float32(source)
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))
             predicted = model.decode(encoded, batch.inputs, batch.base)
             return self._per_sample(predicted, batch.targets, batch.weights)
 
+        return inner
+
+    def _outer(self, model: CrossModalModel, batch: Batch) -> Callable[[Parameters], Tensor]:
+        source, labels = self._tokens.take(self._rows[batch.step])
+        source = at_least_float32(source)
+
         def outer(theta: Parameters) -> Tensor:
             pooled = functional_call(model.encoder, dict(theta), (source,)).mean(dim=1)
-            return alignment(pooled, labels) + config.uniformity_weight * uniformity(pooled)
+            spread = self._config.uniformity_weight * uniformity(pooled)
+            return alignment(pooled, labels) + spread
 
-        theta = dict(model.encoder.named_parameters())
-        if config.order == "first":
-            return first_order(
-                inner, outer, theta, rate=config.inner_rate, weight=config.outer_weight
-            )
-        return exact(
-            inner,
-            outer,
-            theta,
-            rate=config.inner_rate,
-            weight=config.outer_weight,
-            gather=batch.gather,
-        )
+        return outer
+
+
+def _losses(found: Bilevel) -> dict[str, Tensor]:
+    outer = found.outer.expand(found.loss.shape)
+    return {"loss": found.loss, "inner": found.inner, "outer": outer}

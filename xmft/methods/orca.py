@@ -16,6 +16,7 @@ from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment
 from xmft.methods.method import Context, Method, fitting_stage, register
 from xmft.methods.starting import started_model
 from xmft.model import CrossModalModel
+from xmft.objectives import BatchObjective, Features
 from xmft.seeding import generator
 from xmft.source.artefacts import SourceFeatures
 from xmft.source.predictor import PredictorConfig
@@ -98,9 +99,12 @@ class Orca(Method):
         shares = class_shares(classes, context.device)
         distance = _distance(config, features, shares, context.seed)
 
-        def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
+        def represent(model: CrossModalModel, batch: Batch) -> Features:
+            return {"pooled": model.embed(batch.inputs).mean(dim=1)}
+
+        def loss(model: CrossModalModel, features: Features, batch: Batch) -> dict[str, Tensor]:
             assert batch.classes is not None  # this stage has classes
-            pooled = batch.gather(model.embed(batch.inputs).mean(dim=1))
+            pooled = batch.gather(features["pooled"])
             return {"loss": distance(pooled, batch.gather(batch.classes), batch.step)}
 
         batches = None
@@ -110,6 +114,7 @@ class Orca(Method):
         measure = None
         if config.measure_bound:
             measure = Measurement(context, config, config.predictor, classes)
+        objective = BatchObjective(represent=represent, loss=loss)
         alignment = alignment_stage(context, config, classes, objective, measure, batches)
         return [alignment, fitting_stage(context)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from xmft.heads import ClassHead
 from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, register
-from xmft.methods.patch_replacement import Replaced, replace_tokens
+from xmft.methods.patch_replacement import Relaxation, Replaced, replace_tokens
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.seeding import generator
@@ -66,12 +66,14 @@ class Pare(Method):
 
     Published weights are 0.1 for sequences, 0.3 for dense tasks and 1 for classes in two
     dimensions, with 3136 tokens of which 1000 to 500 (Darcy) or 2000 to 500 (classes) are
-    exchanged; the first 5 or 10 epochs of mostly 60 are relaxed. The presets `released`,
-    `released-dense` and `released-classes` have these. In the public code the plain top-k
-    overwrites the target's highest-gated tokens, though the relaxed one keeps them; the presets
-    do that too, the defaults do not. They start the patch projection as published
-    (`Recipe.patches`). The source loss of the public dense tasks is a segmentation
-    of PASCAL images; here it is the class of the source sample everywhere.
+    exchanged; the first 5 or 10 epochs of mostly 60 are relaxed. The presets `released`, `released-
+    dense` and `released-classes` have these. In the public code the plain top-k overwrites the
+    target's highest-gated tokens, though the relaxed one keeps them; the presets do that too, the
+    defaults do not. They start the patch projection as published (`Recipe.patches`). In them as
+    there the noise is added to the gate itself, the relaxed choice is a sum of softmaxes one after
+    the other (`relaxation`), and k falls from epoch to epoch (`moves`).
+    The source loss of the public dense tasks is a segmentation of PASCAL images; here it is the
+    class of the source sample everywhere.
     """
 
     name = "pare"
@@ -87,6 +89,8 @@ class Pare(Method):
             "mix_weight": 0.1,
             "relaxed_share": 5 / 60,
             "replaces": "highest",
+            "relaxation": "iterated",
+            "moves": "epoch",
         },
         "released-dense": {
             "begin_share": 1000 / 3136,
@@ -94,6 +98,8 @@ class Pare(Method):
             "mix_weight": 0.3,
             "relaxed_share": 10 / 60,
             "replaces": "highest",
+            "relaxation": "iterated",
+            "moves": "epoch",
         },
         "released-classes": {
             "begin_share": 2000 / 3136,
@@ -101,6 +107,8 @@ class Pare(Method):
             "mix_weight": 1.0,
             "relaxed_share": 10 / 60,
             "replaces": "highest",
+            "relaxation": "iterated",
+            "moves": "epoch",
         },
     }
 
@@ -121,6 +129,14 @@ class Pare(Method):
         replaces: Replaced = Field(
             "lowest", description="gate of the target tokens that make room once it is not drawn"
         )
+        relaxation: Relaxation = Field(
+            "entropic",
+            description="how the choice is relaxed and drawn: entropic top-k of the log gate, or "
+            "published, softmaxes one after the other of the gate itself (iterated)",
+        )
+        moves: Literal["step", "epoch"] = Field(
+            "step", description="when the number of tokens exchanged and the choice change"
+        )
         source: SourceConfig = SourceConfig()
 
     def model(self, context: Context) -> nn.Module:
@@ -133,7 +149,7 @@ class Pare(Method):
         config = self.config
         samples = context.source(config.source).samples()
         source = SourceTokens(context.required_backbone, samples, context.device)
-        mixtures = _Mixtures(config, source, context.seed)
+        mixtures = _Mixtures(config, source, context.seed, context.recipe.epochs)
         per_sample = LOSSES[context.data.task.loss]
 
         def objective(model: PatchReplacementModel, batch: Batch) -> dict[str, Tensor]:
@@ -181,15 +197,18 @@ class _Mixture:
 class _Mixtures:
     """Pairs target samples with source samples and mixes their tokens."""
 
-    def __init__(self, config: Pare.Config, source: SourceTokens, seed: int) -> None:
+    def __init__(self, config: Pare.Config, source: SourceTokens, seed: int, epochs: int) -> None:
         self._config = config
         self._source = source
         self._seed = seed
+        self._epochs = epochs
 
     def of(self, model: PatchReplacementModel, tokens: Tensor, batch: Batch) -> _Mixture | None:
         """Return the mixtures of a batch with target tokens `tokens`, or None where k is 0."""
         config = self._config
         count, progress = tokens.shape[1], batch.step / batch.steps
+        if config.moves == "epoch":
+            progress = batch.step // (batch.steps // self._epochs) / self._epochs
         share = config.begin_share + (config.end_share - config.begin_share) * progress
         # A hair above, so that 3 written as 2.999... stays 3.
         k = int(share * min(count, self._source.tokens) + 1e-9)
@@ -198,8 +217,10 @@ class _Mixtures:
         drawn = [generator("pare", self._seed, batch.step, place) for place in batch.indices]
         rows = np.array([rng.integers(len(self._source)) for rng in drawn])
         source, labels = self._source.take(rows)
+        # Without noise both choose the same.
+        squashed = torch.sigmoid if config.relaxation == "iterated" else functional.logsigmoid
         target_gate, source_gate = (
-            functional.logsigmoid(model.gate(x).squeeze(2).float()) for x in (tokens, source)
+            squashed(model.gate(x).squeeze(2).float()) for x in (tokens, source)
         )
         relaxed = progress < config.relaxed_share
         if relaxed:
@@ -216,6 +237,7 @@ class _Mixtures:
             k,
             replaces="lowest" if relaxed else config.replaces,
             temperature=config.temperature if relaxed else None,
+            relaxation=config.relaxation,
         )
         return _Mixture(tokens=mixed, labels=labels, share=k / count)
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 Replaced = Literal["lowest", "highest"]
+Relaxation = Literal["entropic", "iterated"]
 
 # Each step halves the interval; what is left is below the rounding of float32.
 _HALVINGS = 40
@@ -65,6 +66,34 @@ def relaxed_top_k(scores: Float[Tensor, "n t"], k: int, temperature: float) -> F
     return ((scores - centre) / temperature).sigmoid()
 
 
+def iterated_top_k(
+    scores: Float[Tensor, "n t"], k: int, temperature: float
+) -> Float[Tensor, "n t"]:
+    """Return degrees of being among the k largest as the sum of k softmaxes, one after the other.
+
+    Each takes one token, softly, and what it has taken is masked for the next by log(1 - taken).
+
+    Args:
+        scores: Finite scores.
+        k: How many.
+        temperature: Of the softmaxes.
+
+    Raises:
+        ValueError: k is negative or larger than a row.
+
+    Source: Xie and Ermon (IJCAI 2019), as in the public code of PaRe.
+    """
+    if not 0 <= k <= scores.shape[1]:
+        raise ValueError(f"Cannot choose {k} of {scores.shape[1]} tokens.")
+    tiny = torch.finfo(scores.dtype).tiny
+    degrees, taken = 0 * scores, torch.zeros_like(scores)
+    for _ in range(k):
+        scores = scores + (1 - taken).clamp_min(tiny).log()
+        taken = (scores / temperature).softmax(dim=1)
+        degrees = degrees + taken
+    return degrees
+
+
 def replace_tokens(
     target: Float[Tensor, "n t d"],
     source: Float[Tensor, "n s d"],
@@ -74,6 +103,7 @@ def replace_tokens(
     *,
     replaces: Replaced = "lowest",
     temperature: float | None = None,
+    relaxation: Relaxation = "entropic",
 ) -> Float[Tensor, "n t d"]:
     """Put the k source tokens of the highest gate where the target has its lowest.
 
@@ -89,6 +119,8 @@ def replace_tokens(
         temperature: None: the gate only chooses, and gets no gradient. Otherwise a token that
             stays is multiplied by 1, but with the gradient of its degree in `relaxed_top_k`
             (straight through), and the gate learns.
+        relaxation: Where there is a temperature, whose degrees: of `relaxed_top_k`, or of
+            `iterated_top_k`, which then choose as well.
 
     Returns:
         The mixed tokens, as many as the target has.
@@ -98,19 +130,25 @@ def replace_tokens(
 
     Source: patch replacement of PaRe (ICML 2024).
     """
-    sign = 1 if replaces == "lowest" else -1
-    stays = top_k(sign * target_gate, target.shape[1] - k)
-    comes = top_k(source_gate, k)
+    sign, keep = 1 if replaces == "lowest" else -1, target.shape[1] - k
+    of_target, of_source = sign * target_gate, source_gate
+    if temperature is not None:
+        relaxed = relaxed_top_k if relaxation == "entropic" else iterated_top_k
+        of_target, of_source = (
+            relaxed(of_target, keep, temperature),
+            relaxed(source_gate, k, temperature),
+        )
+    iterated = temperature is not None and relaxation == "iterated"
+    stays = top_k(of_target if iterated else sign * target_gate, keep)
+    comes = top_k(of_source if iterated else source_gate, k)
     # Stable: places and tokens keep their order. They are equally many in each row.
     places = (~stays).int().argsort(dim=1, descending=True, stable=True)[:, :k, None]
     tokens = comes.int().argsort(dim=1, descending=True, stable=True)[:, :k, None]
     if temperature is None:
         kept = target * stays[..., None]
     else:
-        degrees = relaxed_top_k(sign * target_gate, target.shape[1] - k, temperature)
-        kept = target * _straight_through(stays, degrees)[..., None]
-        degrees = relaxed_top_k(source_gate, k, temperature)
-        source = source * _straight_through(comes, degrees)[..., None]
+        kept = target * _straight_through(stays, of_target)[..., None]
+        source = source * _straight_through(comes, of_source)[..., None]
     width = target.shape[2]
     moved = source.gather(1, tokens.expand(-1, -1, width)).to(kept.dtype)
     return kept.scatter_add(1, places.expand(-1, -1, width), moved)

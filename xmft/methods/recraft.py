@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from xmft.alignment.distortion import ClassMemory, feature_label_distortion
-from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
-from xmft.alignment.wasserstein import wasserstein
+from xmft.backbones import Backbone
 from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of, class_shares
-from xmft.methods.bound import Bound
 from xmft.methods.method import Context, Method, fitting_stage, register
-from xmft.methods.starting import started_model
-from xmft.model import CrossModalModel
-from xmft.optimizers import constant
-from xmft.source.predictor import PredictorConfig
-from xmft.stages import (
-    Batch,
-    Indices,
-    Objective,
-    Stage,
-    class_batches,
-    epoch_steps,
-    stratified_batches,
+from xmft.methods.recraft_stages import (
+    COUNTS,
+    SUMS,
+    alignment_alone,
+    alignment_scale,
+    distortion_stage,
+    joint,
+    relative_distance,
 )
-
-# Blur of the public code, absolute in the units of the cost 1/2 |x - y|^2.
-_EPSILON = 0.1
-# State of the model: the memory of class means.
-_SUMS, _COUNTS = "class_sums", "class_counts"
+from xmft.methods.starting import started_model
+from xmft.source.predictor import PredictorConfig
+from xmft.stages import Stage, epoch_steps, stratified_batches
 
 
 @register
@@ -60,15 +50,19 @@ class Recraft(Method):
     Preset `paper` follows the paper's figure: W1, which a Lipschitz bound needs, p_s with bounded
     gradients, and phi frozen while the target is fitted.
 
-    Preset `released` does what the public code does for sequences. Alignment comes first, by the
-    debiased Sinkhorn divergence S_0.1 of the cost 1/2 |x - y|^2 on batches drawn without classes,
-    with the rate in three parts. Distortion follows at a rate of its own, by the first sum of
-    H(Z'|Z) alone (which a constant predictor minimises), on batches of one class; p_s is trained
-    without bound, and its head learns along. All of the model learns in fitting, and gradients are
-    clipped there alone. The patch projection is drawn anew, on Swin too (`Recipe.patches`), which
-    `paper` does as well. Not repeated: cross entropy on probabilities, dropout inside a frozen
-    encoder, p_s applied to single tokens of dense targets, and weights of the loss that Adam does
-    not see.
+    Preset `released` does what the public code does. Alignment comes first, by the debiased
+    Sinkhorn divergence S_0.1 of the cost 1/2 |x - y|^2 on batches drawn without classes, with the
+    rate in three parts. Distortion follows at a rate of its own, by the first sum of H(Z'|Z) alone
+    (which a constant predictor minimises), on batches of one class; the head of p_s learns along.
+    Both losses have the scale of the public code, which Adam does not see and SGD does: samples of
+    the step per number of the task's batches in an epoch, in the class for distortion. p_s is
+    trained for 30 epochs without bound on sequences, for 10 without and 10 with one on images
+    (`vision_predictor`), its rate falling as a cosine. All of the model learns in fitting, and
+    gradients are clipped there alone. The patch projection is drawn anew, on Swin too
+    (`Recipe.patches`), which `paper` does as well. Not repeated: cross entropy on probabilities and
+    the task's batches for p_s on sequences (32 here), the norms of its penalty that are taken over
+    tokens alone and of the batch's mean loss, augmented source images, dropout inside a frozen
+    encoder, and p_s applied to single tokens of dense targets.
     """
 
     name = "recraft"
@@ -97,6 +91,7 @@ class Recraft(Method):
             "divergence": "sinkhorn",
             "distortion": "source_given_target",
             "class_memory": 0,
+            "loss_scale": "published",
             "label_epochs": 4,
             "label_batch": 28,
             "label_rate": 1e-4,
@@ -108,7 +103,19 @@ class Recraft(Method):
                 "bounded_steps": 0,
                 "batch_size": 32,
                 "learning_rate": 1e-4,
+                "schedule": "cosine",
                 "weight_decay": 0.05,
+            },
+            # 10 plain and 10 bounded epochs.
+            "vision_predictor": {
+                "plain_steps": 11250,
+                "bounded_steps": 11250,
+                "batch_size": 4,
+                "learning_rate": 1e-4,
+                "schedule": "cosine",
+                "weight_decay": 0.05,
+                "threshold": 0.4,
+                "penalty_weight": 100.0,
             },
         },
     }
@@ -141,7 +148,21 @@ class Recraft(Method):
         label_batch: int = Field(28, ge=2, description="samples in a step of it, of one class")
         label_rate: float = Field(1e-4, gt=0, description="learning rate of it")
         freeze_embedder: bool = Field(False, description="fit encoder and head alone")
+        loss_scale: Literal["relative", "published"] = Field(
+            "relative",
+            description="of parts that are lowered one after the other: relative to the source's "
+            "spread and to equal classes, or samples per number of batches, which SGD sees",
+        )
         predictor: PredictorConfig = PredictorConfig()
+        vision_predictor: PredictorConfig | None = Field(
+            None, description="source predictor of vision encoders; null: `predictor`"
+        )
+
+        def predictor_of(self, backbone: Backbone) -> PredictorConfig:
+            """Return how the source predictor of a backbone is trained."""
+            if backbone.modality == "vision" and self.vision_predictor is not None:
+                return self.vision_predictor
+            return self.predictor
 
     def model(self, context: Context) -> nn.Module:
         """Return the model; with the head of p_s as a part where that learns along.
@@ -153,13 +174,14 @@ class Recraft(Method):
         if config.schedule == "joint" and config.distortion_weight == 0:
             return model
         source = context.source(config.source)
-        predictor = source.predictor(config.predictor, context.device)
+        wanted = config.predictor_of(context.required_backbone)
+        predictor = source.predictor(wanted, context.device)
         if config.class_memory > 0:
             classes = context.target_classes(config.clusters)
             counts = torch.zeros_like(class_shares(classes, context.device))
             sums = counts.new_zeros(len(counts), len(predictor.bias))
-            model.register_buffer(_SUMS, sums)
-            model.register_buffer(_COUNTS, counts)
+            model.register_buffer(SUMS, sums)
+            model.register_buffer(COUNTS, counts)
         if config.schedule == "sequential":
             head = nn.Linear(*predictor.weight.T.shape)
             head.load_state_dict({"weight": predictor.weight, "bias": predictor.bias})
@@ -170,88 +192,23 @@ class Recraft(Method):
         """Return stage 1, in one part or two, then target fitting."""
         config = self.config
         classes = context.target_classes(config.clusters)
-        bound = bound_of(context, config, config.predictor, classes)
+        predictor = config.predictor_of(context.required_backbone)
+        bound = bound_of(context, config, predictor, classes)
         measure = bound.measure if config.measure_bound else None
         stage = partial(alignment_stage, context, config, classes, measure=measure)
-        distance = _distance(config, bound)
+        distance = relative_distance(config, bound)
         if config.schedule == "joint":
-            first = [stage(_joint(config, bound, distance))]
+            first = [stage(joint(config, bound, distance))]
         else:
             steps = epoch_steps(config.alignment_steps)
             anything = np.zeros_like(classes)
             batches = stratified_batches(anything, config.alignment_batch, steps, context.seed)
             first = [
-                stage(_alignment_alone(distance), batches=batches),
-                _distortion_stage(context, config, bound, classes),
+                stage(
+                    alignment_alone(distance, alignment_scale(context, config, bound)),
+                    batches=batches,
+                ),
+                distortion_stage(context, config, bound, classes),
             ]
         trains = ("encoder", "head") if config.freeze_embedder else ("embedder", "encoder", "head")
         return [*first, fitting_stage(context, trains=trains)]
-
-
-def _distance(config: Recraft.Config, bound: Bound) -> Callable[[Tensor], Tensor]:
-    """Return the distance of pooled target features from the source, relative to its spread."""
-    points, spread = bound.points, bound.points.spread
-    if config.divergence == "wasserstein":
-        return lambda pooled: wasserstein(points, pooled, p=config.order) / spread
-    source = Blurred(points, epsilon=_EPSILON)
-    return lambda pooled: sinkhorn_divergence(source, pooled) / spread**2
-
-
-def _distortion(
-    config: Recraft.Config, bound: Bound, model: nn.Module, logits: Tensor, batch: Batch
-) -> Tensor:
-    """Return the distortion under logits of p_s, relative to the entropy of equal classes."""
-    assert batch.classes is not None  # stages before fitting have classes
-    memory = None
-    if config.class_memory > 0:
-        sums, counts = getattr(model, _SUMS), getattr(model, _COUNTS)
-        memory = ClassMemory(sums=sums, counts=counts, samples=config.class_memory)
-    probabilities = batch.gather(logits.softmax(dim=1))
-    labels = batch.gather(batch.classes)
-    terms = feature_label_distortion(probabilities, labels, bound.shares, memory)
-    part: Tensor = getattr(terms, config.distortion)
-    return part / math.log(max(len(bound.shares), 2))
-
-
-def _joint(config: Recraft.Config, bound: Bound, distance: Callable[[Tensor], Tensor]) -> Objective:
-    def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
-        tokens = model.embed(batch.inputs)
-        losses = {"distance": distance(batch.gather(tokens.mean(dim=1)))}
-        loss = losses["distance"]
-        if config.distortion_weight > 0:
-            logits = bound.logits(model.encoder(tokens))
-            losses["distortion"] = _distortion(config, bound, model, logits, batch)
-            loss = loss + config.distortion_weight * losses["distortion"]
-        return {"loss": loss, **losses}
-
-    return objective
-
-
-def _alignment_alone(distance: Callable[[Tensor], Tensor]) -> Objective:
-    def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": distance(batch.gather(model.embed(batch.inputs).mean(dim=1)))}
-
-    return objective
-
-
-def _distortion_stage(
-    context: Context, config: Recraft.Config, bound: Bound, classes: Indices
-) -> Stage:
-    def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
-        encoded = model.encoder(model.embed(batch.inputs))
-        logits: Tensor = model.get_submodule("source_head")(encoded.mean(dim=1))
-        return {"loss": _distortion(config, bound, model, logits, batch)}
-
-    return Stage(
-        name="distortion",
-        trains=("embedder", "source_head"),
-        objective=objective,
-        batches=class_batches(classes, config.label_batch, context.seed),
-        epochs=config.label_epochs,
-        learning_rate=config.label_rate,
-        classes=classes,
-        whole_batch=True,
-        measure=bound.measure if config.measure_bound else None,
-        clip=config.alignment_clip,
-        schedule=constant,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xmft.errors import RequestError
@@ -54,6 +54,39 @@ def options_of(name: str, options: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return merged_options(
         merged_options(merged, method.presets.get(variant, {})), options.get(name, {})
     )
+
+
+def overridden_options(name: str, options: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say which options of a method its preset replaces by others; empty if it replaces none.
+
+    Args:
+        name: `method` or `method:preset`.
+        options: Options by method or variant.
+    """
+    base, _, variant = name.partition(":")
+    preset = dict(_leaves(METHODS[base].presets.get(variant, {})))
+    own = dict(_leaves(options.get(name, {}))) if variant else {}
+    lost = {
+        key: (preset[key], said)
+        for key, said in _leaves(options.get(base, {}))
+        if key in preset and key not in own and preset[key] != said
+    }
+    if not lost:
+        return ""
+    says = ", ".join(f"{key} {found}" for key, (found, _) in lost.items())
+    said = ", ".join(str(value) for _, value in lost.values())
+    return (
+        f"{name}: its preset says {says}, not options.{base}'s {said}; say it under options "
+        f"'{name}' to have it."
+    )
+
+
+def _leaves(options: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def preset_recipe(name: str) -> dict[str, Any]:

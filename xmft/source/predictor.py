@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from xmft.alignment.lipschitz import (
     gradient_norms,
@@ -41,6 +43,9 @@ class PredictorConfig(BaseModel):
     bounded_steps: int = Field(32, ge=0, description="steps with the penalty, through the encoder")
     batch_size: int = Field(32, ge=1, description="source samples of a step")
     learning_rate: float = Field(1e-3, gt=0, description="of both kinds of steps")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="of the rate, from epoch to epoch; cosine: to 0 behind the last"
+    )
     weight_decay: float = Field(0.05, ge=0, description="of the head, decoupled")
     threshold: float = Field(0.4, gt=0, description="bound on the per-sample gradient norm")
     penalty_weight: float = Field(100.0, ge=0, description="of what exceeds the threshold")
@@ -120,6 +125,13 @@ class _Training:
         )
         order = torch.from_numpy(generator("source predictor").permutation(len(self.inputs)))
         self.held_out, self.train = order[: len(order) // 10], order[len(order) // 10 :]
+        self.size = min(config.batch_size, len(self.train))
+        self.per_epoch = len(self.train) // self.size
+        epochs = -(-(config.plain_steps + config.bounded_steps) // self.per_epoch)
+        self.schedule = None
+        if config.schedule == "cosine":
+            self.schedule = CosineAnnealingLR(self.optimizer, T_max=max(1, epochs))
+        self.taken = 0
 
     def run(self) -> SourcePredictor:
         encoded = self._encode()
@@ -177,17 +189,16 @@ class _Training:
             penalty = lipschitz_penalty(norms, self.config.threshold)
             loss = losses.mean() + self.config.penalty_weight * penalty
             (loss * (len(part) / len(batch))).backward()
-        self.optimizer.step()
+        self._move()
 
     def _parts(self, rows: Tensor) -> Sequence[Tensor]:
         return rows.split(samples_at_once(self._tokens(rows[:1])))
 
     def _batches(self, phase: str, steps: int) -> Iterator[Tensor]:
         """Yield batches epoch by epoch, every one full."""
-        size = min(self.config.batch_size, len(self.train))
-        per_epoch = len(self.train) // size
+        size = self.size
         for step in range(steps):
-            epoch, place = divmod(step, per_epoch)
+            epoch, place = divmod(step, self.per_epoch)
             if place == 0:
                 order = generator(phase, epoch).permutation(len(self.train))
                 shuffled = self.train[torch.from_numpy(order)]
@@ -196,4 +207,11 @@ class _Training:
     def _step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad()
         loss.backward()
+        self._move()
+
+    def _move(self) -> None:
+        """Take the step, and after an epoch of steps of either kind the next rate."""
         self.optimizer.step()
+        self.taken += 1
+        if self.schedule is not None and self.taken % self.per_epoch == 0:
+            self.schedule.step()

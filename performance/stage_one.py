@@ -3,14 +3,15 @@
     python -m performance.stage_one [--rounds 3] [--epochs 2]
 
 A cell is generated advection data by the recipe of the small grid, with minilm cut to two layers,
-on one thread. The artefacts of the source are in the cache, as they are for all cells of a
-backbone but the first. Stage 1 is run and timed in full: with the defaults, whose 60 steps of 128
-samples against 5000 of the source are the published ones, and with the options of the small grid.
-Fitting is timed for a few epochs and scaled: to the published 200 epochs, and to those of the
-small grid. Validation is left as it is for the few epochs, which makes the share larger, not
-smaller; so do data and backbone, for a published cell has fourteen times as many samples.
+on one thread. The artefacts of the source are in the cache, as they are for all cells of a backbone
+but the first. Stage 1 is run and timed in full: with the defaults, whose 60 steps of 128 samples
+against 5000 of the source are the published ones, and with the options of the small grid. Fitting
+is timed for a few epochs and scaled: to 100 epochs, half of the published number, and to those of
+the small grid. The terms of the bound are measured, also where that is off by default. Validation
+is left as it is for the few epochs, which makes the share larger, not smaller; so do data and
+backbone, for a published cell has fourteen times as many samples.
 
-The target is 10 % or less at the published epochs.
+The target is 10 % or less at 100 epochs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from xmft.task import Recipe
 
 TARGET = 0.1
 _METHODS = ("orca", "recraft", "mona")
-_PUBLISHED_EPOCHS = 200
+_EPOCHS = 100
+_MEASURED = {"measure_bound": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +61,12 @@ def _settings(grid_epochs: int, options: dict[str, dict[str, Any]]) -> list[Sett
     settings = []
     for method in _METHODS:
         if method in options:
-            settings.append(Setting(method=method, options={}, epochs=(_PUBLISHED_EPOCHS,)))
-            small = Setting(method=method, options=options[method], epochs=(grid_epochs,))
-            settings.append(small)
+            settings.append(Setting(method=method, options=_MEASURED, epochs=(_EPOCHS,)))
+            chosen = {**options[method], **_MEASURED}
+            settings.append(Setting(method=method, options=chosen, epochs=(grid_epochs,)))
         else:
-            both = (_PUBLISHED_EPOCHS, grid_epochs)
-            settings.append(Setting(method=method, options={}, epochs=both))
+            both = (_EPOCHS, grid_epochs)
+            settings.append(Setting(method=method, options=_MEASURED, epochs=both))
     return settings
 
 
@@ -72,7 +74,7 @@ def _report(setting: Setting, found: list[CellTimes], measured: int) -> None:
     first = statistics.median(times.before_fitting for times in found)
     prepared = statistics.median(times.prepare for times in found)
     fitting = statistics.median(times.stages["fit"] for times in found) / measured
-    options = "options of the small grid" if setting.options else "defaults"
+    options = "defaults" if setting.options == _MEASURED else "options of the small grid"
     line = (
         f"{setting.method}, {options}: stage 1 {first:.2f} s ({prepared:.2f} s of it before its "
         f"first step), an epoch of fitting {fitting:.2f} s"
@@ -80,7 +82,7 @@ def _report(setting: Setting, found: list[CellTimes], measured: int) -> None:
     for epochs in setting.epochs:
         median = statistics.median(share(t, measured=measured, epochs=epochs) for t in found)
         line += f"; share at {epochs} epochs {median:.1%}"
-        if epochs == _PUBLISHED_EPOCHS:
+        if epochs == _EPOCHS:
             line += f" ({'meets' if median <= TARGET else 'misses'} {TARGET:.0%})"
     print(line)
 

@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from torch import Tensor, nn
 
+from xmft.errors import StoppedError
 from xmft.optimizers import freeze_all_but
 from xmft.parameter_groups import parameter_groups
 from xmft.recipe import Recipe
@@ -37,6 +38,11 @@ class Place(BaseModel):
     stage: NonNegativeInt = 0
     epoch: NonNegativeInt = 0
     step: NonNegativeInt = 0
+
+    def stopped(self) -> StoppedError:
+        """Return what is raised where a run was asked to stop and has kept this place."""
+        where = f"{self.step} steps of epoch {self.epoch + 1} in stage {self.stage + 1}"
+        return StoppedError(f"Asked to stop after {where}; the same command goes on from there.")
 
 
 class Checkpoint(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 
 import torch
@@ -59,6 +59,7 @@ class Gradient:
         precision: Precision,
         micro_batch: int | None,
         seed: int = 0,
+        base: Callable[[Indices], Tensor | None] | None = None,
     ) -> None:
         """Prepare.
 
@@ -69,12 +70,14 @@ class Gradient:
             micro_batch: Most samples in one forward pass; None: the whole share of the worker.
                 Stages whose loss belongs to the batch as a whole take it whole all the same.
             seed: What random windows and augmentation follow from, with stage, epoch and row.
+            base: From rows of the training split to `Batch.base`.
         """
         self.session = session
         self.samples = samples
         self.precision = precision
         self.micro_batch = micro_batch
         self.seed = seed
+        self.base = base
 
     def accumulate(
         self,
@@ -147,6 +150,7 @@ class Gradient:
             inputs=inputs,
             targets=targets,
             weights=weights,
+            base=None if self.base is None else self.base(indices),
             classes=classes,
             indices=indices,
             step=step,

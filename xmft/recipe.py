@@ -11,6 +11,9 @@ DenseHead = Literal["learned", "published"]
 Encoder = Literal["all", "norms", "lora", "frozen"]
 Schedule = Literal["linear", "cosine", "onecycle"]
 Augment = Literal["none", "symmetries", "galilean"]
+Patches = Literal["xavier", "published", "redrawn"]
+Stem = Literal["none", "convolution"]
+Base = Literal["mean", "ridge", "kernel"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -59,7 +62,25 @@ class Recipe(BaseModel):
     )
     lora_rank: int = Field(8, ge=1, description="of the adapters")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
+    patches: Patches = Field(
+        "xavier",
+        description="scale at which the patch projection starts: of a linear map; `published`: of "
+        "a convolution (text encoders), repeated without scaling (Swin); `redrawn`: of a "
+        "convolution everywhere",
+    )
+    amplitude: bool = Field(False, description="a linear path past the LayerNorm of the embedder")
+    overlap: float = Field(
+        0.0, ge=0, le=1, description="share of its side that a patch reaches over each edge"
+    )
+    stem: Stem = Field("none", description="over the whole field, before it is cut into patches")
     dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
+    refine: bool = Field(
+        False, description="of dense tasks: convolutions over the decoded field and the input"
+    )
+    residual: bool = Field(
+        False, description="of dense tasks: the network adds to the input, or to its last frame"
+    )
+    base: Base = Field("mean", description="of fields: what the network learns the residual of")
     samples: int | None = Field(None, ge=10, description="most samples used; null: all")
     resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
     precision: Precision = Field("float32", description="of the forward pass")

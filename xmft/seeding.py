@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -30,3 +32,16 @@ def seed_everything(*parts: object) -> None:
 def generator(*parts: object) -> np.random.Generator:
     """Return an independent NumPy generator for `parts`."""
     return np.random.default_rng(derive_seed(*parts))
+
+
+@contextmanager
+def aside(*parts: object) -> Iterator[None]:
+    """Draw from numbers of torch of their own, on the CPU; the others go on as if nothing were.
+
+    What an option adds to a model is drawn like this, so that all else starts as without it. The
+    numbers follow from `parts` and the seed that was set last.
+    """
+    with torch.random.fork_rng(devices=[]):
+        # The generator of the CPU alone: torch.manual_seed would set those of GPUs as well.
+        torch.default_generator.manual_seed(derive_seed(*parts, torch.initial_seed()))
+        yield

@@ -14,7 +14,8 @@ from xmft.arrays import Indices
 from xmft.errors import RequestError
 from xmft.seeding import generator
 
-Account = Literal["align", "fit", "eval"]
+# What is measured on the way is no part of a method, and so of none of its stages.
+Account = Literal["align", "fit", "eval", "measure"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Batch:
         inputs: `[n, channels, *grid]`.
         targets: `[n, channels, *grid]` or `[n]`.
         weights: Weight of each target value in the task's loss, or None.
+        base: What the model's output is added to, in physical units `[n, channels, *grid]`, see
+            `StandardisedModel.physical`; None: it knows that itself.
         classes: Class of each sample, true or clustered, `[n]`; None when the stage has no use
             for classes.
         indices: Positions of the samples in the training split, on the CPU.
@@ -37,6 +40,7 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     weights: Tensor | None = None
+    base: Tensor | None = None
     classes: Tensor | None
     indices: Indices
     step: int
@@ -76,7 +80,11 @@ class Stage:
             objective puts others in their place.
         account: What its time is booked under: aligning with a source, or fitting the target.
         validates: Whether the validation split is scored after each epoch.
-        measure: Quantities recorded before and after the stage, under `name/key`.
+        measure: Quantities recorded before and after the stage, under `name/key`; their time is
+            booked under `measure`, whatever the stage's account.
+        prepare_measure: Makes what `measure` alone needs, before the first stage of the run; its
+            time is booked likewise.
+        clip: Whether gradients are clipped to the norm that the recipe says, if it says one.
         schedule: From all steps of the stage to the factor of the rate at each; None: the
             schedule of the recipe in fitting, its warm-up and linear decay in aligning.
     """
@@ -93,6 +101,8 @@ class Stage:
     account: Account = "align"
     validates: bool = False
     measure: Callable[[Any], dict[str, float]] | None = None
+    prepare_measure: Callable[[], None] | None = None
+    clip: bool = True
     schedule: Callable[[int], Callable[[int], float]] | None = None
 
     def check_division(self, workers: int) -> None:

@@ -47,7 +47,7 @@ class Training:
         self.stage = stage
         self.session = session
         self._trained = trained
-        self._clip = recipe.clip_grad_norm
+        self._clip = recipe.clip_grad_norm if stage.clip else None
         averages = stage.account == "fit" and recipe.average > 0
         self.average = Averaged(model, recipe.average) if averages else None
         groups = parameter_groups(model, stage, recipe)

@@ -90,6 +90,9 @@ def _list_options(method: type[Method]) -> None:
         table.add_row(option, _shown(value), *shown, description)
     console.print(table)
     console.print(f"Change one with --set {method.name}.OPTION=VALUE.")
+    for preset, fields in method.preset_recipes.items():
+        said = ", ".join(f"{field}={_shown(value)}" for field, value in fields.items())
+        console.print(f"{method.name}:{preset} also sets fields of the recipe: {said}")
 
 
 def options(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

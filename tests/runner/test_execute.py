@@ -38,7 +38,10 @@ METRICS = (
 BOUND = (
     "w1",
     "w2",
+    "w2_source",
     "distortion",
+    "distortion_chance",
+    "distortion_corrected",
     "target_entropy",
     "source_entropy",
     "source_gradient_norm",

@@ -85,6 +85,10 @@ def test_terms_match_their_definitions() -> None:
     assert found["target_entropy"] == pytest.approx(entropy(rows), rel=1e-5)
     assert found["distortion"] == pytest.approx(entropy(joint) - entropy(columns), rel=1e-4)
     assert found["source_given_target"] == pytest.approx(entropy(joint) - entropy(rows), rel=1e-4)
+    # No shuffle of the labels knows of the predictions, and few samples seem to.
+    assert found["distortion"] <= found["distortion_chance"] < found["target_entropy"]
+    excess = found["distortion_chance"] - found["distortion"]
+    assert found["distortion_corrected"] == pytest.approx(found["target_entropy"] - excess)
     assert found["lipschitz_violations"] == 0.25
     assert found["source_accuracy"] == 0.5 and found["source_gradient_norm"] == 0.1
 
@@ -122,3 +126,17 @@ def test_the_probe_is_the_same_each_time_and_bounded() -> None:
     found = [made(600)[0].measure(Pieces()) for _ in range(2)]  # type: ignore[arg-type]
     assert found[0] == found[1]
     assert found[0]["w2"] != made(30)[0].measure(Pieces())["w2"]  # type: ignore[arg-type]
+
+
+def test_the_floor_of_w2_is_that_of_two_samples_of_the_source() -> None:
+    bound, model, _, features = made(30)
+    found = bound.measure(model)["w2_source"]  # type: ignore[arg-type]
+    # Of 40 source samples at most half is compared with the rest, whichever it is.
+    rng = np.random.default_rng(1)
+    drawn = []
+    for _ in range(50):
+        order = rng.permutation(40)
+        one, other = features.pooled[order[:20]], features.pooled[order[20:]]
+        gaps = torch.cdist(one, other).double().numpy()
+        drawn.append(math.sqrt(ot.emd2([], [], gaps**2)))
+    assert min(drawn) < found < max(drawn)

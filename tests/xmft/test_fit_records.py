@@ -126,7 +126,7 @@ def test_every_metric_is_scored_on_both_splits_under_both_selections(
     assert [p.epoch for p in result.curves if p.name == "alignment/loss"] == [1, 2]
     assert [p.epoch for p in result.curves if p.name == "fitting/loss"] == [3, 4, 5]
     assert [p.epoch for p in result.curves if (p.split, p.name) == ("val", "nrmse")] == [3, 4, 5]
-    assert {"align", "fit", "eval"} == result.seconds.keys()
+    assert {"align", "fit", "eval", "measure"} == result.seconds.keys()
     assert result.resumed_epochs == 0
 
 

@@ -173,7 +173,10 @@ def test_alignment_leaves_the_encoder_and_the_head(
 TERMS = {
     "w1",
     "w2",
+    "w2_source",
     "distortion",
+    "distortion_chance",
+    "distortion_corrected",
     "source_given_target",
     "target_entropy",
     "source_entropy",
@@ -206,7 +209,7 @@ def test_recraft_measures_its_bound_before_and_after(
     # H(Z') is that of the class shares; the three classes of the toy are equally large.
     if data.task.kind == "classification":
         assert before["target_entropy"] == pytest.approx(np.log(3), rel=1e-5)
-    for term in ("target_entropy", "source_gradient_norm", "source_accuracy"):
+    for term in ("target_entropy", "source_gradient_norm", "source_accuracy", "w2_source"):
         assert before[term] == after[term]
 
 

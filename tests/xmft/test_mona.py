@@ -134,7 +134,7 @@ def source_in_double(model: Any) -> None:
 def test_stage_one_leaves_the_encoder_and_trains_the_rest(
     order: str, dense_data: TaskData, recipe: Recipe, build: Build
 ) -> None:
-    model, stages = build("mona", dense_data, recipe, order=order)
+    model, stages = build("mona", dense_data, recipe, order=order, measure_bound=True)
     assert [stage.name for stage in stages] == ["alignment", "fitting"]
     before = {key: value.clone() for key, value in model.state_dict().items()}
     result = fit(model, stages[:1], dense_data, recipe, Session(), seed=0)

@@ -23,14 +23,32 @@ JOBS = {
     "released": ("recraft:released", None),
     "pare": ("pare", None),
     "mona": ("mona", None),
+    "shift": ("shift", None),
+    "options": ("nft", None),
     "accumulated": ("nft", 2),
     "labels": ("nft", None),
     "windows": ("nft", 2),
+    "based": ("nft", 2),
+    "based pare": ("pare", None),
 }
+# Networks that learn what a closed form leaves.
+BASES = {"based": "kernel", "based pare": "ridge"}
 # What can be divided, and FNO, whose complex parameters cannot.
-DIVIDED = ("nft", "fno", "recraft", "accumulated", "windows")
+DIVIDED = ("nft", "fno", "recraft", "accumulated", "windows", "based", "options")
 CASES = [*(("ddp", job) for job in JOBS), *(("fsdp", job) for job in DIVIDED)]
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
+RECIPES = dict.fromkeys(JOBS, RECIPE) | {
+    "options": RECIPE.model_copy(
+        update={
+            "amplitude": True,
+            "overlap": 0.5,
+            "stem": "convolution",
+            "refine": True,
+            "residual": True,
+        }
+    ),
+    **{name: RECIPE.model_copy(update={"base": base}) for name, base in BASES.items()},
+}
 # Distances between residues are scored on squares, and these are series.
 DENSE, LABELS = (
     tuple(
@@ -71,7 +89,7 @@ def data(
 def finished(how: str, data: dict[str, TaskData], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run all jobs in two processes; returns the folder with what they saved."""
     folder = tmp_path_factory.mktemp("workers")
-    jobs = [(name, *JOBS[name], data[name], RECIPE) for case, name in CASES if case == how]
+    jobs = [(name, *JOBS[name], data[name], RECIPES[name]) for case, name in CASES if case == how]
     run_workers(folder, how, jobs)
     return folder
 
@@ -85,7 +103,7 @@ def test_two_workers_train_as_one(
     train: Callable[..., tuple[CrossModalModel, FitResult]],
 ) -> None:
     first, second = (load(finished, job, rank) for rank in range(WORKERS))
-    model, result = train(JOBS[job][0], data[job], RECIPE)
+    model, result = train(JOBS[job][0], data[job], RECIPES[job])
 
     assert first["divided"] == (how == "fsdp" and job != "fno")
     assert first["curves"] == second["curves"] and first["scores"] == second["scores"]

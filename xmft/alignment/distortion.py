@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from xmft.alignment.wasserstein import at_least_float32
+from xmft.seeding import generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +37,54 @@ def entropy(probabilities: Float[Tensor, "*b c"]) -> Float[Tensor, "*b"]:
     return -(probabilities * probabilities.clamp_min(tiny).log()).sum(-1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassMemory:
+    """Means of the source predictions over the latest samples of each target class.
+
+    The mean of few samples is sharper than that of the class, so that a batch with few of each
+    class seems to tell the classes apart whatever they are: with hard predictions of s source
+    classes by about (s - 1) / (2 n) nats for n samples of a class. Here a class is forgotten in the
+    share in which it is renewed, which leaves the weight of `samples` samples to it; classes that
+    a batch is full of are the batch's alone.
+
+    Attributes:
+        sums: Weighted sum of the predictions of each class `[k, s]`, changed in place.
+        counts: Sum of these weights `[k]`, changed in place.
+        samples: Samples that the mean of a class is made of, once it has had as many.
+    """
+
+    sums: Float[Tensor, "k s"]
+    counts: Float[Tensor, " k"]
+    samples: int
+
+    def renewed(
+        self, sums: Float[Tensor, "k s"], counts: Float[Tensor, " k"]
+    ) -> tuple[Float[Tensor, "k s"], Float[Tensor, " k"]]:
+        """Take in a batch; return the means and how much is behind each, 0 where nothing is.
+
+        The means have the gradient of the batch's own, in full: what is minimised is a function of
+        the means over the data, of which the running ones are the better estimate and the batch's
+        the better derivative (stochastic compositional gradient: Wang, Fang and Liu, 2017).
+
+        Args:
+            sums: Sum of the predictions of each class in the batch.
+            counts: Its samples of each class.
+        """
+        batch = sums / counts.clamp_min(1)[:, None]
+        with torch.no_grad():
+            kept = (1 - counts / self.samples).clamp_min(0)
+            self.sums.mul_(kept[:, None]).add_(sums.detach())
+            self.counts.mul_(kept).add_(counts)
+            means = self.sums / self.counts.clamp_min(torch.finfo(counts.dtype).tiny)[:, None]
+            missing = means.to(batch) - batch
+        return batch + missing, self.counts.clone()
+
+
 def feature_label_distortion(
     source_probabilities: Float[Tensor, "n s"],
     target_labels: Int64[Tensor, " n"],
     class_weights: Float[Tensor, " k"],
+    memory: ClassMemory | None = None,
 ) -> Distortion:
     """Return H(Z'|Z) for the joint distribution P(z', z) = w_z' pbar_z'(z).
 
@@ -51,7 +96,8 @@ def feature_label_distortion(
         source_probabilities: Predictions of the source classes `[n, s]`; rows sum to 1.
         target_labels: Target classes `[n]`, 0 to k - 1.
         class_weights: Share of each target class `[k]`, rescaled to sum to 1 over the classes that
-            occur in `target_labels`.
+            occur in `target_labels` or in the memory.
+        memory: Earlier samples that count as well, with these from now on; None: these alone.
 
     Returns:
         The distortion with its parts; `conditional` is non-negative up to rounding.
@@ -75,11 +121,14 @@ def feature_label_distortion(
     source_probabilities = at_least_float32(source_probabilities)
     members = torch.nn.functional.one_hot(target_labels, k).to(source_probabilities)
     counts = members.sum(0)
-    present = counts > 0
-    weights = class_weights.to(source_probabilities) * present
-    weights = weights / weights.sum()
     with torch.autocast(members.device.type, enabled=False):
-        means = (members.T @ source_probabilities) / counts.clamp_min(1)[:, None]
+        sums = members.T @ source_probabilities
+        if memory is None:
+            means = sums / counts.clamp_min(1)[:, None]
+        else:
+            means, counts = memory.renewed(sums, counts)
+        weights = class_weights.to(source_probabilities) * (counts > 0)
+        weights = weights / weights.sum()
         marginal = entropy(weights @ means)
     source_given_target = (weights * entropy(means)).sum()
     target = entropy(weights)
@@ -89,3 +138,33 @@ def feature_label_distortion(
         marginal=marginal,
         target=target,
     )
+
+
+def chance_distortion(
+    source_probabilities: Float[Tensor, "n s"],
+    target_labels: Int64[Tensor, " n"],
+    class_weights: Float[Tensor, " k"],
+    draws: int = 16,
+) -> Float[Tensor, ""]:
+    """Return the H(Z'|Z) that these samples would show if the labels said nothing of them.
+
+    It is the mean over seeded shuffles of the labels. With endless samples it would be H(Z'); what
+    it is less is the bias of the estimate, and what `feature_label_distortion` is less than it is
+    information.
+
+    Args:
+        source_probabilities: As in `feature_label_distortion`.
+        target_labels: Likewise.
+        class_weights: Likewise.
+        draws: Shuffles.
+    """
+    orders = [generator("chance", draw).permutation(len(target_labels)) for draw in range(draws)]
+    found = [
+        feature_label_distortion(
+            source_probabilities,
+            target_labels[torch.from_numpy(order).to(target_labels.device)],
+            class_weights,
+        ).conditional
+        for order in orders
+    ]
+    return torch.stack(found).mean()

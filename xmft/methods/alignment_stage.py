@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context, MethodConfig
+from xmft.methods.starting import Start
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.optimizers import in_three_parts
@@ -37,6 +39,19 @@ class AlignmentConfig(MethodConfig):
     )
     alignment_schedule: Literal["linear", "thirds"] = Field(
         "linear", description="warm-up and linear decay, or the published 1, 1/5, 1/25"
+    )
+    alignment_clip: bool = Field(
+        True,
+        description="clip gradients before fitting as well, where the recipe clips; public code "
+        "clips in fitting alone",
+    )
+    measure_bound: bool = Field(
+        True, description="record the terms of the bound before and after stage 1"
+    )
+    start: Start = Field(
+        "drawn",
+        description="of the target's features before stage 1: as drawn, or moved in closed form to "
+        "the `mean`, or to mean and spread (`moments`), of the source's",
     )
     clusters: int = Field(10, ge=2, description="classes made of fields or of several labels")
     source: SourceConfig = SourceConfig()
@@ -78,12 +93,39 @@ def bound_of(
     )
 
 
+class Measurement:
+    """The terms of the bound for a method that has no use for it but to measure it."""
+
+    def __init__(
+        self,
+        context: Context,
+        config: AlignmentConfig,
+        predictor: PredictorConfig,
+        classes: Indices,
+    ) -> None:
+        """Make nothing yet; the arguments are those of `bound_of`."""
+        self._make = partial(bound_of, context, config, predictor, classes)
+
+    @cached_property
+    def bound(self) -> Bound:
+        """The bound; the first one of a backbone trains the source predictor."""
+        return self._make()
+
+    def prepare(self) -> None:
+        """Make the bound."""
+        _ = self.bound
+
+    def __call__(self, model: CrossModalModel) -> dict[str, float]:
+        """Return the terms."""
+        return self.bound.measure(model)
+
+
 def alignment_stage(
     context: Context,
     config: AlignmentConfig,
     classes: Indices,
     objective: Objective,
-    measure: Callable[[CrossModalModel], dict[str, float]] | None = None,
+    measure: Measurement | Callable[[CrossModalModel], dict[str, float]] | None = None,
     batches: Callable[[int], list[Indices]] | None = None,
 ) -> Stage:
     """Return stage 1: the embedder alone.
@@ -110,5 +152,7 @@ def alignment_stage(
         classes=classes,
         whole_batch=True,
         measure=measure,
+        prepare_measure=measure.prepare if isinstance(measure, Measurement) else None,
+        clip=config.alignment_clip,
         schedule=in_three_parts if config.alignment_schedule == "thirds" else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,12 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from xmft.alignment.distortion import feature_label_distortion
+from xmft.alignment.distortion import chance_distortion, feature_label_distortion
 from xmft.alignment.lipschitz import gradient_norms, samples_at_once, violation_share
 from xmft.alignment.wasserstein import Points, wasserstein
 from xmft.metrics import Loss
 from xmft.model import CrossModalModel
 from xmft.samples import Samples
+from xmft.seeding import generator
 from xmft.source.artefacts import SourceFeatures
 from xmft.source.predictor import SourcePredictor
 from xmft.stages import Indices, stratified_batches
@@ -77,6 +79,7 @@ class Bound:
         first = int(with_gradient.sum())
         rest = torch.arange(size - first).split(_FORWARD_BATCH)
         self._sizes = [first, *(len(part) for part in rest if len(part))]
+        self._probe = probe
         self._inputs, self._targets, self._weights = train.take(probe)
         self._classes = torch.from_numpy(classes[probe]).to(device)
 
@@ -88,8 +91,14 @@ class Bound:
         """Return the terms, in nats where they are entropies.
 
         * `w1`, `w2`: exact Wasserstein distances between token means of source and target.
+        * `w2_source`: the same between as many samples of the source and the others, at most half
+          of it; finite samples are this far apart though they are of one kind, so it is the floor
+          of `w2`.
         * `distortion` H(Z'|Z), `source_given_target` H(Z|Z'), `source_entropy` H(Z) and
           `target_entropy` H(Z') of the labels Z that p_s sees and the target's classes Z'.
+        * `distortion_chance`: H(Z'|Z) with shuffled labels; less than H(Z') by the bias of the
+          estimate, which is the larger the fewer samples a class has. `distortion_corrected`:
+          H(Z') less the information that `distortion` shows beyond that of chance.
         * `source_accuracy`, `source_gradient_norm`, `lipschitz_violations`: of p_s on held-out
           source samples; the last is the share of them over the threshold.
         * `target_violations`: the same share among target samples, each with the label that p_s
@@ -103,14 +112,18 @@ class Bound:
         weights: Sequence[Tensor | None] = [None] * len(self._sizes)
         if self._weights is not None:
             weights = self._weights.split(self._sizes)
+        bases: Sequence[Tensor | None] = [None] * len(self._sizes)
+        if (base := model.training_base(self._probe)) is not None:
+            bases = base.split(self._sizes)
         parts = zip(
             self._inputs.split(self._sizes),
             self._targets.split(self._sizes),
             weights,
+            bases,
             strict=True,
         )
         with torch.no_grad():
-            for inputs, targets, own in parts:
+            for inputs, targets, own, base in parts:
                 tokens = model.embed(inputs)
                 if norms:
                     encoded = model.encoder(tokens)
@@ -119,15 +132,19 @@ class Bound:
                     norms.append(first)
                 pooled.append(tokens.mean(dim=1))
                 logits.append(self.logits(encoded))
-                losses.append(self._loss(model.physical(model.head(encoded)), targets, own))
+                losses.append(self._loss(model.decode(encoded, inputs, base), targets, own))
         target = torch.cat(pooled)
         squared = self.points.squared_distances(target)
         probabilities = torch.cat(logits).softmax(dim=1)
         terms = feature_label_distortion(probabilities, self._classes, self.shares)
+        chance = chance_distortion(probabilities, self._classes, self.shares)
         return {
             "w1": wasserstein(self.points, target, p=1, squared=squared).item(),
             "w2": wasserstein(self.points, target, p=2, squared=squared).item(),
+            "w2_source": self._floor,
             "distortion": terms.conditional.item(),
+            "distortion_chance": chance.item(),
+            "distortion_corrected": (terms.target - (chance - terms.conditional)).item(),
             "source_given_target": terms.source_given_target.item(),
             "source_entropy": terms.marginal.item(),
             "target_entropy": terms.target.item(),
@@ -137,6 +154,15 @@ class Bound:
             "target_violations": violation_share(norms[0], self._threshold),
             "target_fit": torch.cat(losses).mean().item(),
         }
+
+    @cached_property
+    def _floor(self) -> float:
+        features = self.points.features
+        order = torch.from_numpy(generator("floor of w2").permutation(len(features)))
+        order = order.to(features.device)
+        size = min(sum(self._sizes), len(features) // 2)
+        drawn, others = features[order[:size]], Points(features[order[size:]])
+        return wasserstein(others, drawn, p=2).item()
 
     def _gradient_norms(self, model: CrossModalModel, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return the norms of the gradient of p_s's loss, and the encoded tokens."""

@@ -116,6 +116,8 @@ class Method(ABC):
         kinds: Kinds of task it is for.
         ignores: Fields of the recipe that are of no concern to it; they are left out of the cell
             id, and are at their defaults when a cell is trained.
+        seconds_per_sample: About what one of the training split takes a core, of a method that
+            trains in no epochs; the first guess of a plan.
         presets: Named settings of `Config` that differ from its defaults: `released` does what the
             public code does, `paper` what the paper says where its code does something else.
         preset_recipes: Fields of the recipe that a preset says as well, by its name; a grid's
@@ -130,6 +132,7 @@ class Method(ABC):
     uses_backbone: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
     ignores: ClassVar[frozenset[str]] = frozenset()
+    seconds_per_sample: ClassVar[float] = 0.0
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
@@ -196,7 +199,9 @@ def fitting_stage(
     per_sample = LOSSES[task.loss]
 
     def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": per_sample(model(batch.inputs), batch.targets, batch.weights)}
+        # Models of other kinds stand on nothing and take the inputs alone.
+        given = (batch.inputs,) if batch.base is None else (batch.inputs, batch.base)
+        return {"loss": per_sample(model(*given), batch.targets, batch.weights)}
 
     return Stage(
         name="fitting",

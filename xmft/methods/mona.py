@@ -7,14 +7,15 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
 from xmft.alignment.uniformity import alignment, uniformity
 from xmft.alignment.wasserstein import at_least_float32
-from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of
+from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment_stage
 from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.methods.starting import started_model
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.source.predictor import PredictorConfig
@@ -63,7 +64,17 @@ class Mona(Method):
         order: Literal["exact", "first"] = Field(
             "first", description="derivative through the inner step, or its first-order expansion"
         )
+        measure_bound: bool = Field(
+            False,
+            description="record the terms of the bound before and after stage 1; for it alone a "
+            "source predictor is trained",
+        )
         predictor: PredictorConfig = PredictorConfig()
+
+    def model(self, context: Context) -> nn.Module:
+        """Return the model, with the features that its target starts from."""
+        config = self.config
+        return started_model(context, config.start, config.source, config.clusters)
 
     def stages(self, context: Context) -> list[Stage]:
         """Return bilevel training of embedder and head, then target fitting."""
@@ -75,7 +86,9 @@ class Mona(Method):
     def _alignment(self, context: Context) -> Stage:
         config = self.config
         classes = context.target_classes(config.clusters)
-        bound = bound_of(context, config, config.predictor, classes)
+        measure = None
+        if config.measure_bound:
+            measure = Measurement(context, config, config.predictor, classes)
         levels = _Levels(context, config)
 
         def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
@@ -84,7 +97,7 @@ class Mona(Method):
             return {"loss": found.loss, "inner": found.inner, "outer": outer}
 
         return replace(
-            alignment_stage(context, config, classes, objective, bound.measure),
+            alignment_stage(context, config, classes, objective, measure),
             trains=("embedder", "head"),
             # To the first order every sample is alone.
             whole_batch=config.order == "exact",
@@ -115,9 +128,8 @@ class _Levels:
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))
-            return self._per_sample(
-                model.physical(model.head(encoded)), batch.targets, batch.weights
-            )
+            predicted = model.decode(encoded, batch.inputs, batch.base)
+            return self._per_sample(predicted, batch.targets, batch.weights)
 
         def outer(theta: Parameters) -> Tensor:
             pooled = functional_call(model.encoder, dict(theta), (source,)).mean(dim=1)

@@ -22,7 +22,20 @@ class Operator(Method):
     uses_backbone = False
     kinds = ("dense",)
     ignores = frozenset(
-        {"layers", "encoder", "lora_rank", "max_tokens", "dense_head", "layer_decay"}
+        {
+            "layers",
+            "encoder",
+            "lora_rank",
+            "max_tokens",
+            "patches",
+            "amplitude",
+            "overlap",
+            "stem",
+            "dense_head",
+            "layer_decay",
+            "refine",
+            "residual",
+        }
     )
 
     @abstractmethod

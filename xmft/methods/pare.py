@@ -69,7 +69,8 @@ class Pare(Method):
     exchanged; the first 5 or 10 epochs of mostly 60 are relaxed. The presets `released`,
     `released-dense` and `released-classes` have these. In the public code the plain top-k
     overwrites the target's highest-gated tokens, though the relaxed one keeps them; the presets
-    do that too, the defaults do not. The source loss of the public dense tasks is a segmentation
+    do that too, the defaults do not. They start the patch projection as published
+    (`Recipe.patches`). The source loss of the public dense tasks is a segmentation
     of PASCAL images; here it is the class of the source sample everywhere.
     """
 
@@ -101,6 +102,10 @@ class Pare(Method):
             "relaxed_share": 10 / 60,
             "replaces": "highest",
         },
+    }
+
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        preset: {"patches": "published", "amplitude": False} for preset in presets
     }
 
     class Config(MethodConfig):
@@ -136,12 +141,13 @@ class Pare(Method):
             mixture = mixtures.of(model, tokens, batch)
             if mixture is None:
                 encoded = model.encoder(tokens)
-                predicted = model.physical(model.head(encoded))
+                predicted = model.decode(encoded, batch.inputs, batch.base)
                 loss = per_sample(predicted, batch.targets, batch.weights)
                 share, mixed = torch.zeros_like(loss), torch.zeros_like(loss)
             else:
                 encoded = model.encoder(torch.cat([tokens, mixture.tokens]))
-                predicted = model.physical(model.head(encoded))
+                base = None if batch.base is None else torch.cat([batch.base] * 2)
+                predicted = model.decode(encoded, torch.cat([batch.inputs] * 2), base)
                 weights = None if batch.weights is None else torch.cat([batch.weights] * 2)
                 loss, on_mixture = per_sample(
                     predicted, torch.cat([batch.targets] * 2), weights

@@ -8,15 +8,17 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from xmft.alignment.distortion import feature_label_distortion
+from xmft.alignment.distortion import ClassMemory, feature_label_distortion
 from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.wasserstein import wasserstein
-from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of
+from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of, class_shares
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.methods.starting import started_model
 from xmft.model import CrossModalModel
 from xmft.optimizers import constant
 from xmft.source.predictor import PredictorConfig
@@ -32,6 +34,8 @@ from xmft.stages import (
 
 # Blur of the public code, absolute in the units of the cost 1/2 |x - y|^2.
 _EPSILON = 0.1
+# State of the model: the memory of class means.
+_SUMS, _COUNTS = "class_sums", "class_counts"
 
 
 @register
@@ -47,9 +51,11 @@ class Recraft(Method):
 
         H(Z'|Z) = sum_k w_k H(p_k) - H(sum_k w_k p_k) + H(Z'),   p_k = mean of p_s over class k.
 
-    The spread is the root mean square distance of the source features from their mean, so that
-    the two parts are of one size whatever the backbone. The terms of the bound are recorded before
-    and after.
+    A batch has too few samples of each class where classes are many, and their means are then told
+    apart whatever the labels; so p_k is a running mean over `class_memory` samples of the class,
+    with the gradient through those of the batch. The spread is the root mean square distance of the
+    source features from their mean, so that the two parts are of one size whatever the backbone.
+    The terms of the bound are recorded before and after.
 
     Preset `paper` follows the paper's figure: W1, which a Lipschitz bound needs, p_s with bounded
     gradients, and phi frozen while the target is fitted.
@@ -58,17 +64,20 @@ class Recraft(Method):
     debiased Sinkhorn divergence S_0.1 of the cost 1/2 |x - y|^2 on batches drawn without classes,
     with the rate in three parts. Distortion follows at a rate of its own, by the first sum of
     H(Z'|Z) alone (which a constant predictor minimises), on batches of one class; p_s is trained
-    without bound, and its head learns along. All of the model learns in fitting. Not repeated:
-    cross entropy on probabilities, dropout inside a frozen encoder, p_s applied to single tokens of
-    dense targets, and weights of the loss that Adam does not see.
+    without bound, and its head learns along. All of the model learns in fitting, and gradients are
+    clipped there alone. The patch projection is drawn anew, on Swin too (`Recipe.patches`), which
+    `paper` does as well. Not repeated: cross entropy on probabilities, dropout inside a frozen
+    encoder, p_s applied to single tokens of dense targets, and weights of the loss that Adam does
+    not see.
     """
 
     name = "recraft"
-    version = 2
+    version = 3
     title = "align features and lower feature-label distortion jointly, then fit the target"
     uses_source = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
+            "start": "drawn",
             "schedule": "joint",
             "divergence": "wasserstein",
             "order": 1,
@@ -78,13 +87,16 @@ class Recraft(Method):
             "predictor": {"threshold": 0.4, "penalty_weight": 100.0},
         },
         "released": {
+            "start": "drawn",
             "schedule": "sequential",
             "alignment_steps": 60,
             "alignment_batch": 132,
             "alignment_rate": None,
             "alignment_schedule": "thirds",
+            "alignment_clip": False,
             "divergence": "sinkhorn",
             "distortion": "source_given_target",
+            "class_memory": 0,
             "label_epochs": 4,
             "label_batch": 28,
             "label_rate": 1e-4,
@@ -101,6 +113,10 @@ class Recraft(Method):
         },
     }
 
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        preset: {"patches": "redrawn", "amplitude": False} for preset in ("paper", "released")
+    }
+
     class Config(AlignmentConfig):
         """Options of RECRAFT."""
 
@@ -115,6 +131,12 @@ class Recraft(Method):
             "conditional", description="H(Z'|Z), or H(Z|Z') alone"
         )
         distortion_weight: float = Field(1.0, ge=0, description="weight of it in a joint loss")
+        class_memory: int = Field(
+            32,
+            ge=0,
+            description="samples of a class, of earlier steps too, behind its mean prediction "
+            "where a batch has fewer; 0: the batch alone",
+        )
         label_epochs: int = Field(4, ge=1, description="epochs of distortion on its own")
         label_batch: int = Field(28, ge=2, description="samples in a step of it, of one class")
         label_rate: float = Field(1e-4, gt=0, description="learning rate of it")
@@ -122,12 +144,23 @@ class Recraft(Method):
         predictor: PredictorConfig = PredictorConfig()
 
     def model(self, context: Context) -> nn.Module:
-        """Return the model; with the head of p_s as a part where that learns along."""
-        model = super().model(context)
+        """Return the model; with the head of p_s as a part where that learns along.
+
+        The memory of class means is part of its state, and so of checkpoints.
+        """
         config = self.config
+        model = started_model(context, config.start, config.source, config.clusters)
+        if config.schedule == "joint" and config.distortion_weight == 0:
+            return model
+        source = context.source(config.source)
+        predictor = source.predictor(config.predictor, context.device)
+        if config.class_memory > 0:
+            classes = context.target_classes(config.clusters)
+            counts = torch.zeros_like(class_shares(classes, context.device))
+            sums = counts.new_zeros(len(counts), len(predictor.bias))
+            model.register_buffer(_SUMS, sums)
+            model.register_buffer(_COUNTS, counts)
         if config.schedule == "sequential":
-            source = context.source(config.source)
-            predictor = source.predictor(config.predictor, context.device)
             head = nn.Linear(*predictor.weight.T.shape)
             head.load_state_dict({"weight": predictor.weight, "bias": predictor.bias})
             model.add_module("source_head", head)
@@ -138,7 +171,8 @@ class Recraft(Method):
         config = self.config
         classes = context.target_classes(config.clusters)
         bound = bound_of(context, config, config.predictor, classes)
-        stage = partial(alignment_stage, context, config, classes, measure=bound.measure)
+        measure = bound.measure if config.measure_bound else None
+        stage = partial(alignment_stage, context, config, classes, measure=measure)
         distance = _distance(config, bound)
         if config.schedule == "joint":
             first = [stage(_joint(config, bound, distance))]
@@ -163,11 +197,18 @@ def _distance(config: Recraft.Config, bound: Bound) -> Callable[[Tensor], Tensor
     return lambda pooled: sinkhorn_divergence(source, pooled) / spread**2
 
 
-def _distortion(config: Recraft.Config, bound: Bound, logits: Tensor, batch: Batch) -> Tensor:
+def _distortion(
+    config: Recraft.Config, bound: Bound, model: nn.Module, logits: Tensor, batch: Batch
+) -> Tensor:
     """Return the distortion under logits of p_s, relative to the entropy of equal classes."""
     assert batch.classes is not None  # stages before fitting have classes
+    memory = None
+    if config.class_memory > 0:
+        sums, counts = getattr(model, _SUMS), getattr(model, _COUNTS)
+        memory = ClassMemory(sums=sums, counts=counts, samples=config.class_memory)
     probabilities = batch.gather(logits.softmax(dim=1))
-    terms = feature_label_distortion(probabilities, batch.gather(batch.classes), bound.shares)
+    labels = batch.gather(batch.classes)
+    terms = feature_label_distortion(probabilities, labels, bound.shares, memory)
     part: Tensor = getattr(terms, config.distortion)
     return part / math.log(max(len(bound.shares), 2))
 
@@ -179,7 +220,7 @@ def _joint(config: Recraft.Config, bound: Bound, distance: Callable[[Tensor], Te
         loss = losses["distance"]
         if config.distortion_weight > 0:
             logits = bound.logits(model.encoder(tokens))
-            losses["distortion"] = _distortion(config, bound, logits, batch)
+            losses["distortion"] = _distortion(config, bound, model, logits, batch)
             loss = loss + config.distortion_weight * losses["distortion"]
         return {"loss": loss, **losses}
 
@@ -199,7 +240,7 @@ def _distortion_stage(
     def objective(model: CrossModalModel, batch: Batch) -> dict[str, Tensor]:
         encoded = model.encoder(model.embed(batch.inputs))
         logits: Tensor = model.get_submodule("source_head")(encoded.mean(dim=1))
-        return {"loss": _distortion(config, bound, logits, batch)}
+        return {"loss": _distortion(config, bound, model, logits, batch)}
 
     return Stage(
         name="distortion",
@@ -210,6 +251,7 @@ def _distortion_stage(
         learning_rate=config.label_rate,
         classes=classes,
         whole_batch=True,
-        measure=bound.measure,
+        measure=bound.measure if config.measure_bound else None,
+        clip=config.alignment_clip,
         schedule=constant,
     )

@@ -14,7 +14,7 @@ from xmft.curves import CurvePoint
 from xmft.errors import DataError
 from xmft.recipe import DenseHead, Precision, Recipe
 from xmft.split import Split, as_split, check_finite, content_hash
-from xmft.symmetries import Symmetries
+from xmft.symmetries import Galilean, Symmetries
 
 if TYPE_CHECKING:
     from xmft.samples import Decoded, Draws, Pieces
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CurvePoint",
     "DenseHead",
+    "Galilean",
     "Kind",
     "Origin",
     "Pool",

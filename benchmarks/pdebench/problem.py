@@ -11,8 +11,7 @@ from benchmarks.pdebench import download
 from benchmarks.pdebench.layout import Field, Style
 from benchmarks.pdebench.scaling import Scaling
 from benchmarks.pdebench.values import Possible
-from xmft.symmetries import Symmetries
-from xmft.task import Protocol
+from xmft.task import Protocol, Symmetries
 
 GRID = "grid"
 """A part of some file names that is no parameter: points per axis."""

@@ -19,7 +19,7 @@ import math
 from benchmarks.pdebench.layout import DATA, Field
 from benchmarks.pdebench.problem import Floor, Pairs, Problem
 from benchmarks.pdebench.values import Possible
-from xmft.symmetries import Galilean, Symmetries
+from xmft.task import Galilean, Symmetries
 
 _TENSOR = Field(datasets=("tensor",))
 _FIRST, _SECOND = (Field(datasets=(DATA,), channels=(channel,)) for channel in (0, 1))

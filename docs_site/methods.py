@@ -59,6 +59,9 @@ def _method(method: type[Method]) -> str:
             code(changed[name]) if changed[name] != value else "" for changed in presets.values()
         ]
     parts.append(table(["option", "default", *map(code, presets), "what it is"], rows))
+    for preset, fields in method.preset_recipes.items():
+        said = ", ".join(f"{code(field)} {code(value)}" for field, value in fields.items())
+        parts.append(f"Preset {code(preset)} also sets fields of the recipe: {said}.")
     return "\n\n".join(parts)
 
 

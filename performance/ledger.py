@@ -39,7 +39,8 @@ COMMANDS = {
     ),
     "plan's ledger": (
         "from runner.ledger import Ledger; ledger = Ledger({results!r}); ledger.states(); "
-        "from runner.results import RESULT_COLUMNS, results, usual_seconds; "
+        "from runner.expected import usual_seconds; "
+        "from runner.results import RESULT_COLUMNS, results; "
         "usual_seconds(results(ledger.rows(RESULT_COLUMNS)))"
     ),
     "show": "from runner.cli import app; app(['show', {cell!r}, '--results', {results!r}])",

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from runner.cell import Cell
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VERSION_KEY = b"xmft_schema_version"
 
 

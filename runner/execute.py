@@ -69,6 +69,7 @@ def _train(job: CellJob, session: CellSession, micro_batch: int | None) -> Finis
         device=device_name(session.device),
         peak_memory_bytes=None,
         prepare_s=trained.prepare_s,
+        base_s=trained.base_s,
         floor=None if cell.trial else floor_of(data),
         channels=data.task.channels,
     )
@@ -164,7 +165,7 @@ def attempt_cell(job: CellJob, run: Callable[[int | None], FinishedCell]) -> Out
             status="ok",
             failure=None,
             error=None,
-            busy_s=trained.prepare_s + trained.result.own_seconds,
+            busy_s=trained.prepare_s + trained.base_s + trained.result.own_seconds,
             wall_s=time.perf_counter() - clock,
             resumed_epochs=trained.result.resumed_epochs,
         )

@@ -1,8 +1,14 @@
-"""How long a cell may take before any like it has been measured: a guess from its recipe."""
+"""How long a cell may take: as those like it, or, before any has been measured, a guess."""
 
 from __future__ import annotations
 
+import json
+import statistics
+from collections.abc import Callable, Sequence
+
 from benchmarks.entry import Entry
+from runner.cell import Cell
+from runner.results import Result
 from xmft.methods import Method
 from xmft.task import Recipe
 
@@ -13,21 +19,36 @@ _USUAL_SAMPLES = 1000
 _USUAL_LAYERS = 6
 _MINIATURE_SAMPLES = 150
 # The same without a backbone: for one sample of a neural operator, on the grids of the quick
-# tasks; and to score what needs no training.
+# tasks; and to score what needs no training (a method may say what a sample takes).
 _SECONDS_PER_FIELD = 1e-2
 _SECONDS_TO_SCORE = 1.0
+
+
+def usual_seconds(found: Sequence[Result]) -> Callable[[Cell], float | None]:
+    """Return what gives a cell's usual seconds: the median of finished ones like it.
+
+    Like it are the cells of its task, method and recipe; None where there are none.
+    """
+    times: dict[str, list[float]] = {}
+    for one in found:
+        if one.state == "ok":
+            key = one.text_of(("task", "method", "recipe"))
+            times.setdefault(key, []).append(one.own_s)
+    usual = {key: statistics.median(values) for key, values in times.items()}
+    return lambda cell: usual.get(json.dumps([cell.task, cell.method, cell.recipe], sort_keys=True))
 
 
 def guess_seconds(
     method: type[Method], recipe: Recipe, entry: Entry, *, miniature: bool = False
 ) -> float:
     """Return seconds on one core that training may take."""
-    if "epochs" in method.ignores:
-        return _SECONDS_TO_SCORE
     # What the released files hold, unless the recipe takes less.
     there = _MINIATURE_SAMPLES if miniature else entry.released_samples
     known = [n for n in (recipe.samples, there) if n is not None]
-    fields = min(known, default=_USUAL_SAMPLES) * recipe.epochs
+    samples = min(known, default=_USUAL_SAMPLES)
+    if "epochs" in method.ignores:
+        return _SECONDS_TO_SCORE + method.seconds_per_sample * samples
+    fields = samples * recipe.epochs
     if not method.uses_backbone:
         return _SECONDS_PER_FIELD * fields
     return _SECONDS_PER_UNIT * fields * recipe.max_tokens * (recipe.layers or _USUAL_LAYERS)

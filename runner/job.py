@@ -54,6 +54,7 @@ class FinishedCell:
 
     Attributes:
         prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
+        base_s: Seconds spent on the closed form that the model stands on.
         usage: What all workers used.
         floor: What a perfect solver would score on the data, None if unknown.
         channels: What the channels of the targets are called.
@@ -66,6 +67,7 @@ class FinishedCell:
     device: str
     peak_memory_bytes: int | None
     prepare_s: float
+    base_s: float = 0.0
     usage: Usage = field(default_factory=Usage)
     floor: Floor | None = None
     channels: tuple[str, ...] = ()

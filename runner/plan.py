@@ -11,13 +11,14 @@ from benchmarks.files import one_look
 from benchmarks.miniature import make_miniatures
 from runner.cell import Cell
 from runner.config import Grid, TaskSettings
-from runner.expected import guess_seconds
+from runner.expected import guess_seconds, usual_seconds
 from runner.ledger import CellState, Ledger
 from runner.planned import PlannedCell, State
 from runner.plugins import install, plugins_used, read_plugins
-from runner.results import RESULT_COLUMNS, results, usual_seconds
+from runner.results import RESULT_COLUMNS, results
 from runner.search.planning import check_methods, planned_steps
 from runner.search.study import settled_trials
+from runner.task_choice import check_recipes, left_out_remarks, skipped_tasks, unfit_tasks
 from runner.validation import validated
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
@@ -56,8 +57,8 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
     }
     proxies = _proxies(grid, settings, data_root)
     data_root = data_root_of(grid, data_root)
-    unfit = {method: _unfit(method, grid) for method in grid.methods}
-    skipped = {method: _skipped(method, grid) for method in grid.methods}
+    unfit = {method: unfit_tasks(method, grid) for method in grid.methods}
+    skipped = {method: skipped_tasks(method, grid) for method in grid.methods}
     states = ledger.states()
     table = ledger.rows(RESULT_COLUMNS)
     usual = usual_seconds(results(table))
@@ -95,7 +96,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     backbone=settings[name].backbone if kind.uses_backbone else None,
                 ),
             )
-            left_out = _left_out(method, unfit[method], skipped[method])
+            left_out = left_out_remarks(method, unfit[method], skipped[method])
             if overridden := overridden_options(method, grid.options):
                 left_out = (*left_out, overridden)
             place = _found(kind, settings[name], left_out)
@@ -173,18 +174,19 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
                 raise RequestError(f"Unknown method '{base}' in {key}. {nearest(base, METHODS)}")
     check_methods(grid)
     for method in grid.methods:
-        if len(_skipped(method, grid)) == len(grid.tasks):
+        if len(skipped_tasks(method, grid)) == len(grid.tasks):
             raise RequestError(
                 f"The grid leaves out every task for method '{method}'. Leave out the method "
                 "itself, or take tasks out of leave_out."
             )
-        if len(_unfit(method, grid)) == len(grid.tasks):
+        if len(unfit_tasks(method, grid)) == len(grid.tasks):
             first = catalog.get(grid.tasks[0]).task
             raise RequestError(
                 f"Method '{method}' is for {' and '.join(method_of(method).kinds)} tasks, but "
                 f"'{first.name}' is a {first.kind} task. Leave out one of them with --methods or "
                 "--tasks."
             )
+        check_recipes(method, grid)
         method_of(method).check_installed()
     for of_task in settings.values():
         if of_task.source:
@@ -200,18 +202,6 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
             check_readable(backbone, as_source=aligns)
 
 
-def _unfit(method: str, grid: Grid) -> list[str]:
-    """Return the tasks of a grid that are of a kind that a method is not for."""
-    kinds = method_of(method).kinds
-    return [name for name in grid.tasks if catalog.get(name).task.kind not in kinds]
-
-
-def _skipped(method: str, grid: Grid) -> list[str]:
-    """Return the other tasks that the grid leaves out for a method."""
-    left, unfit = grid.left_out(method), _unfit(method, grid)
-    return [name for name in grid.tasks if name in left and name not in unfit]
-
-
 def data_root_of(grid: Grid, data_root: Path) -> Path:
     """Return where the cells of a grid look for their data.
 
@@ -219,14 +209,6 @@ def data_root_of(grid: Grid, data_root: Path) -> Path:
         RequestError: the grid asks for miniatures, and there are none or nowhere to write them.
     """
     return make_miniatures(grid.tasks, data_root) if grid.miniature else data_root
-
-
-def _left_out(method: str, unfit: list[str], skipped: list[str]) -> tuple[str, ...]:
-    """Return what is to be said of the tasks that a method is not run on, if there are any."""
-    kinds = " and ".join(method_of(method).kinds)
-    lines = [(f"{method} is for {kinds} tasks: not run on", unfit)]
-    lines += [(f"The grid leaves out for {method}:", skipped)]
-    return tuple(f"{start} {', '.join(names)}." for start, names in lines if names)
 
 
 def _proxies(grid: Grid, settings: Mapping[str, TaskSettings], data_root: Path) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from runner.job import CellJob, FinishedCell
@@ -15,13 +17,15 @@ from runner.schema import (
     Attempt,
     MetricValue,
 )
+from runner.usage import Usage
+from xmft.flops import plus
 from xmft.methods.variants import method_of
 from xmft.metrics import METRICS
 from xmft.records import FitResult
 
 _MEASUREMENT_VERSION = 1
 # A source predictor that is right more often and spreads over its classes tells more.
-_HIGHER_IS_BETTER = ("source_accuracy", "source_entropy")
+_HIGHER_IS_BETTER = ("source_accuracy", "source_entropy", "converged")
 
 
 def failed_attempt(job: CellJob, outcome: Outcome, started: datetime) -> Attempt:
@@ -51,6 +55,7 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
     booked[prepare] += trained.prepare_s
     # Terms of the bound tell of a method what scores tell of it; they are no part of it either.
     booked["eval"] += seconds.get("measure", 0.0)
+    booked["fit"] += trained.base_s
     return Attempt(
         cell=job.cell,
         worker_count=job.workers,
@@ -65,11 +70,32 @@ def ok_attempt(job: CellJob, trained: FinishedCell, started: datetime, wall_s: f
         wall_s=wall_s,
         peak_memory_bytes=trained.peak_memory_bytes,
         device=trained.device,
-        usage=trained.usage,
+        usage=_with_flops(trained.usage, trained.result.flops, prepare),
         started_at=started,
         finished_at=datetime.now(UTC),
         metrics=(*_metric_values(trained.result), *_floor(trained)),
         **vars(provenance()),
+    )
+
+
+def _with_flops(usage: Usage, counted: Mapping[str, int | None], prepare: str) -> Usage:
+    """Fill in the floating-point operations.
+
+    Args:
+        usage: Of the attempt.
+        counted: By account; all but those of stages are scoring and measuring.
+        prepare: The account of what is computed before the first stage.
+    """
+    parts: dict[str, int | None] = dict.fromkeys(("align", "fit", "eval"), 0)
+    for account, number in counted.items():
+        own = prepare if account == "prepare" else account if account in parts else "eval"
+        parts[own] = plus(parts[own], number)
+    return replace(
+        usage,
+        flops=plus(*parts.values()),
+        align_flops=parts["align"],
+        fit_flops=parts["fit"],
+        eval_flops=parts["eval"],
     )
 
 
@@ -102,7 +128,7 @@ def _metric_values(result: FitResult) -> list[MetricValue]:
                 metric_version=_MEASUREMENT_VERSION,
                 direction="max" if term in _HIGHER_IS_BETTER else "min",
                 value=value,
-                epoch=min(epochs) - 1 if when == "before" else max(epochs),
+                epoch=min(epochs) - 1 if when == "before" else max(epochs, default=0),
             )
         )
     if result.fitted is not None:

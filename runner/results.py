@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
@@ -16,9 +15,10 @@ from typing import Any, Literal, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from runner.cell import Cell
 from runner.config_texts import ConfigParser
-from runner.schema import ERROR_FLOOR, FIRST_FLOORS, FLOOR_SPREAD, REFERENCE
+from runner.schema import BASE, ERROR_FLOOR, FIRST_FLOORS, FLOOR_SPREAD, REFERENCE
+from runner.score_rows import NOTHING, SCORE, Scores, scores_in
+from runner.usage import device_seconds
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -53,12 +53,13 @@ _FACTS = (
     "fit_s",
     "wall_s",
     "gpu_s",
+    "cpu_s",
+    "flops",
     "finished_at",
     "config_json",
 )
-_SCORE = ("cell_id", "attempt", "metric", "metric_version", "direction", "value")
 # What `results` reads of the ledger's rows.
-RESULT_COLUMNS = tuple(dict.fromkeys((*_FACTS, "split", "selection", *_SCORE)))
+RESULT_COLUMNS = tuple(dict.fromkeys((*_FACTS, "split", "selection", *SCORE)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,13 @@ class Result:
         metric_version: Its version.
         direction: `min` or `max`; None where the cell has no value.
         value: None if the cell failed, lacks the number, or the number is not finite.
+        base_value: The same of the closed form alone that its network learns from, if it does.
         floor: What a perfect solver would score on its data; None if unknown.
         floor_spread: Median and largest of that over the test samples, and how many these are, by
             the names of `FLOOR_SPREAD`; empty where it was measured on others.
         own_s: Seconds of the attempt that counts.
+        device_s: Its device seconds (`runner.usage`); None if unknown.
+        flops: Floating-point operations that its scores took; None if unknown.
         wall_s: Seconds of all attempts, the failed ones included; likewise `align_s`, `fit_s` and
             `gpu_s`, the seconds that GPUs were held.
         finished_at: End of the latest attempt.
@@ -103,9 +107,12 @@ class Result:
     metric_version: int
     direction: str | None
     value: float | None
+    base_value: float | None
     floor: float | None
     floor_spread: dict[str, float]
     own_s: float
+    device_s: float | None
+    flops: float | None
     wall_s: float
     align_s: float
     fit_s: float
@@ -179,27 +186,14 @@ def results(
         trials: Whether to return the trials of searches instead, which belong in no comparison.
     """
     wanted = (pc.field("split") == split) & (pc.field("selection") == selection)
-    known = pc.field("selection") == REFERENCE
-    scores, floors = _scores(table, wanted), _scores(table, known)
+    scores = scores_in(table, wanted)
+    bases = scores_in(table, (pc.field("split") == split) & (pc.field("selection") == BASE))
+    floors = scores_in(table, pc.field("selection") == REFERENCE)
     cells: dict[str, list[dict[str, Any]]] = {}
     for attempt in _attempts(table):
         if bool(attempt["config"].get("trial")) == trials:
             cells.setdefault(attempt["cell_id"], []).append(attempt)
-    return [_result(attempts, scores, floors) for attempts in cells.values()]
-
-
-# Value, direction and version of the metric, by cell, attempt and metric.
-_Scores = dict[tuple[str, int, str], tuple[float | None, str | None, int | None]]
-_NOTHING = (None, None, None)
-
-
-def _scores(table: pa.Table, wanted: pc.Expression) -> _Scores:
-    # The narrow columns alone: a filter copies what it keeps.
-    rows = table.select([*_SCORE, "split", "selection"]).filter(wanted)
-    columns = {name: rows[name].to_pylist() for name in _SCORE}
-    places = zip(columns["cell_id"], columns["attempt"], columns["metric"], strict=True)
-    found = zip(columns["value"], columns["direction"], columns["metric_version"], strict=True)
-    return dict(zip(places, found, strict=True))
+    return [_result(attempts, scores, bases, floors) for attempts in cells.values()]
 
 
 def _attempts(table: pa.Table) -> list[dict[str, Any]]:
@@ -236,14 +230,16 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
     return [None if n is None else _EPOCH + timedelta(microseconds=n) for n in counts]
 
 
-def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores) -> Result:
+def _result(
+    attempts: Sequence[dict[str, Any]], scores: Scores, bases: Scores, floors: Scores
+) -> Result:
     counts = attempts[counting([attempt["status"] for attempt in attempts])]
     cell_id, number, config = counts["cell_id"], counts["attempt"], counts["config"]
     # A mapping, or pairs where the writer of the JSON sorts the keys of mappings.
     metric, version = next(iter(dict(config["metric_versions"]).items()))
-    value, direction, _ = scores.get((cell_id, number, metric), _NOTHING)
+    value, direction, _ = scores.get((cell_id, number, metric), NOTHING)
     usable = value is not None and math.isfinite(value)
-    floor, _, floor_version = floors.get((cell_id, number, ERROR_FLOOR), _NOTHING)
+    floor, _, floor_version = floors.get((cell_id, number, ERROR_FLOOR), NOTHING)
     known = metric == FIRST_FLOORS or floor_version != 1
     spread = {
         name: cast(float, floors[cell_id, number, of][0])
@@ -267,9 +263,12 @@ def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores
         metric_version=version,
         direction=direction if usable else None,
         value=value if usable else None,
+        base_value=bases.get((cell_id, number, metric), NOTHING)[0],
         floor=floor if known else None,
         floor_spread=spread,
         own_s=counts["wall_s"] or 0.0,
+        device_s=device_seconds(counts["gpu_s"], counts["cpu_s"]),
+        flops=counts["flops"],
         wall_s=_total(attempts, "wall_s"),
         align_s=_total(attempts, "align_s"),
         fit_s=_total(attempts, "fit_s"),
@@ -281,17 +280,3 @@ def _result(attempts: Sequence[dict[str, Any]], scores: _Scores, floors: _Scores
 
 def _total(attempts: Sequence[dict[str, Any]], column: str) -> float:
     return math.fsum(attempt[column] or 0.0 for attempt in attempts)
-
-
-def usual_seconds(found: Sequence[Result]) -> Callable[[Cell], float | None]:
-    """Return what gives a cell's usual seconds: the median of finished ones like it.
-
-    Like it are the cells of its task, method and recipe; None where there are none.
-    """
-    times: dict[str, list[float]] = {}
-    for one in found:
-        if one.state == "ok":
-            key = one.text_of(("task", "method", "recipe"))
-            times.setdefault(key, []).append(one.own_s)
-    usual = {key: statistics.median(values) for key, values in times.items()}
-    return lambda cell: usual.get(json.dumps([cell.task, cell.method, cell.recipe], sort_keys=True))

@@ -24,6 +24,9 @@ from xmft.task import CurvePoint
 __all__ = ["SCHEMA_VERSION", "VERSION_KEY"]  # what readers of files ask for
 FAILURES = ("oom", "infra", "data", "code", "timeout", "diverged")
 SELECTIONS = ("best_val", "last")
+# Of the scores of the closed form alone that a network learns from (`xmft.records.BASE`, which
+# needs torch).
+BASE = "base"
 # The rows of the data's error floor: their selection and their metrics. They are values of the
 # metric that ranks the task; those of version 1 are of FIRST_FLOORS, whatever ranks it.
 REFERENCE, ERROR_FLOOR, FLOOR_VERSION = "reference", "error_floor", 2

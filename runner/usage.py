@@ -1,4 +1,7 @@
-"""What an attempt used: devices, time, memory, energy; and what it was started with."""
+"""What an attempt used: devices, time, memory, energy, operations; and what it was started with.
+
+Device seconds are GPUs times the seconds that they were held or, on CPUs, the CPU seconds.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,12 @@ _ENERGY = (
     "memory of the processors; null where there is no meter, where it may not be read, where "
     "another cell used the device at the same time, and with workers on several machines' "
     "processors. What is no cell and used the device is counted along"
+)
+
+_FLOPS = (
+    "floating-point operations that the scores took, of all workers and interrupted runs: matrix "
+    "products, convolutions, attention, Fourier transforms, decompositions; not what works entry "
+    "by entry, transport, or what many cells share; null where some are unknown"
 )
 
 
@@ -60,6 +69,21 @@ class Usage:
         str | None,
         Column(pa.string(), "how several workers held the model; null with one", since=2),
     ] = None
+    flops: Annotated[float | None, Column(pa.float64(), _FLOPS, since=3)] = None
+    align_flops: Annotated[
+        float | None, Column(pa.float64(), "those of alignment to the source", since=3)
+    ] = None
+    fit_flops: Annotated[
+        float | None, Column(pa.float64(), "those of fitting the target", since=3)
+    ] = None
+    eval_flops: Annotated[
+        float | None, Column(pa.float64(), "those of scoring and measuring", since=3)
+    ] = None
+
+
+def device_seconds(gpu_s: float | None, cpu_s: float | None) -> float | None:
+    """Return the device seconds of an attempt; None where they are unknown."""
+    return cpu_s if gpu_s is None else gpu_s
 
 
 def together(parts: Sequence[Usage], *, hosts: int = 1) -> Usage:
@@ -73,18 +97,19 @@ def together(parts: Sequence[Usage], *, hosts: int = 1) -> Usage:
     first = parts[0]
     energy = first.energy_j if hosts == 1 else None
     if first.device_count:
-        energy = _sum([part.energy_j for part in parts])
+        energy = total([part.energy_j for part in parts])
     return replace(
         first,
-        device_count=_sum([part.device_count for part in parts]),
-        gpu_s=_sum([part.gpu_s for part in parts]),
-        cpu_s=_sum([part.cpu_s for part in parts]),
-        peak_memory_sum_bytes=_sum([part.peak_memory_sum_bytes for part in parts]),
+        device_count=total([part.device_count for part in parts]),
+        gpu_s=total([part.gpu_s for part in parts]),
+        cpu_s=total([part.cpu_s for part in parts]),
+        peak_memory_sum_bytes=total([part.peak_memory_sum_bytes for part in parts]),
         energy_j=energy,
         energy_source=None if energy is None else first.energy_source,
     )
 
 
-def _sum(values: Sequence[_Number | None]) -> _Number | None:
+def total(values: Sequence[_Number | None]) -> _Number | None:
+    """Return a sum; None where there is nothing, or something is unknown."""
     known = [value for value in values if value is not None]
     return sum(known[1:], known[0]) if known and len(known) == len(values) else None

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from xmft.samples import Decoded, Draws, Pieces
     from xmft.split import Split
     from xmft.task import Task, TaskData
-    from xmft.training import Trained, train
+    from xmft.trained import Trained
+    from xmft.training import train
 
 __version__ = "0.1.0"
 
@@ -37,7 +38,8 @@ _HOMES = {
     "xmft.samples": ("Decoded", "Draws", "Pieces"),
     "xmft.split": ("Split",),
     "xmft.task": ("Task", "TaskData"),
-    "xmft.training": ("Trained", "train"),
+    "xmft.trained": ("Trained",),
+    "xmft.training": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

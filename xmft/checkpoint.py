@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from torch import Tensor, nn
 
+from xmft.errors import StoppedError
 from xmft.optimizers import freeze_all_but
+from xmft.parameter_groups import parameter_groups
 from xmft.recipe import Recipe
 from xmft.records import Best, History
 from xmft.session import Session
@@ -36,6 +39,11 @@ class Place(BaseModel):
     epoch: NonNegativeInt = 0
     step: NonNegativeInt = 0
 
+    def stopped(self) -> StoppedError:
+        """Return what is raised where a run was asked to stop and has kept this place."""
+        where = f"{self.step} steps of epoch {self.epoch + 1} in stage {self.stage + 1}"
+        return StoppedError(f"Asked to stop after {where}; the same command goes on from there.")
+
 
 class Checkpoint(BaseModel):
     """The state of a run.
@@ -49,6 +57,7 @@ class Checkpoint(BaseModel):
         history: Curves, measurements and times.
         totals: Within an epoch, what each worker has added up of the losses.
         generators: Within an epoch, the states of each worker's random generators.
+        average: Within a stage that averages its parameters, that average, by their names.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -62,6 +71,7 @@ class Checkpoint(BaseModel):
     history: History
     totals: list[dict[str, Tensor]]
     generators: list[dict[str, Any]]
+    average: dict[str, Tensor] = {}
 
     def totals_of(self, session: Session) -> dict[str, Tensor]:
         """Return this worker's sums of losses; other numbers of workers have the same sum."""
@@ -108,6 +118,7 @@ def state_of(
     session = training.session
     within = place.step > 0
     own = {key: value.cpu() for key, value in totals.items()}
+    average = {} if training.average is None else training.average.state_dict()
     return {
         "place": place.model_dump(),
         "last_epoch": last_epoch,
@@ -118,6 +129,7 @@ def state_of(
         "history": asdict(history),
         "totals": session.each(own) if within else [],
         "generators": session.each(_generator_states(session.device)) if within else [],
+        "average": session.whole(average),
     }
 
 
@@ -192,20 +204,28 @@ def _misplaced(
         return ""  # the optimizer is that of the stage before, or has done nothing
     if checkpoint.schedule.get("last_epoch") != place.epoch * steps + place.step:
         return "schedule: it is at another step"
-    return _optimizer_differs(checkpoint.optimizer, freeze_all_but(model, stage.trains), recipe)
+    freeze_all_but(model, stage.trains)
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    averaged = stage.account == "fit" and recipe.average > 0
+    if why := _differs("average", checkpoint.average, learning if averaged else {}):
+        return why
+    groups = [group["params"] for group in parameter_groups(model, stage, recipe)]
+    return _optimizer_differs(checkpoint.optimizer, groups, recipe)
 
 
 def _optimizer_differs(
-    saved: Mapping[str, Any], trained: Sequence[nn.Parameter], recipe: Recipe
+    saved: Mapping[str, Any], wanted: Sequence[Sequence[nn.Parameter]], recipe: Recipe
 ) -> str:
     groups, states = saved.get("param_groups"), saved.get("state")
-    numbers = list(range(len(trained)))
+    trained = list(chain.from_iterable(wanted))
+    numbers = iter(range(len(trained)))
+    numbered = [[next(numbers) for _ in group] for group in wanted]
     if not isinstance(groups, list) or not isinstance(states, dict):
         return "optimizer: it has no groups or states"
-    if [group.get("params") for group in groups if isinstance(group, dict)] != [numbers]:
-        return f"optimizer: it is not one of {len(trained)} parameters"
+    if [group.get("params") for group in groups if isinstance(group, dict)] != numbered:
+        return f"optimizer: it is not one of {len(trained)} parameters in {len(wanted)} groups"
     for number, state in states.items():
-        if number not in numbers or not isinstance(state, dict):
+        if number not in range(len(trained)) or not isinstance(state, dict):
             return f"optimizer: it has no parameter {number}"
         if state.keys() != _KEPT[recipe.optimizer]:
             return f"optimizer: parameter {number} has the state of another kind of optimizer"

@@ -3,83 +3,92 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
+from xmft.convolutions import ResidualConvolution
 from xmft.errors import RequestError
+from xmft.patches import patch_counts, patch_size, reach_of, resize, to_patches
+from xmft.recipe import Recipe
+from xmft.seeding import aside
 
-
-def patch_size(grid: tuple[int, ...], max_tokens: int) -> int:
-    """Return the smallest patch side that cuts `grid` evenly into at most `max_tokens` tokens.
-
-    On one axis this is the stacking rule of ORCA: the smallest divisor s of the length L with
-    L / s <= max_tokens. Where no even cut leaves a quarter of the tokens that patches reaching
-    over the edge leave (96 x 101 has none but single points), the smallest side of those is taken.
-    """
-
-    def tokens(side: int) -> int:
-        return math.prod(patch_counts(grid, side))
-
-    few = [side for side in range(1, max(grid) + 1) if tokens(side) <= max_tokens]
-    even = [side for side in few if all(length % side == 0 for length in grid)]
-    if even and 4 * tokens(even[0]) >= tokens(few[0]):
-        return even[0]
-    return few[0]
-
-
-def patch_counts(grid: tuple[int, ...], side: int) -> tuple[int, ...]:
-    """Return the number of patches on each axis; the last ones may reach over the edge."""
-    return tuple(-(-length // side) for length in grid)
-
-
-def to_patches(x: Tensor, side: int) -> Float[Tensor, "n tokens values"]:
-    """Cut `[n, channels, *grid]` into patches, row-major; values run channel-first in a patch.
-
-    Beyond the edge there are zeros.
-    """
-    missing = [-length % side for length in x.shape[2:]]
-    if any(missing):
-        x = functional.pad(x, [pad for axis in reversed(missing) for pad in (0, axis)])
-    if x.ndim == 3:
-        return x.unflatten(2, (-1, side)).transpose(1, 2).flatten(2)
-    patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # n c rows s columns s
-    return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-
-
-def from_patches(
-    patches: Float[Tensor, "n tokens values"], side: int, shape: tuple[int, ...]
-) -> Tensor:
-    """Undo `to_patches`; `shape` is `(channels, *grid)`."""
-    channels, *grid = shape
-    if len(grid) == 1:
-        series = patches.unflatten(2, (channels, side)).transpose(1, 2).flatten(2)
-        return series[:, :, : grid[0]]
-    counts = patch_counts(tuple(grid), side)
-    x = patches.unflatten(1, counts).unflatten(3, (channels, side, side))
-    x = x.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
-    return x[:, :, : grid[0], : grid[1]]
-
-
-def resize(x: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Tensor:
-    """Resize fields or images, bilinear; what is shrunk is averaged, not sampled."""
-    if tuple(x.shape[2:]) == size:
-        return x
-    return functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+# Share of the path past the norm in a token, at the start.
+_PAST = 0.1
 
 
 class TargetEmbedder(nn.Module):
     """From standardised fields `[n, channels, *grid]` to token features `[n, tokens, width]`.
 
+    Tokens are norm(project(patch)) + positions. A LayerNorm behind a linear map does not see the
+    size of a patch: three times the field gives the same token. With `Recipe.amplitude` there is a
+    path that does, gain * past(patch), added behind the norm.
+
+    Entries of `past` are drawn with the variance w^2 / fan-in, where w^2 is the mean square of the
+    norm's weights. A patch whose values have the mean square r^2 then adds features of the mean
+    square (gain r w)^2, whatever the width, the patch and the channels: of an ordinary patch, r = 1
+    in standardised fields, the path is a tenth of what comes out of the norm, whose features have
+    the mean square w^2.
+
     Attributes:
         side: Patch side, in points of what is cut into patches.
         tokens: Length of the token sequence.
+        project: The patch projection.
+        norm: The LayerNorm behind it.
+        stem: Convolutions over the whole field before it is cut, or None.
+        past: Linear map of a patch past the norm, or None.
+        gain: What it is multiplied by, `[1]`, or None.
     """
 
     side: int
     tokens: int
+    project: nn.Module
+    norm: nn.LayerNorm
+    stem: ResidualConvolution | None
+    past: nn.Module | None
+    gain: nn.Parameter | None
+
+    def _add_options(self, recipe: Recipe, channels: int, axes: int, past: Any) -> None:
+        """Build what the recipe asks for beside projection, norm and positions.
+
+        Args:
+            recipe: Says what.
+            channels: Channels of one input.
+            axes: Axes of its grid.
+            past: Makes a linear map of the shape of the projection, without bias.
+        """
+        with aside("embedder"):
+            self.past = past() if recipe.amplitude else None
+            self.gain = nn.Parameter(torch.full((1,), _PAST)) if recipe.amplitude else None
+            self.stem = None
+            if recipe.stem == "convolution":
+                self.stem = ResidualConvolution(channels, axes)
+            if self.past is not None:
+                weight = self.past.weight
+                assert isinstance(weight, Tensor)
+                size = float(self.norm.weight.detach().square().mean().sqrt())
+                nn.init.normal_(weight, std=size / math.sqrt(weight[0].numel()))
+
+    def _normalised(self, projected: Tensor, past: Tensor | None) -> Tensor:
+        """Return tokens without positions, of a projection `[n, tokens, width]` and the path."""
+        tokens: Tensor = self.norm(projected)
+        return tokens if past is None or self.gain is None else tokens + self.gain * past
+
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """Multiply the part of the tokens that depends on the input, in place."""
+        self.norm.weight.mul_(factor)
+        if self.past is not None:
+            weight = self.past.weight
+            assert isinstance(weight, Tensor)
+            weight.mul_(factor)
+
+    @torch.no_grad()
+    def shift(self, by: Float[Tensor, " width"]) -> None:
+        """Add the same features to all tokens, in place."""
+        self.norm.bias.add_(by)
 
 
 class PatchEmbedder(TargetEmbedder):
@@ -92,8 +101,8 @@ class PatchEmbedder(TargetEmbedder):
     def __init__(
         self,
         shape: tuple[int, ...],
+        recipe: Recipe,
         *,
-        max_tokens: int,
         positions: Float[Tensor, "longest width"],
         norm: nn.LayerNorm,
     ) -> None:
@@ -101,7 +110,7 @@ class PatchEmbedder(TargetEmbedder):
 
         Args:
             shape: Channels and grid of one input.
-            max_tokens: Longest sequence wanted.
+            recipe: Says how long the sequence may be, and what the embedder is made of.
             positions: Position table to start from; its first rows are copied.
             norm: LayerNorm to start from; copied.
 
@@ -110,7 +119,8 @@ class PatchEmbedder(TargetEmbedder):
         """
         super().__init__()
         channels, *grid = shape
-        self.side = patch_size(tuple(grid), max_tokens)
+        self.side = patch_size(tuple(grid), recipe.max_tokens)
+        self.reach = reach_of(recipe.overlap, self.side)
         self.tokens = math.prod(patch_counts(tuple(grid), self.side))
         longest, width = positions.shape
         if self.tokens > longest:
@@ -118,17 +128,25 @@ class PatchEmbedder(TargetEmbedder):
                 f"The input makes {self.tokens} tokens, but the encoder has {longest} positions. "
                 f"Set max_tokens to {longest} or less."
             )
-        self.project = nn.Linear(channels * self.side ** len(grid), width)
-        nn.init.xavier_uniform_(self.project.weight, gain=math.sqrt(2))
+        kernel = [self.side + 2 * self.reach] * len(grid)
+        values = channels * math.prod(kernel)
+        self.project = nn.Linear(values, width)
+        weight = self.project.weight.detach()
+        if recipe.patches != "xavier":
+            # Of a convolution the fan-out counts the kernel too.
+            weight = weight.view(width, channels, *kernel)
+        nn.init.xavier_uniform_(weight, gain=math.sqrt(2))
         nn.init.zeros_(self.project.bias)
         self.norm = nn.LayerNorm(width, eps=norm.eps)
         self.norm.load_state_dict(norm.state_dict())
         self.positions = nn.Parameter(positions[: self.tokens].detach().clone())
+        self._add_options(recipe, channels, len(grid), lambda: nn.Linear(values, width, bias=False))
 
     def forward(self, x: Tensor) -> Float[Tensor, "n tokens width"]:
         """Embed standardised fields `[n, channels, *grid]`."""
-        embedded: Tensor = self.norm(self.project(to_patches(x, self.side)))
-        return embedded + self.positions
+        patches = to_patches(x if self.stem is None else self.stem(x), self.side, self.reach)
+        past = None if self.past is None else self.past(patches)
+        return self._normalised(self.project(patches), past) + self.positions
 
 
 class ImageEmbedder(TargetEmbedder):
@@ -136,8 +154,9 @@ class ImageEmbedder(TargetEmbedder):
 
     ORCA's embedder of two axes for Swin. The projection starts from the pretrained one: its three
     input channels are repeated over the C of the task and scaled by 3 / C, so that the tokens keep
-    their size however many there are. The public code repeats without scaling (ORCA), or draws the
-    projection anew (RECRAFT).
+    their size however many there are. The public code repeats without scaling (ORCA, PaRe), or
+    draws the projection anew (RECRAFT): `Recipe.patches`. Patches that overlap start from the same
+    kernel, with zeros around it.
     """
 
     positions: nn.Parameter | None
@@ -146,6 +165,7 @@ class ImageEmbedder(TargetEmbedder):
         self,
         channels: int,
         image: tuple[int, int],
+        recipe: Recipe,
         *,
         projection: nn.Conv2d,
         norm: nn.LayerNorm,
@@ -156,6 +176,8 @@ class ImageEmbedder(TargetEmbedder):
         Args:
             channels: Channels of one input.
             image: Height and width of the images that the encoder was pretrained on.
+            recipe: Says what the embedder is made of; the sequence is as long as the image has
+                patches.
             projection: Patch projection to start from; kernel and stride are the patch.
             norm: LayerNorm to start from; copied.
             positions: Position features to start from, if the encoder has any; copied.
@@ -164,19 +186,50 @@ class ImageEmbedder(TargetEmbedder):
         self.image = image
         self.side = projection.kernel_size[0]
         self.tokens = math.prod(length // self.side for length in image)
-        known, width = projection.in_channels, projection.out_channels
-        self.project = nn.Conv2d(channels, width, self.side, stride=self.side)
-        with torch.no_grad():
-            repeated = projection.weight[:, torch.arange(channels) % known]
-            self.project.weight.copy_(repeated * (known / channels))
-            if self.project.bias is not None and projection.bias is not None:
-                self.project.bias.copy_(projection.bias)
+        reach, width = reach_of(recipe.overlap, self.side), projection.out_channels
+
+        def convolution(*, bias: bool) -> nn.Conv2d:
+            kernel = self.side + 2 * reach
+            return nn.Conv2d(channels, width, kernel, self.side, padding=reach, bias=bias)
+
+        self.project = convolution(bias=True)
+        if recipe.patches == "redrawn":
+            with aside("projection"):
+                nn.init.xavier_uniform_(self.project.weight, gain=math.sqrt(2))
+            _zero(self.project.bias)
+        else:
+            _start_from(projection, self.project, scaled=recipe.patches == "xavier")
         self.norm = nn.LayerNorm(width, eps=norm.eps)
         self.norm.load_state_dict(norm.state_dict())
         self.positions = None if positions is None else nn.Parameter(positions.detach().clone())
+        self._add_options(recipe, channels, 2, lambda: convolution(bias=False))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n tokens width"]:
         """Embed standardised fields; tokens run row-major over the resized image."""
-        patches = self.project(resize(x, self.image))
-        embedded: Tensor = self.norm(patches.flatten(2).transpose(1, 2))
+        pixels = resize(x if self.stem is None else self.stem(x), self.image)
+        past = None if self.past is None else _in_rows(self.past(pixels))
+        embedded = self._normalised(_in_rows(self.project(pixels)), past)
         return embedded if self.positions is None else embedded + self.positions
+
+
+def _in_rows(features: Float[Tensor, "n width h w"]) -> Float[Tensor, "n tokens width"]:
+    return features.flatten(2).transpose(1, 2)
+
+
+def _zero(bias: Tensor | None) -> None:
+    if bias is not None:
+        nn.init.zeros_(bias)
+
+
+@torch.no_grad()
+def _start_from(known: nn.Conv2d, projection: nn.Conv2d, *, scaled: bool) -> None:
+    """Copy a pretrained projection, its channels repeated, into the middle of a kernel."""
+    channels, side = projection.in_channels, known.kernel_size[0]
+    repeated = known.weight[:, torch.arange(channels) % known.in_channels]
+    if scaled:
+        repeated = repeated * (known.in_channels / channels)
+    reach = (projection.kernel_size[0] - side) // 2
+    projection.weight.zero_()
+    projection.weight[..., reach : reach + side, reach : reach + side] = repeated
+    if projection.bias is not None and known.bias is not None:
+        projection.bias.copy_(known.bias)

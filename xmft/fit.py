@@ -13,11 +13,13 @@ from xmft.curves import CurvePoint
 from xmft.errors import StoppedError
 from xmft.evaluation import scored_by
 from xmft.examples import Examples
+from xmft.flops import Counts, Meter
 from xmft.gradients import Gradient
 from xmft.metrics import METRICS
+from xmft.model import StandardisedModel
 from xmft.optimizers import freeze_all_but, set_modes
 from xmft.recipe import Recipe
-from xmft.records import Best, FitResult, History, Score, check_finite_values
+from xmft.records import Best, FitResult, History, Score, check_finite_values, measured_by
 from xmft.samples import samples_of
 from xmft.scoring import Scorer
 from xmft.seeding import seed_everything
@@ -87,16 +89,18 @@ class _Run:
         self.seed = seed
         self.until = until
         self.samples = samples_of(data, session.device)
-        self.scorer = Scorer(model, self.samples, data, recipe, session)
+        self.history = History(counts=Counts())
+        self.meter = Meter(session, lambda: self.history.counts, compiled=recipe.compile)
+        self.scorer = Scorer(model, self.samples, data, recipe, session, self.meter)
         self.gradient = Gradient(
             session,
             self.samples["train"],
             precision=recipe.precision,
             micro_batch=micro_batch,
             seed=seed,
+            base=model.training_base if isinstance(model, StandardisedModel) else None,
         )
         self.main = METRICS[data.task.metrics[0]]
-        self.history = History()
         self.best = Best()
         self.last_epoch = 0
         self.examples: Examples | None = None
@@ -117,9 +121,10 @@ class _Run:
         return FitResult(
             scores=tuple(scores),
             curves=tuple(self.history.curves),
-            measurements=self.history.measurements,
+            measurements=self.history.measurements | measured_by(self.model),
             seconds=self.history.seconds,
             own_seconds=sum(self.history.seconds.values()) - earlier,
+            flops=self.meter.accounts(),
             resumed_epochs=resumed,
             fitted=self.history.fitted(self.stages),
             examples=self.examples,
@@ -162,9 +167,11 @@ class _Run:
             self._train_epoch(training, index, epoch, saved if epoch == first else None)
             finished = epoch + 1 == stage.epochs
             if finished:
+                training.finish()
                 self._measure(stage, "after")
             place = Place(stage=index + finished, epoch=0 if finished else epoch + 1)
             self._save(training, place, {}, force=epoch + 1 == last)
+        training.finish()  # of a trial that pauses, behind what it goes on from
 
     def _last(self, stage: Stage) -> int:
         """Return how many epochs of a stage are trained in this run."""
@@ -192,16 +199,17 @@ class _Run:
                 start = self.history.book(stage.account, start)
                 self._save(training, place, total, force=True)
                 if request == "stop":
-                    raise _stopped(place)
+                    raise place.stopped()
             training.optimizer.zero_grad(set_to_none=True)
-            losses = self.gradient.accumulate(
-                stage,
-                training.objective,
-                batches[step],
-                step=done + step,
-                steps=steps,
-                epoch=epoch,
-            )
+            with self.meter.step(stage, len(batches[step])):
+                losses = self.gradient.accumulate(
+                    stage,
+                    training.objective,
+                    batches[step],
+                    step=done + step,
+                    steps=steps,
+                    epoch=epoch,
+                )
             for key, value in losses.items():
                 total[key] = total[key] + value if key in total else value
             training.step()
@@ -214,21 +222,24 @@ class _Run:
         self.history.book(stage.account, start)
         self._report(stage, done + len(batches), steps, means)
         try:
-            self._validate(stage)
+            with training.scored():
+                self._validate(stage)
         except StoppedError:
             # As if the epoch had not been closed yet: its steps are not taken again.
             self.last_epoch -= 1
             del self.history.curves[points:]
             place = Place(stage=index, epoch=epoch, step=len(batches))
             self._save(training, place, total, force=True)
-            raise _stopped(place) from None
+            raise place.stopped() from None
 
     def _measure(self, stage: Stage, when: str) -> None:
         if stage.measure is None:
             return
         start = time.perf_counter()
         self.model.eval()
-        for key, value in stage.measure(self.model).items():
+        with self.meter.whole("measure"):
+            measured = stage.measure(self.model)
+        for key, value in measured.items():
             self.history.measurements[f"{stage.name}/{when}/{key}"] = value
         self.history.book("measure", start)
 
@@ -252,8 +263,9 @@ class _Run:
             # By one worker alone, which has the whole model: nothing in it waits for the others.
             self.examples = self.scorer.examples()
         best = self.scorer.score_best(self.best, last, self.last_epoch, splits)
+        alone = self.scorer.score_base(splits)
         self.history.book("eval", start)
-        return last + best
+        return last + best + alone
 
     def _save(
         self, training: Training, place: Place, totals: Mapping[str, Tensor], *, force: bool
@@ -280,8 +292,3 @@ class _Run:
         self.session.report(
             Progress(stage=stage.name, step=step, steps=steps, losses=losses, account=stage.account)
         )
-
-
-def _stopped(place: Place) -> StoppedError:
-    where = f"{place.step} steps of epoch {place.epoch + 1} in stage {place.stage + 1}"
-    return StoppedError(f"Asked to stop after {where}; the same command goes on from there.")

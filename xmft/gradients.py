@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -103,6 +103,7 @@ class Gradient:
         precision: Precision,
         micro_batch: int | None,
         seed: int = 0,
+        base: Callable[[Indices], Tensor | None] | None = None,
     ) -> None:
         """Prepare.
 
@@ -114,12 +115,14 @@ class Gradient:
                 Where the loss belongs to the batch as a whole, parts are passed twice, with the
                 same random draws both times, and the gradient is that of the whole.
             seed: What random windows and augmentation follow from, with stage, epoch and row.
+            base: From rows of the training split to `Batch.base`.
         """
         self.session = session
         self.samples = samples
         self.precision = precision
         self.micro_batch = micro_batch
         self.seed = seed
+        self.base = base
 
     def accumulate(
         self,
@@ -252,7 +255,8 @@ class Gradient:
         return {key: value.sum() * weight if value.ndim else value for key, value in values.items()}
 
     def _batch(self, stage: Stage, indices: Indices, step: int, steps: int, epoch: int) -> Batch:
-        draw = Draw(seed=self.seed, stage=stage.name, epoch=epoch)
+        fitting = stage.account == "fit"
+        draw = Draw(seed=self.seed, stage=stage.name, epoch=epoch, fitting=fitting)
         inputs, targets, weights = self.samples.take(indices, draw)
         classes = None
         if stage.classes is not None:
@@ -261,6 +265,7 @@ class Gradient:
             inputs=inputs,
             targets=targets,
             weights=weights,
+            base=None if self.base is None else self.base(indices),
             classes=classes,
             indices=indices,
             step=step,

@@ -6,7 +6,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xmft.embedders import from_patches
+from xmft.convolutions import ResidualConvolution
+from xmft.errors import RequestError
+from xmft.patches import from_patches
+from xmft.recipe import Recipe
+from xmft.seeding import aside
 
 
 class PatchHead(nn.Module):
@@ -90,6 +94,59 @@ class ImageHead(nn.Module):
             return fields
         last = functional.adaptive_avg_pool1d(fields.flatten(2).transpose(1, 2), channels)
         return last.transpose(1, 2).unflatten(2, (height, width))
+
+
+class CorrectedHead(nn.Module):
+    """A dense head whose fields correct the input, or are themselves corrected on the whole grid.
+
+    With `Recipe.residual` what the head writes is added to the input: channel by channel, or to
+    the last frame of an input that holds several. With `Recipe.refine` a small convolution that
+    sees the input mends what is decoded patch by patch. Fields and inputs are standardised.
+
+    Attributes:
+        head: From tokens to fields.
+        refine: The convolution, or None.
+    """
+
+    def __init__(self, head: nn.Module, inputs: tuple[int, ...], outputs: int, recipe: Recipe):
+        """Build.
+
+        Args:
+            head: From tokens to fields.
+            inputs: Channels and grid of one input.
+            outputs: Channels of one output.
+            recipe: Says how.
+
+        Raises:
+            RequestError: the input holds no field that corresponds to the output, or the network
+                is to add to something else already.
+        """
+        super().__init__()
+        channels, *grid = inputs
+        if recipe.residual and recipe.base != "mean":
+            raise RequestError(
+                f"residual=true and base={recipe.base} both say what the network adds to. Leave "
+                "one of them out."
+            )
+        if recipe.residual and channels % outputs:
+            raise RequestError(
+                f"residual=true adds the network to the input, but inputs have {channels} channels "
+                f"and targets {outputs}: there is no frame of the targets' channels in them. Leave "
+                "residual out for this task (per_task)."
+            )
+        self.head = head
+        self.last = outputs if recipe.residual else None
+        self.refine: ResidualConvolution | None = None
+        if recipe.refine:
+            with aside("refine"):
+                self.refine = ResidualConvolution(outputs, len(grid), beside=channels)
+
+    def forward(self, tokens: Float[Tensor, "n tokens width"], inputs: Tensor) -> Tensor:
+        """Return fields `[n, channels, *grid]` for standardised inputs `[n, channels, *grid]`."""
+        fields: Tensor = self.head(tokens)
+        if self.last is not None:
+            fields = fields + inputs[:, -self.last :]
+        return fields if self.refine is None else self.refine(fields, inputs)
 
 
 class ClassHead(nn.Module):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from xmft.chunk_scores import chunk_auroc, chunk_f1, mean_of_batch_means
@@ -52,10 +54,11 @@ from xmft.pixel_scores import (
     percentage,
     pixel_auroc,
 )
+from xmft.recipe import Recipe
 from xmft.registry import Registry
 from xmft.task import Kind, Task
 
-__all__ = ["LOSSES", "METRICS", "Loss", "Metric", "Reduction", "Unit", "check_scores"]
+__all__ = ["LOSSES", "METRICS", "Loss", "Metric", "Reduction", "Unit", "check_scores", "trained_on"]
 
 # Wavenumbers from the first up to, but without, the second.
 _BANDS: dict[str, tuple[int, int | None]] = {"low": (0, 4), "mid": (4, 12), "high": (12, None)}
@@ -105,6 +108,25 @@ def check_scores(task: Task, *, weighted: bool) -> None:
                 f"The data of task '{task.name}' weigh their target values, but the {what} "
                 f"'{name}' takes no weights. Choose another, or leave the weights out."
             )
+
+
+def trained_on(task: Task, recipe: Recipe) -> Task:
+    """Return a task with the loss that the recipe wants.
+
+    Raises:
+        RequestError: that is the metric that ranks, and there is no loss whose mean it is.
+    """
+    if recipe.loss == "task":
+        return task
+    metric = METRICS[task.metrics[0]]
+    if metric.reduction == "mean" and metric.finish is torch.mean and metric.direction == "min":
+        for name, loss in LOSSES.items():
+            if loss.function is metric.per_sample:
+                return replace(task, loss=name)
+    raise RequestError(
+        f"loss=ranking: '{task.name}' is ranked by '{metric.name}', which is not the mean of a "
+        "loss of its samples. Leave loss at task for this task (per_task in a grid)."
+    )
 
 
 LOSSES.add("nrmse", Loss(kinds=_DENSE, function=nrmse, weighted=True))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xmft.adapters import add_adapters
+from xmft.arrays import Indices
 from xmft.backbones import Backbone
-from xmft.errors import DataError
-from xmft.heads import ClassHead
+from xmft.errors import DataError, RequestError
+from xmft.heads import ClassHead, CorrectedHead
 from xmft.metrics import LOSSES
 from xmft.samples import decoded_inputs_and_targets, shapes_of
 from xmft.task import Recipe, TaskData
+
+if TYPE_CHECKING:
+    from xmft.closed_forms.residual import ClosedFormBase
 
 # Statistics of memory-mapped arrays are taken block by block.
 _BLOCK = 1024
@@ -27,7 +33,11 @@ class StandardisedModel(nn.Module):
 
     Inputs are standardised per channel and dense outputs are the training mean (per point) plus
     a multiple of the training spread (per channel), with statistics of the whole training split.
-    Logits stay as they are.
+    Logits stay as they are. On a closed form (`stand_on`) dense outputs are its predictions plus a
+    multiple of what it leaves.
+
+    Attributes:
+        closed_form: What the network learns the residual of; None: the training mean.
     """
 
     input_mean: Tensor
@@ -42,6 +52,7 @@ class StandardisedModel(nn.Module):
             DataError: dense targets lie on another grid than the inputs.
         """
         super().__init__()
+        self.closed_form: ClosedFormBase | None = None
         inputs, targets = shapes_of(data)
         fields = data.task.kind == "dense"
         if fields and targets[1:] != inputs[1:]:
@@ -72,9 +83,51 @@ class StandardisedModel(nn.Module):
         """Bring inputs `[n, channels, *grid]` in physical units to mean 0 and spread 1."""
         return (inputs - self.input_mean) / self.input_spread
 
-    def physical(self, output: Tensor) -> Tensor:
-        """Bring what a network gives `[n, channels, *grid]` to physical units."""
-        return output * self.output_scale + self.output_offset
+    def stand_on(self, closed_form: ClosedFormBase) -> None:
+        """Learn what a closed form leaves from now on; it lies where the model does.
+
+        It is no part of the model's state: fitted anew to the same data it is the same.
+        """
+        self.closed_form = closed_form
+        self.output_scale.copy_(closed_form.spread)
+
+    def base(self, inputs: Tensor) -> Tensor:
+        """Return what the network's output is added to, in physical units, for new inputs."""
+        return self.output_offset if self.closed_form is None else self.closed_form(inputs)
+
+    def training_base(self, rows: Indices) -> Tensor | None:
+        """Return the same for rows of the training split, of a closed form that did not see them.
+
+        None where the base has not learned from single samples.
+        """
+        return None if self.closed_form is None else self.closed_form.of_training(rows)
+
+    def physical(self, output: Tensor, base: Tensor | None = None) -> Tensor:
+        """Bring what a network gives `[n, channels, *grid]` to physical units.
+
+        Args:
+            output: Of the network.
+            base: What it is added to, `[n, channels, *grid]`: in training `Batch.base`; None: the
+                training mean.
+
+        Raises:
+            RequestError: the model stands on a closed form and was given nothing of it.
+        """
+        if base is None:
+            if self.closed_form is not None:
+                raise RequestError(
+                    "The method puts its model's parts together itself and leaves out the base: "
+                    "`physical(output, batch.base)` in training, `physical(output, "
+                    "model.base(inputs))` elsewhere. Mend that, or use `base: mean`."
+                )
+            base = self.output_offset
+        return output * self.output_scale + base
+
+    def _apply(self, *arguments: Any, **options: Any) -> Any:
+        super()._apply(*arguments, **options)
+        if self.closed_form is not None:
+            self.closed_form.to(self.output_scale.device)
+        return self
 
 
 class CrossModalModel(StandardisedModel):
@@ -91,28 +144,43 @@ class CrossModalModel(StandardisedModel):
 
         Raises:
             DataError: labels are not those of the task's classes.
-            RequestError: the backbone cannot read inputs of this shape.
+            RequestError: the backbone cannot read inputs of this shape, or the recipe asks for
+                what they or the backbone do not allow.
         """
         super().__init__(data)
         task, (inputs, targets) = data.task, shapes_of(data)
-        self.embedder = backbone.target_embedder(inputs, max_tokens=recipe.max_tokens)
+        self.embedder = backbone.target_embedder(inputs, recipe)
         self.encoder = backbone.encoder
         self.head: nn.Module
         if task.kind == "dense":
             self.head = backbone.dense_head(self.embedder, targets, kind=recipe.dense_head)
+            if recipe.refine or recipe.residual:
+                self.head = CorrectedHead(self.head, inputs, targets[0], recipe)
         else:
             data.check_labels()
             assert task.classes is not None  # the data have looked
             self.head = ClassHead(backbone.encoded_width, task.classes)
+        if recipe.encoder == "lora":
+            # Behind the others, which are drawn as ever.
+            add_adapters(self.encoder, recipe.lora_rank)
 
     def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
         """Return the target token features phi(x) of inputs in physical units."""
         features: Tensor = self.embedder(self.standardised(inputs))
         return features
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Predict fields in physical units, or logits."""
-        return self.physical(self.head(self.encoder(self.embed(inputs))))
+    def forward(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
+        """Predict fields in physical units, or logits; with a `base` other than that of inputs."""
+        base = self.base(inputs) if base is None else base
+        return self.decode(self.encoder(self.embed(inputs)), inputs, base)
+
+    def decode(
+        self, encoded: Float[Tensor, "n t width"], inputs: Tensor, base: Tensor | None = None
+    ) -> Tensor:
+        """Predict from encoded tokens of inputs, which are in physical units; see `physical`."""
+        if isinstance(self.head, CorrectedHead):
+            return self.physical(self.head(encoded, self.standardised(inputs)), base)
+        return self.physical(self.head(encoded), base)
 
 
 class OperatorModel(StandardisedModel):
@@ -126,9 +194,10 @@ class OperatorModel(StandardisedModel):
         super().__init__(data)
         self.operator = operator
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Predict fields in physical units."""
-        return self.physical(self.operator(self.standardised(inputs)))
+    def forward(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
+        """Predict fields in physical units; with a `base` other than that of inputs."""
+        output = self.operator(self.standardised(inputs))
+        return self.physical(output, self.base(inputs) if base is None else base)
 
 
 def training_mean(data: TaskData) -> Tensor:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from xmft.task import Recipe
+from xmft.adapters import Adapter
+from xmft.parameter_groups import Group
+from xmft.recipe import Recipe, Schedule
 
 # One kernel for all parameters instead of several each.
 _FUSED = frozenset({"cuda", "cpu"})
-# Behind the colon of a part's name: its LayerNorms alone.
-_NORMS = "norms"
+# Behind the colon of a part's name: which of its modules learn alone.
+_ALONE: Mapping[str, type[nn.Module]] = {"norms": nn.LayerNorm, "adapters": Adapter}
 
 
 def make_optimizer(
-    parameters: Sequence[nn.Parameter], recipe: Recipe, learning_rate: float
+    parameters: Sequence[nn.Parameter] | Sequence[Group], recipe: Recipe, learning_rate: float
 ) -> torch.optim.Optimizer:
     """Return the recipe's optimizer for `parameters`.
 
@@ -25,17 +29,20 @@ def make_optimizer(
     optimizers do. `sgd` is heavy-ball: momentum is neither damped nor looked ahead.
 
     Args:
-        parameters: What learns; on one device.
+        parameters: What learns, on one device; or groups of it, which have rates and weight decay
+            of their own.
         recipe: Optimizer, decay rates and weight decay.
         learning_rate: Peak rate.
     """
+    given: list[Any] = list(parameters)
+    flat = [p for each in given for p in (each["params"] if isinstance(each, dict) else [each])]
     # The fused kernels know no complex numbers, which are weights of the FNO.
-    fused = all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
+    fused = all(p.device.type in _FUSED and p.is_floating_point() for p in flat)
     if recipe.optimizer == "sgd":
         # Nor does that of SGD know parameters that are divided among workers.
-        fused = fused and all(type(p) is nn.Parameter for p in parameters)
+        fused = fused and all(type(p) is nn.Parameter for p in flat)
         return torch.optim.SGD(
-            parameters,
+            given,
             lr=learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
@@ -43,7 +50,7 @@ def make_optimizer(
         )
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(
-        parameters,
+        given,
         lr=learning_rate,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
@@ -56,7 +63,8 @@ def freeze_all_but(model: nn.Module, trains: Sequence[str]) -> list[nn.Parameter
 
     Args:
         model: Its direct children are the parts.
-        trains: Names of parts; of `name:norms` the LayerNorms alone learn.
+        trains: Names of parts; of `name:norms` the LayerNorms alone learn, of `name:adapters` the
+            low-rank adapters.
 
     Returns:
         The parameters that learn, in the order of the model.
@@ -88,8 +96,9 @@ def set_modes(model: nn.Module, trains: Sequence[str]) -> None:
 
 def _split(name: str) -> tuple[str, str]:
     part, _, only = name.partition(":")
-    if only not in ("", _NORMS):
-        raise ValueError(f"A stage trains a part or `part:{_NORMS}`, found '{name}'.")
+    if only and only not in _ALONE:
+        ways = " or ".join(f"`part:{alone}`" for alone in _ALONE)
+        raise ValueError(f"A stage trains a part, {ways}, found '{name}'.")
     return part, only
 
 
@@ -97,7 +106,7 @@ def _learning(part: nn.Module, only: str) -> Iterator[nn.Module]:
     if not only:
         yield part
     else:
-        yield from (module for module in part.modules() if isinstance(module, nn.LayerNorm))
+        yield from (module for module in part.modules() if isinstance(module, _ALONE[only]))
 
 
 def warmup_then_linear(warmup: float, steps: int) -> Callable[[int], float]:
@@ -115,6 +124,59 @@ def warmup_then_linear(warmup: float, steps: int) -> Callable[[int], float]:
         return max(0.0, (steps - step) / max(1, steps - rising))
 
     return factor
+
+
+def warmup_then_cosine(warmup: float, steps: int) -> Callable[[int], float]:
+    """The warm-up of `warmup_then_linear`, then half a cosine from the peak down to 0.
+
+    Loshchilov and Hutter, 2017, without restarts.
+
+    Args:
+        warmup: Share of the steps that rise.
+        steps: All steps.
+    """
+    rising = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return _half_cosine(1.0, 0.0, (step - rising) / max(1, steps - rising))
+
+    return factor
+
+
+def one_cycle(warmup: float, steps: int) -> Callable[[int], float]:
+    """Half a cosine from 1/25 of the peak up to it, and another one down to 1/250,000 of it.
+
+    Smith and Topin, 2018, with the numbers of `torch.optim.lr_scheduler.OneCycleLR`, which most
+    neural operators are trained with; the momentum stays as it is.
+
+    Args:
+        warmup: Share of the steps that rise (`pct_start`; the scheduler of torch rises in 0.3).
+        steps: All steps.
+    """
+    # Without a step to rise in it starts at the peak; torch starts below, or divides by zero.
+    top, end = max(warmup * steps - 1, 0.0), steps - 1
+    low, lowest = 1 / 25, 1 / 25 / 1e4
+
+    def factor(step: int) -> float:
+        if step < top:
+            return _half_cosine(low, 1.0, step / top)
+        return _half_cosine(1.0, lowest, (step - top) / (end - top) if end > top else 0.0)
+
+    return factor
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+SCHEDULES: Mapping[Schedule, Callable[[float, int], Callable[[int], float]]] = {
+    "linear": warmup_then_linear,
+    "cosine": warmup_then_cosine,
+    "onecycle": one_cycle,
+}
+"""Of the rate of target fitting: from the share of the warm-up and all steps to the factor."""
 
 
 def in_three_parts(steps: int) -> Callable[[int], float]:

@@ -8,6 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["float32", "bfloat16"]
 DenseHead = Literal["learned", "published"]
+Encoder = Literal["all", "norms", "lora", "frozen"]
+Schedule = Literal["linear", "cosine", "onecycle"]
+Augment = Literal["none", "symmetries", "galilean"]
+Patches = Literal["xavier", "published", "redrawn"]
+Stem = Literal["none", "convolution"]
+Base = Literal["mean", "ridge", "kernel"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -24,13 +30,57 @@ class Recipe(BaseModel):
     learning_rate: float = Field(5e-4, gt=0, description="peak rate of target fitting")
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="of target fitting")
     weight_decay: float = Field(1e-2, ge=0, description="decoupled with adamw, L2 with the others")
+    decay_all: bool = Field(
+        True, description="false: no weight decay of norms, biases, positions and gates"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the rate from an encoder layer to the one below it"
+    )
     betas: tuple[_Decay, _Decay] = Field((0.9, 0.98), strict=False, description="of adamw and adam")
     momentum: _Decay = Field(0.9, description="of sgd")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps spent on warm-up")
+    schedule: Schedule = Field(
+        "linear", description="of the rate in target fitting, after the warm-up (onecycle: with it)"
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of the averaged weights that are scored in fitting; 0: none",
+    )
+    loss: Literal["task", "ranking"] = Field(
+        "task", description="fitted: the task's own loss, or the metric that ranks"
+    )
+    augment: Augment = Field(
+        "none",
+        description="training samples moved by the equation's symmetries; galilean: and by frames",
+    )
     clip_grad_norm: float | None = Field(1.0, gt=0, description="largest norm; null: no limit")
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
+    encoder: Encoder = Field(
+        "all", description="what of it learns in fitting; lora: low-rank adapters of its attention"
+    )
+    lora_rank: int = Field(8, ge=1, description="of the adapters")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
+    patches: Patches = Field(
+        "xavier",
+        description="scale at which the patch projection starts: of a linear map; `published`: of "
+        "a convolution (text encoders), repeated without scaling (Swin); `redrawn`: of a "
+        "convolution everywhere",
+    )
+    amplitude: bool = Field(False, description="a linear path past the LayerNorm of the embedder")
+    overlap: float = Field(
+        0.0, ge=0, le=1, description="share of its side that a patch reaches over each edge"
+    )
+    stem: Stem = Field("none", description="over the whole field, before it is cut into patches")
     dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
+    refine: bool = Field(
+        False, description="of dense tasks: convolutions over the decoded field and the input"
+    )
+    residual: bool = Field(
+        False, description="of dense tasks: the network adds to the input, or to its last frame"
+    )
+    base: Base = Field("mean", description="of fields: what the network learns the residual of")
     samples: int | None = Field(None, ge=10, description="most samples used; null: all")
     resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
     precision: Precision = Field("float32", description="of the forward pass")

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from xmft.curves import CurvePoint
 from xmft.errors import DivergedError
 from xmft.examples import Examples
+from xmft.flops import Counts
 from xmft.metrics import Metric
 from xmft.stages import Stage
+
+BASE = "base"
+"""Selection of the scores of the closed form that a model stands on, without the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +33,19 @@ class Score:
 
 @dataclass(kw_only=True)
 class History:
-    """What accumulates over a run and survives an interruption."""
+    """What accumulates over a run and survives an interruption.
+
+    Attributes:
+        curves: Losses and scores.
+        measurements: Quantities of the stages, `stage/when/key`.
+        seconds: Time by account.
+        counts: Operations; None where a version that did not count began the run.
+    """
 
     curves: list[CurvePoint] = field(default_factory=list)
     measurements: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    counts: Counts | None = None
 
     def book(self, what: str, since: float) -> float:
         """Add the time since `since` (`time.perf_counter`) to the account `what`; return now."""
@@ -53,10 +65,15 @@ class FitResult:
     """Scores and curves of a finished run.
 
     Attributes:
-        scores: Every metric of the task on val and test under both selections.
-        measurements: Quantities of the stages, `stage/when/key`.
+        scores: Every metric of the task on val and test under both selections, and of the model's
+            base alone (`BASE`) where that is a closed form.
+        measurements: Quantities of the stages, `stage/when/key`; of a model that is fitted without
+            stages what it calls `measured`, as `fitting/after/key`.
         seconds: Time by account (`align`, `fit`, `eval`, `measure`), of all runs it took.
         own_seconds: Time of this run alone.
+        flops: Floating-point operations by account (`prepare`, `align`, `fit`, `measure`, `eval`),
+            of all workers and all runs it took; None where some are unknown. What is made once for
+            many runs, such as artefacts of the source, is not in them.
         resumed_epochs: Epochs that were restored, not trained.
         fitted: Training loss in the last epoch of target fitting; None where nothing is fitted.
         examples: Of dense tasks, from the first worker; None otherwise.
@@ -67,6 +84,7 @@ class FitResult:
     measurements: dict[str, float]
     seconds: dict[str, float]
     own_seconds: float
+    flops: dict[str, int | None]
     resumed_epochs: int
     fitted: CurvePoint | None = None
     examples: Examples | None = None
@@ -106,3 +124,9 @@ def check_finite_values(values: Mapping[str, float], what: str) -> None:
             f"The {what} are not finite ({', '.join(wrong)}). "
             "Lower learning_rate or set clip_grad_norm."
         )
+
+
+def measured_by(model: nn.Module) -> dict[str, float]:
+    """Return what a model that is fitted without stages says of itself in `measured`."""
+    measured: Mapping[str, float] = getattr(model, "measured", {})
+    return {f"fitting/after/{key}": float(value) for key, value in measured.items()}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 # Rows taken at once.
@@ -41,6 +41,10 @@ class Rows:
     def blocks(self) -> Iterator[Block]:
         """Yield all rows in order."""
         return self.read(torch.arange(self.count))
+
+    def only(self, rows: Tensor) -> Rows:
+        """Return some of the rows as rows of their own, in the order of their numbers `[n]`."""
+        return Rows(count=len(rows), read=lambda chosen: self.read(rows[chosen]))
 
     def some(self, most: int) -> Block:
         """Return at most `most` rows, evenly spread."""
@@ -171,24 +175,66 @@ def fitted(rows: Rows, choice: Choice) -> Regression:
     if len(x) == rows.count:
         return Regression(kernel, x, spectrum.solution(penalty), intercept, penalty)
     if rows.count <= choice.exact:
-        x, y = rows.some(rows.count)
-        gram = kernel(x, x)
-        gram.diagonal().add_(penalty)
-        solution = torch.cholesky_solve(y - intercept, torch.linalg.cholesky(gram))
-        return Regression(kernel, x, solution, intercept, penalty)
+        return _exact(rows, kernel, intercept, penalty)
     return Regression(
         kernel, x, _on_landmarks(rows, kernel, x, intercept, penalty), intercept, penalty
     )
 
 
-def _primal(rows: Rows, choice: Choice, linear: Kernel, intercept: Tensor) -> Regression:
-    """Fit a linear map of fewer features than samples."""
+def out_of_fold(
+    rows: Rows, like: Regression, folds: Int[Tensor, " n"]
+) -> Iterator[tuple[Int[Tensor, " k"], Float[Tensor, "k m"]]]:
+    """Predict every row by a map that was fitted without it, one fold after the other.
+
+    Args:
+        rows: What `like` was fitted to.
+        like: Says by which equations each fold's map is fitted: its width, its penalty, and whether
+            all rows took part in one system.
+        folds: The fold of every row; there are several.
+
+    Yields:
+        The rows of a fold and their predictions.
+    """
+    exact = len(like.landmarks) == rows.count
+    for fold in folds.unique():
+        held = (folds == fold).nonzero().flatten()
+        kept = rows.only((folds != fold).nonzero().flatten())
+        centre, intercept = _means(kept)
+        kernel, penalty = Kernel(centre, like.width), like.penalty
+        if like.primal:
+            solution = _Spectrum(*_normal_equations(kept, kernel, intercept)).solution(penalty)
+            own = Regression(kernel, None, solution, intercept, penalty)
+        elif exact:
+            own = _exact(kept, kernel, intercept, penalty)
+        else:
+            x, _ = kept.some(len(like.landmarks))
+            solution = _on_landmarks(kept, kernel, x, intercept, penalty)
+            own = Regression(kernel, x, solution, intercept, penalty)
+        yield held, torch.cat([own(x) for x, _ in rows.read(held)])
+
+
+def _exact(rows: Rows, kernel: Kernel, intercept: Tensor, penalty: float) -> Regression:
+    """Fit with all rows in one system of equations."""
+    x, y = rows.some(rows.count)
+    gram = kernel(x, x)
+    gram.diagonal().add_(penalty)
+    solution = torch.cholesky_solve(y - intercept, torch.linalg.cholesky(gram))
+    return Regression(kernel, x, solution, intercept, penalty)
+
+
+def _normal_equations(rows: Rows, linear: Kernel, intercept: Tensor) -> tuple[Tensor, Tensor]:
     d = len(linear.centre)
     gram, right = intercept.new_zeros(d, d), intercept.new_zeros(d, len(intercept))
     for x, y in rows.blocks():
         centred = x - linear.centre
         gram += centred.T @ centred
         right += centred.T @ (y - intercept)
+    return gram, right
+
+
+def _primal(rows: Rows, choice: Choice, linear: Kernel, intercept: Tensor) -> Regression:
+    """Fit a linear map of fewer features than samples."""
+    gram, right = _normal_equations(rows, linear, intercept)
     spectrum = _Spectrum(gram, right)
     penalties = _scaled(choice.penalties, gram.diagonal().sum() / rows.count)
     guesses = spectrum.predictions(choice.inputs - linear.centre, penalties)

@@ -65,6 +65,7 @@ class Draw:
     seed: int
     stage: str
     epoch: int
+    fitting: bool = True  # not of a stage before, which may have classes
 
 
 class Draws:
@@ -72,15 +73,21 @@ class Draws:
 
     Attributes:
         pieces: The batch as it is stored.
+        fitting: Whether the batch is one of target fitting.
+        device: Where the numbers are.
     """
 
     def __init__(self, draw: Draw, rows: Indices, device: torch.device, pieces: Pieces) -> None:
         """Start one stream for every row; they are drawn from in the order of the calls."""
         self.pieces = pieces
-        self._device = device
+        self.fitting = draw.fitting
+        self.device = device
         self._streams = [
             generator("augment", draw.seed, draw.stage, draw.epoch, row) for row in rows
         ]
+
+    def __len__(self) -> int:
+        return len(self._streams)
 
     def uniform(self, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = ()) -> Tensor:
         """Return float32 `[n, *shape]` between `low` and `high`."""
@@ -95,7 +102,7 @@ class Draws:
         return self._stacked([rng.integers(high, size=shape) for rng in self._streams]).long()
 
     def _stacked(self, values: list[Any]) -> Tensor:
-        return to_device(np.stack([np.asarray(value) for value in values]), self._device)
+        return to_device(np.stack([np.asarray(value) for value in values]), self.device)
 
 
 class Samples:

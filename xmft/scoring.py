@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 
 from xmft.evaluation import evaluate, forward_pass
 from xmft.examples import MOST_EXAMPLES, Examples, Fields, examples_of
+from xmft.flops import Meter
 from xmft.metrics import METRICS
+from xmft.model import StandardisedModel
 from xmft.recipe import Recipe
-from xmft.records import Best, Score, check_finite_values
+from xmft.records import BASE, Best, Score, check_finite_values
 from xmft.samples import Samples
 from xmft.session import Session
 from xmft.split import Split
@@ -30,6 +33,7 @@ class Scorer:
         data: TaskData,
         recipe: Recipe,
         session: Session,
+        meter: Meter | None = None,
     ) -> None:
         """Prepare.
 
@@ -39,12 +43,14 @@ class Scorer:
             data: Says which metrics.
             recipe: Says how precise.
             session: The workers.
+            meter: Counts the operations of what is scored; None: nobody does.
         """
         self._model = model
         self._samples = samples
         self._data = data
         self._recipe = recipe
         self._session = session
+        self._meter = meter
 
     def evaluate(self, split: str, names: Sequence[str], epoch: int) -> dict[str, float]:
         """Return the named metrics of a split, for parameters as they are after `epoch`.
@@ -53,14 +59,16 @@ class Scorer:
             DivergedError: one is not finite.
             StoppedError: the session asked to stop.
         """
-        values = evaluate(
-            self._model,
-            self._samples[split],
-            [METRICS[name] for name in names],
-            self._session,
-            precision=self._recipe.precision,
-            pool=self._data.task.pool,
-        )
+        meter = self._meter
+        with nullcontext(self._model) if meter is None else meter.scoring(self._model) as model:
+            values = evaluate(
+                model,
+                self._samples[split],
+                [METRICS[name] for name in names],
+                self._session,
+                precision=self._recipe.precision,
+                pool=self._data.task.pool,
+            )
         check_finite_values(values, f"scores on {split} after epoch {epoch}")
         return values
 
@@ -87,6 +95,19 @@ class Scorer:
             return [replace(score, selection="best_val") for score in last]
         self._model.load_state_dict(best.state)
         return self.score("best_val", best.epoch, splits)
+
+    def score_base(self, splits: Sequence[str]) -> list[Score]:
+        """Return all metrics of the closed form that the model stands on, without the network.
+
+        None where it stands on none; raises as `evaluate` does.
+        """
+        model = self._model
+        if not isinstance(model, StandardisedModel) or model.closed_form is None:
+            return []
+        # As the method of that name is scored, which knows no other precision.
+        recipe = self._recipe.model_copy(update={"precision": "float32"})
+        alone = Scorer(model.closed_form.model, self._samples, self._data, recipe, self._session)
+        return alone.score(BASE, 0, splits)
 
     def examples(self) -> Examples | None:
         """Return what the model makes of the first samples of the test split; of fields alone."""

@@ -34,6 +34,19 @@ def generator(*parts: object) -> np.random.Generator:
     return np.random.default_rng(derive_seed(*parts))
 
 
+@contextmanager
+def aside(*parts: object) -> Iterator[None]:
+    """Draw from numbers of torch of their own, on the CPU; the others go on as if nothing were.
+
+    What an option adds to a model is drawn like this, so that all else starts as without it. The
+    numbers follow from `parts` and the seed that was set last.
+    """
+    with torch.random.fork_rng(devices=[]):
+        # The generator of the CPU alone: torch.manual_seed would set those of GPUs as well.
+        torch.default_generator.manual_seed(derive_seed(*parts, torch.initial_seed()))
+        yield
+
+
 class Draws:
     """Where torch's random generators stand, to draw the same once more."""
 

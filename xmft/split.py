@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,3 +171,28 @@ def content_hash(*splits: Split) -> str:
             digest.update(f"{values.dtype}{values.shape}".encode())
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def as_split(kind: str, inputs: Array, targets: Array) -> Split:
+    """Bring arrays of a user into the types and shapes of a split.
+
+    Args:
+        kind: Kind of the task.
+        inputs: `[n, channels, *grid]`, or `[n, length]` of one channel.
+        targets: As the kind has them; of dense tasks the channels may be missing.
+
+    Raises:
+        DataError: classes are no whole numbers.
+    """
+    if inputs.ndim == 2:
+        inputs = inputs[:, None]
+    if kind == "dense" and targets.ndim == inputs.ndim - 1:
+        targets = targets[:, None]
+    types: Mapping[str, type] = {
+        "dense": np.float32,
+        "multilabel": np.float32,
+        "classification": np.int64,
+    }
+    if kind == "classification" and targets.dtype.kind not in "iub":
+        raise DataError(f"Classes are whole numbers, found targets of type {targets.dtype}.")
+    return Split(inputs=inputs.astype(np.float32), targets=targets.astype(types[kind]))

@@ -26,6 +26,8 @@ class Batch:
         inputs: `[n, channels, *grid]`.
         targets: `[n, channels, *grid]` or `[n]`.
         weights: Weight of each target value in the task's loss, or None.
+        base: What the model's output is added to, in physical units `[n, channels, *grid]`, see
+            `StandardisedModel.physical`; None: it knows that itself.
         classes: Class of each sample, true or clustered, `[n]`; None when the stage has no use
             for classes.
         indices: Positions of the samples in the training split, on the CPU.
@@ -38,6 +40,7 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     weights: Tensor | None = None
+    base: Tensor | None = None
     classes: Tensor | None
     indices: Indices
     step: int
@@ -81,8 +84,8 @@ class Stage:
     Attributes:
         name: What curves and measurements of it begin with.
         trains: Parts of the model that learn (`embedder`, `encoder`, `head` of a `CrossModalModel`;
-            in general its direct children); the rest is frozen. Of a part `name:norms`, the
-            LayerNorms alone learn.
+            in general its direct children); the rest is frozen. Of a part `name:norms` the
+            LayerNorms alone learn, of `name:adapters` its low-rank adapters.
         objective: What is minimised.
         batches: Epoch number to its global batches of training indices.
         epochs: How many epochs.
@@ -100,7 +103,7 @@ class Stage:
             time is booked likewise.
         clip: Whether gradients are clipped to the norm that the recipe says, if it says one.
         schedule: From all steps of the stage to the factor of the rate at each; None: the
-            warm-up and decay of the recipe.
+            schedule of the recipe in fitting, its warm-up and linear decay in aligning.
     """
 
     name: str

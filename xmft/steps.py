@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from xmft.averaging import Averaged
 from xmft.gradients import StageObjective
-from xmft.optimizers import make_optimizer, warmup_then_linear
+from xmft.optimizers import SCHEDULES, make_optimizer
+from xmft.parameter_groups import parameter_groups
 from xmft.recipe import Recipe
 from xmft.session import Session
 from xmft.stages import Stage
@@ -28,6 +31,7 @@ class Training:
         objective: The stage's losses of the model, wrapped for the workers.
         optimizer: Of the parameters that learn.
         schedule: Of its rate.
+        average: Of the parameters over the steps, where the recipe wants one.
     """
 
     def __init__(
@@ -44,18 +48,24 @@ class Training:
         self.session = session
         self._trained = trained
         self._clip = recipe.clip_grad_norm if stage.clip else None
-        self.optimizer = make_optimizer(trained, recipe, stage.learning_rate)
+        averages = stage.account == "fit" and recipe.average > 0
+        self.average = Averaged(model, recipe.average) if averages else None
+        groups = parameter_groups(model, stage, recipe)
+        self.optimizer = make_optimizer(groups, recipe, stage.learning_rate)
         steps = len(stage.batches(0)) * stage.epochs
-        factor = (stage.schedule or partial(warmup_then_linear, recipe.warmup))(steps)
+        usual = SCHEDULES[recipe.schedule if stage.account == "fit" else "linear"]
+        factor = (stage.schedule or partial(usual, recipe.warmup))(steps)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
         # Wrapped after freezing: a data-parallel wrapper looks at requires_grad only once.
         self.objective = session.wrap(StageObjective(model, stage, compiled=recipe.compile))
 
     def restore(self, saved: Checkpoint) -> None:
         """Go on with the optimizer and the schedule of a checkpoint of this stage."""
+        # Numbered group by group, which is another order than the model's where there are several.
+        numbered = [p for group in self.optimizer.param_groups for p in group["params"]]
         states = {
             number: {
-                key: self.session.divided(value, self._trained[number])
+                key: self.session.divided(value, numbered[number])
                 if isinstance(value, torch.Tensor) and value.ndim
                 else value
                 for key, value in state.items()
@@ -64,6 +74,8 @@ class Training:
         }
         self.optimizer.load_state_dict({**saved.optimizer, "state": states})
         self.schedule.load_state_dict(saved.schedule)
+        if self.average is not None:
+            self.average.load_state_dict(saved.average, self.session)
 
     def step(self) -> None:
         """Change the parameters along their gradients."""
@@ -71,3 +83,14 @@ class Training:
             nn.utils.clip_grad_norm_(self._trained, self._clip)
         self.optimizer.step()
         self.schedule.step()
+        if self.average is not None:
+            self.average.update()
+
+    def scored(self) -> AbstractContextManager[None]:
+        """Return the context in which the model has the parameters that are to be scored."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def finish(self) -> None:
+        """Leave those parameters in the model; no step is taken behind."""
+        if self.average is not None:
+            self.average.finish()

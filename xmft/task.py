@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from xmft.arrays import Array, Ragged, Windows
+from xmft.arrays import Ragged, Windows
 from xmft.curves import CurvePoint
 from xmft.errors import DataError
 from xmft.recipe import DenseHead, Precision, Recipe
-from xmft.split import Split, check_finite, content_hash
+from xmft.split import Split, as_split, check_finite, content_hash
+from xmft.symmetries import Galilean, Symmetries
 
 if TYPE_CHECKING:
     from xmft.samples import Decoded, Draws, Pieces
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CurvePoint",
     "DenseHead",
+    "Galilean",
     "Kind",
     "Origin",
     "Pool",
@@ -29,6 +31,7 @@ __all__ = [
     "Ragged",
     "Recipe",
     "Split",
+    "Symmetries",
     "Task",
     "TaskData",
     "Windows",
@@ -72,6 +75,7 @@ class Task:
         pool: How the predictions for the rows of a group are put together before they are scored:
             mean of the logits, vote of the likeliest classes, or windows stitched to the sample;
             None: every row is scored for itself.
+        symmetries: Of the equation that a dense task comes from; None: there are none.
     """
 
     name: str
@@ -83,6 +87,7 @@ class Task:
     classes: int | None = None
     channels: tuple[str, ...] = ()
     pool: Pool | None = None
+    symmetries: Symmetries | None = None
 
     @property
     def suite(self) -> str:
@@ -185,7 +190,7 @@ class TaskData:
         if classes is None and kind != "dense":
             classes = int(targets.max()) + 1 if kind == "classification" else targets.shape[-1]
         splits = {
-            split: _as_split(kind, np.asarray(x), np.asarray(y))
+            split: as_split(kind, np.asarray(x), np.asarray(y))
             for split, (x, y) in (("train", train), ("val", val), ("test", test))
         }
         task = Task(
@@ -282,19 +287,3 @@ class TaskData:
                 "[n, channels, length] or [n, channels, height, width]. Convert them, or give the "
                 "task a `decode`."
             )
-
-
-def _as_split(kind: Kind, inputs: Array, targets: Array) -> Split:
-    """Bring arrays of a user into the types and shapes of a split."""
-    if inputs.ndim == 2:
-        inputs = inputs[:, None]
-    if kind == "dense" and targets.ndim == inputs.ndim - 1:
-        targets = targets[:, None]
-    types: Mapping[str, type] = {
-        "dense": np.float32,
-        "multilabel": np.float32,
-        "classification": np.int64,
-    }
-    if kind == "classification" and targets.dtype.kind not in "iub":
-        raise DataError(f"Classes are whole numbers, found targets of type {targets.dtype}.")
-    return Split(inputs=inputs.astype(np.float32), targets=targets.astype(types[kind]))

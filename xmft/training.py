@@ -4,80 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import ValidationError
 from torch import nn
 
+from xmft.augmentation import augmented
 from xmft.backbones import Backbone, load_backbone
 from xmft.cache import cache_root
+from xmft.closed_forms.residual import ClosedFormBase, base_of
 from xmft.errors import RequestError
-from xmft.evaluation import forward_pass
 from xmft.fit import fit
+from xmft.flops import counted, over_workers, plus
 from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
-from xmft.metrics import check_scores
+from xmft.metrics import check_scores, trained_on
+from xmft.model import StandardisedModel
+from xmft.parameter_groups import check_layered
 from xmft.recipe import Recipe
-from xmft.records import FitResult
 from xmft.seeding import seed_everything
 from xmft.session import Session
 from xmft.source import check_modality, default_proxy
 from xmft.stages import Stage
 from xmft.task import TaskData
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A trained model with everything that was measured on the way.
-
-    Attributes:
-        model: With the parameters that validation chose, unless the last epoch is the best; from
-            inputs in physical units to fields in physical units, or to logits.
-        result: Scores, curves, measured terms and times.
-        prepare_s: Seconds spent on the model, the source's artefacts and classes, before stage 1.
-    """
-
-    model: nn.Module
-    result: FitResult
-    prepare_s: float
-    device: torch.device
-    recipe: Recipe
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """Every metric on the test split, of the epoch that validation chose."""
-        return self.scored("test", "best_val")
-
-    def scored(self, split: str, selection: str) -> dict[str, float]:
-        """Return every metric of a split (`val`, `test`) under a selection (`best_val`, `last`)."""
-        return {
-            score.metric: score.value
-            for score in self.result.scores
-            if (score.split, score.selection) == (split, selection)
-        }
-
-    @property
-    def params(self) -> int:
-        """Number of parameters."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
-    @property
-    def trainable_params(self) -> int:
-        """Number of parameters that the last stage trained."""
-        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-
-    def predict(self, inputs: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Return predictions for decoded inputs `[n, channels, *grid]`, all in one batch."""
-        self.model.eval()
-        batch = torch.as_tensor(np.asarray(inputs, dtype=np.float32), device=self.device)
-        with torch.inference_mode(), forward_pass(self.device, self.recipe.precision):
-            output: torch.Tensor = self.model(batch)
-        return output.float().cpu().numpy()
+from xmft.trained import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +41,9 @@ class Assembled:
         model: Freshly drawn, on the device.
         stages: What the method trains, in order.
         prepare_s: See `Trained`.
+        prepare_flops: Operations of this process, without artefacts of the source.
         measure_s: Seconds spent on what is only measured, likewise before stage 1.
+        base_s: See `Trained`.
     """
 
     model: nn.Module
@@ -98,7 +53,9 @@ class Assembled:
     seed: int
     device: torch.device
     prepare_s: float
+    prepare_flops: int | None
     measure_s: float = 0.0
+    base_s: float = 0.0
 
     def fit(
         self,
@@ -121,10 +78,15 @@ class Assembled:
             micro_batch=micro_batch,
             until=until,
         )
+        prepared = over_workers(session, self.prepare_flops)
         return Trained(
             model=self.model,
-            result=result.with_measuring(self.measure_s),
+            result=replace(
+                result.with_measuring(self.measure_s),
+                flops={"prepare": prepared, **result.flops},
+            ),
             prepare_s=self.prepare_s,
+            base_s=self.base_s,
             device=self.device,
             recipe=self.recipe,
         )
@@ -158,7 +120,14 @@ def assemble(
             f"Method '{kind.name}' is for {' and '.join(kind.kinds)} tasks, but '{data.task.name}' "
             f"is a {data.task.kind} task. Choose another method."
         )
+    recipe = recipe.model_copy(update={f: Recipe.model_fields[f].default for f in kind.ignores})
+    data = replace(augmented(data, recipe), task=trained_on(data.task, recipe))
     kind.check_installed()
+    # Before anything that takes longer: the task may be none for it.
+    start = time.perf_counter()
+    with counted() as fitted:
+        base = base_of(data, recipe, device, ignores=kind.ignores)
+    base_s = time.perf_counter() - start
     body = _backbone(kind, backbone, recipe, seed)
     proxy = source or (default_proxy(body.modality) if body else "")
     if body is not None and kind.uses_source:
@@ -176,8 +145,12 @@ def assemble(
     seed_everything("model", seed)
     # Some methods need the source as soon as they make their model.
     start = time.perf_counter()
-    model = chosen.model(context).to(device)
-    stages = chosen.stages(context)
+    with counted() as built:
+        model = chosen.model(context).to(device)
+        check_layered(model, recipe)
+        if base is not None:
+            _stand(model, base, kind)
+        stages = chosen.stages(context)
     ready = time.perf_counter()
     measured = [stage.prepare_measure for stage in stages if stage.prepare_measure is not None]
     for prepare in measured:
@@ -191,6 +164,8 @@ def assemble(
         device=device,
         prepare_s=ready - start,
         measure_s=time.perf_counter() - ready if measured else 0.0,
+        base_s=base_s,
+        prepare_flops=plus(fitted.total, built.total),
     )
 
 
@@ -266,6 +241,15 @@ def _method(method: str | type[Method], options: Mapping[str, Any]) -> tuple[typ
             f"{problem['msg']}, found {problem['input']!r}. `xmft list methods {kind.name}` lists "
             "its options."
         ) from None
+
+
+def _stand(model: nn.Module, base: ClosedFormBase, kind: type[Method]) -> None:
+    if not isinstance(model, StandardisedModel):
+        raise RequestError(
+            f"Method '{kind.name}' has a model of its own kind, which cannot learn what a closed "
+            "form leaves. Derive it from xmft.model.StandardisedModel, or use `base: mean`."
+        )
+    model.stand_on(base)
 
 
 def _recipe(method: str | type[Method], recipe: Recipe) -> Recipe:

@@ -17,7 +17,7 @@ from benchmarks.pdebench.fitting import check_fit, facts_of, found_of
 from benchmarks.pdebench.layout import Found, Layout, frame_at
 from benchmarks.pdebench.pairing import OpenFile, pair_up
 from benchmarks.pdebench.problem import GRID, Floor, Pairs, Problem
-from benchmarks.pdebench.scores import scores_of
+from benchmarks.pdebench.scores import learned
 from benchmarks.pdebench.speed import check_speed
 from benchmarks.pdebench.tasks import PROBLEMS
 from benchmarks.prepare import Reading
@@ -55,12 +55,7 @@ class PdeEntry(Entry):
 
     def task_under(self, protocol: Protocol) -> Task:
         """See `Entry.task_under`."""
-        if protocol == "clean":
-            return self.task
-        problem = self.problem
-        loss, metrics = scores_of(problem, protocol)
-        version = problem.version if problem.released_version is None else problem.released_version
-        return replace(self.task, loss=loss, metrics=metrics, version=version)
+        return replace(self.task, **learned(self.problem, protocol))
 
     def cut(self, protocol: Protocol) -> Mapping[str, Any]:
         """Default resolution, datasets, times and scaling."""
@@ -270,15 +265,12 @@ class PdeEntry(Entry):
 def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
     """Return the entry of an equation with the given parameter values."""
     suffix = "" if values == problem.published else ":" + problem.label.format(**values)
-    loss, metrics = scores_of(problem, "clean")
     task = Task(
         name=problem.name + suffix,
-        version=problem.version,
         title=problem.title.format(**values),
         kind="dense",
-        loss=loss,
-        metrics=metrics,
         channels=problem.channels,
+        **learned(problem, "clean"),
     )
     release = download.releases().get(file := problem.file.format(**values))
     return PdeEntry(

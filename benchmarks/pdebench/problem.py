@@ -11,7 +11,7 @@ from benchmarks.pdebench import download
 from benchmarks.pdebench.layout import Field, Style
 from benchmarks.pdebench.scaling import Scaling
 from benchmarks.pdebench.values import Possible
-from xmft.task import Protocol
+from xmft.task import Protocol, Symmetries
 
 GRID = "grid"
 """A part of some file names that is no parameter: points per axis."""
@@ -95,6 +95,7 @@ class Problem:
         moves: The solution is the initial field moved at the speed `beta`, see `speed`.
         possible: What values can be data.
         channels: See `Task.channels`.
+        symmetries: See `Task.symmetries`; None where there are none that would change a sample.
         version: See `Task.version`.
         released_version: The same under the released protocol; None: the same number.
     """
@@ -120,6 +121,7 @@ class Problem:
     moves: bool = False
     possible: Possible = field(default_factory=Possible)
     channels: tuple[str, ...] = ()
+    symmetries: Symmetries | None = None
     version: int = 1
     released_version: int | None = None
 

@@ -8,6 +8,8 @@ of each one is stored beside the mean.
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.pdebench.problem import Problem
 from xmft.task import Protocol
 
@@ -26,3 +28,18 @@ def scores_of(problem: Problem, protocol: Protocol) -> tuple[str, tuple[str, ...
         return problem.loss, (_WHOLE, _BY_CHANNEL, *_OTHERS)
     channels = tuple(f"{_WHOLE}_channel_{place}" for place in range(len(problem.channels)))
     return _BY_CHANNEL, (_BY_CHANNEL, _WHOLE, *channels, *_OTHERS)
+
+
+def learned(problem: Problem, protocol: Protocol) -> dict[str, Any]:
+    """Return what a task says of its learning under a protocol, by the names of `Task`.
+
+    Fields that are scaled point by point have no symmetries.
+    """
+    loss, metrics = scores_of(problem, protocol)
+    released = protocol == "released" and problem.released_version is not None
+    return {
+        "version": problem.released_version if released else problem.version,
+        "loss": loss,
+        "metrics": metrics,
+        "symmetries": problem.symmetries if problem.pairs(protocol).scaling == "none" else None,
+    }

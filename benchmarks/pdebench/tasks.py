@@ -5,6 +5,11 @@ code trains and scores: its targets in training and test lie at unequal times wh
 numbers do (29 and 99, or 100 and 99), it maps the first channel of the 2-D diffusion-reaction
 equation to the second, and scales the fields of the compressible equations. Error floors are those
 measured on released files, or on files made with their recipes.
+
+Symmetries are those of equation, walls and constants alike: the advection has a direction; on the
+interval of the sorption the two walls differ; and the dam is round, so that a reflection leaves
+each sample as it is. `tests/benchmarks/test_symmetries.py` has the solvers say so. Frames of
+reference are taken as fast as the mean velocity of few samples is.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import math
 from benchmarks.pdebench.layout import DATA, Field
 from benchmarks.pdebench.problem import Floor, Pairs, Problem
 from benchmarks.pdebench.values import Possible
+from xmft.task import Galilean, Symmetries
 
 _TENSOR = Field(datasets=("tensor",))
 _FIRST, _SECOND = (Field(datasets=(DATA,), channels=(channel,)) for channel in (0, 1))
@@ -40,6 +46,7 @@ PROBLEMS = (
         clean=Pairs(inputs=_TENSOR, targets=_TENSOR, time=2.0),
         resolution=256,
         test="first",
+        symmetries=Symmetries(periodic=(0,)),
         floors={"beta0.4": (Floor(score=4.1e-3),)},
         moves=True,
     ),
@@ -58,6 +65,14 @@ PROBLEMS = (
         test="first",
         loss="rmse",
         possible=Possible(settles=True),
+        # The field is the velocity.
+        symmetries=Symmetries(
+            periodic=(0,),
+            mirrored=(0,),
+            inputs=(0,),
+            targets=(0,),
+            galilean=Galilean(crossing=0.5, most=0.1),
+        ),
         floors={"Nu0.001": (Floor(score=5.3e-4),), "Nu1.0": (Floor(score=4e-4),)},
     ),
     Problem(
@@ -74,6 +89,7 @@ PROBLEMS = (
         resolution=1024,
         test="first",
         possible=Possible(limits={"tensor": _SHARE}, settles=True),
+        symmetries=Symmetries(periodic=(0,), mirrored=(0,)),
         # On 1024 points the released solver's single-precision steps are lost to rounding.
         floors={
             "Nu0.5_Rho1.0": (
@@ -120,6 +136,13 @@ PROBLEMS = (
         resolution=1024,
         test="first",
         loss="rmse",
+        symmetries=Symmetries(
+            periodic=(0,),
+            mirrored=(0,),
+            inputs=(None, None, 0),
+            targets=(None, None, 0),
+            galilean=Galilean(crossing=2.0, most=0.1),
+        ),
         # Of the released scheme against our solver; the viscous ones by its published recipe alone.
         floors={
             "Eta1.e-8_Zeta1.e-8": (Floor(score=4.8e-3),),
@@ -142,6 +165,7 @@ PROBLEMS = (
         clean=Pairs(inputs=Field(datasets=("nu",), framed=False), targets=_TENSOR),
         resolution=64,
         test="first",
+        symmetries=Symmetries(mirrored=(0, 1), exchanged=True, walls=128),
         # Of a thousand coefficients some are on one side of the threshold everywhere, and two that
         # are on the same side have the same steady solution.
         possible=Possible(limits={"nu": _POSITIVE}, constant=True, constants_repeat=True),
@@ -185,6 +209,7 @@ PROBLEMS = (
         released=Pairs(inputs=_FIRST, targets=_SECOND, time=5.0, test_time=4.95),
         resolution=128,
         test="last",
+        symmetries=Symmetries(mirrored=(0, 1), exchanged=True, walls=128),
         floors={"": (Floor(score=2.8e-5),)},
         noise=True,
     ),
@@ -205,6 +230,14 @@ PROBLEMS = (
         released=Pairs(inputs=_FLUID_2D, targets=_FLUID_2D, time=1.0, scaling="each"),
         resolution=64,
         test="last",
+        symmetries=Symmetries(
+            periodic=(0, 1),
+            mirrored=(0, 1),
+            exchanged=True,
+            inputs=(None, None, 0, 1),
+            targets=(None, None, 0, 1),
+            galilean=Galilean(crossing=1.0, most=0.1),
+        ),
         # At 128 x 128 of the released scheme against our solver, at 64 x 64 of such a file.
         floors={
             "M0.1_Eta0.01_Zeta0.01": (

@@ -90,6 +90,9 @@ def _list_options(method: type[Method]) -> None:
         table.add_row(option, _shown(value), *shown, description)
     console.print(table)
     console.print(f"Change one with --set {method.name}.OPTION=VALUE.")
+    for preset, fields in method.preset_recipes.items():
+        said = ", ".join(f"{field}={_shown(value)}" for field, value in fields.items())
+        console.print(f"{method.name}:{preset} also sets fields of the recipe: {said}")
 
 
 def options(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -98,8 +101,11 @@ def options(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str
         value = getattr(config, name)
         # What may be missing as a whole is one option; there would be nothing to set in it.
         if isinstance(value, BaseModel) and field.default is None:
-            changed = value.model_dump(exclude_defaults=True)
-            yield f"{prefix}{name}", changed, field.description or ""
+            yield (
+                f"{prefix}{name}",
+                value.model_dump(exclude_defaults=True),
+                field.description or "",
+            )
         elif isinstance(value, BaseModel):
             yield from options(value, f"{prefix}{name}.")
         else:

@@ -146,6 +146,8 @@ def query_of(
     protocol: str,
     selection: str,
     overall: bool,
+    most_flops: float | None = None,
+    most_seconds: float | None = None,
 ) -> Query:
     """Return what the options of a command that makes leaderboards ask for.
 
@@ -161,6 +163,8 @@ def query_of(
         methods=globs(methods),
         seeds=whole_numbers(seeds),
         overall=overall,
+        most_flops=most_flops,
+        most_seconds=most_seconds,
         results=places_of(results),
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from runner.cli import completion
+from runner.cli.budget import MostFlops, MostSeconds
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
@@ -40,6 +41,8 @@ def plots(
     protocol: Protocol = "clean",
     selection: Selection = "best_val",
     overall: Overall = False,
+    most_flops: MostFlops = None,
+    most_seconds: MostSeconds = None,
     kinds: Annotated[
         list[str],
         typer.Option(
@@ -70,6 +73,8 @@ def plots(
         protocol=protocol,
         selection=selection,
         overall=overall,
+        most_flops=most_flops,
+        most_seconds=most_seconds,
     )
     table = ledger.rows()
     boards = build(table, query)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runner.cli.budget import MostFlops, MostSeconds
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
@@ -104,6 +105,8 @@ def leaderboard(
     protocol: Protocol = "clean",
     selection: Selection = "best_val",
     overall: Overall = False,
+    most_flops: MostFlops = None,
+    most_seconds: MostSeconds = None,
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = False,
@@ -127,6 +130,8 @@ def leaderboard(
         protocol=protocol,
         selection=selection,
         overall=overall,
+        most_flops=most_flops,
+        most_seconds=most_seconds,
     )
     boards = build(ledger.rows(RESULT_COLUMNS), query)
     if format_ == "table" and out is None:
@@ -216,6 +221,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=example(
             "xmft leaderboard",
             "xmft leaderboard --tasks 'pdebench/*' --seeds 0 1 --format md --out leaderboard.md",
+            "xmft leaderboard --most-flops 1e15",
         ),
     )(leaderboard)
     app.command(

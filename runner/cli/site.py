@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runner.cli.budget import MostFlops, MostSeconds
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     HERE,
@@ -38,6 +39,8 @@ def report(
     protocol: Protocol = "clean",
     selection: Selection = "best_val",
     overall: Overall = False,
+    most_flops: MostFlops = None,
+    most_seconds: MostSeconds = None,
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="published numbers underneath")
     ] = True,
@@ -77,6 +80,8 @@ def report(
         protocol=protocol,
         selection=selection,
         overall=overall,
+        most_flops=most_flops,
+        most_seconds=most_seconds,
     )
     wanted = Wanted(query=query, published=published, plots=not watch if plots is None else plots)
     builder = Builder(ledger, wanted)

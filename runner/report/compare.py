@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from runner.conflicts import Conflict, conflicts, told
+from runner.report.bases import added_by_networks
+from runner.report.budget import over_budget
 from runner.report.entries import contenders_of
 from runner.report.floors import below_floor, floor_of, heavy_tails, spread_of
 from runner.report.lines import Line, ranked_lines
@@ -61,7 +63,7 @@ class Leaderboard:
         query: What was asked for.
         tasks: The tasks.
         ranked: Complete entries, best average rank first.
-        unranked: Incomplete entries, the most complete first.
+        unranked: Incomplete entries, the most complete first, then those over the budget.
         statistics: What can be said of the ranks, in sentences.
         notes: What a reader must know and the lines do not show.
     """
@@ -197,9 +199,10 @@ def _leaderboard(
     notes += told([one for one in doubtful if one.cell_id in used])
     if any(cell.origin == "miniature" for cell in first.values()):
         notes.append("miniature data are fixtures: these numbers say nothing about the methods")
-    stand = ranked_lines(
-        contenders_of(compared), {task: cell.direction or "min" for task, cell in first.items()}
-    )
+    directions = {task: cell.direction or "min" for task, cell in first.items()}
+    entries = contenders_of(compared)
+    stand = ranked_lines(entries, directions, over_budget(entries, query))
+    notes += added_by_networks({line.label: line.cells for line in stand.lines}, directions)
     means = {
         line.label: {t: score.mean for t, score in line.scores.items()} for line in stand.lines
     }
@@ -230,7 +233,7 @@ def _leaderboard(
         unranked=tuple(
             sorted(
                 (line for line in stand.lines if line.average_rank is None),
-                key=lambda line: (-line.covered, line.label),
+                key=lambda line: (bool(line.over), -line.covered, line.label),
             )
         ),
         statistics=stand.sentences,

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.cell import FROM_FILES
+from runner.report.bases import bases_of
 from runner.report.tuning import tuned_of, untuned_config, untuned_recipe
 from runner.results import Result
+from runner.usage import total
 
 # What cells of methods without a pretrained model have in its place.
 _NONE = "none"
@@ -59,6 +61,16 @@ class Contender:
     def gpu_s(self) -> float:
         """Seconds that GPUs were held for it."""
         return sum(cell.gpu_s for cell in self.cells)
+
+    @property
+    def device_s(self) -> float | None:
+        """Device seconds of the attempts that count; None if some are unknown."""
+        return total([cell.device_s for cell in self.cells if cell.state == "ok"])
+
+    @property
+    def flops(self) -> float | None:
+        """Floating-point operations that the scores took; None if some are unknown."""
+        return total([cell.flops for cell in self.cells if cell.state == "ok"])
 
 
 def contenders_of(cells: Sequence[Result]) -> list[Contender]:
@@ -182,8 +194,10 @@ def _labels(groups: Sequence[Sequence[Result]], called: Mapping[str, str]) -> li
 
 
 def _title(group: Sequence[Result]) -> str:
-    tuned = tuned_of(group[0])
-    return f"{group[0].method} (tuned, {tuned['trials']} trials)" if tuned else group[0].method
+    tuned, bases = tuned_of(group[0]), bases_of(group)
+    told = [f"base {' or '.join(bases)}"] if bases else []
+    told += [f"tuned, {tuned['trials']} trials"] if tuned else []
+    return f"{group[0].method} ({', '.join(told)})" if told else group[0].method
 
 
 def _traits(group: Sequence[Result]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from runner.report.compare import Leaderboard
 from runner.report.layout import ENTRY, Cell, Field, Mark, cells_of, ranked_fields, unranked_fields
 from runner.report.lines import Line
 from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
-from runner.report.wording import heading, legend_of, title
+from runner.report.wording import heading, legend_of, not_ranked, title
 from runner.visible import visible
 
 _MARKS = {Mark.NONE: "{}", Mark.BEST: "<strong>{}</strong>", Mark.CLOSE: "<em>{}</em>*"}
@@ -59,8 +59,7 @@ def _board(board: Leaderboard, published: bool) -> Iterator[str]:
     if board.ranked:
         yield _table(ranked_fields(board), board.ranked, "Complete entries")
     if board.unranked:
-        told = "Not ranked, because incomplete"
-        yield _table(unranked_fields(board), board.unranked, told)
+        yield _table(unranked_fields(board), board.unranked, not_ranked(board))
     yield _list(board.statistics)
     yield _list([f"Note: {note}" for note in board.notes])
     rows = published_rows(board) if published else []

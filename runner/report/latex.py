@@ -18,7 +18,7 @@ from runner.report.layout import (
 )
 from runner.report.lines import Line
 from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
-from runner.report.wording import heading, legend_of, title
+from runner.report.wording import heading, legend_of, not_ranked, title
 from runner.visible import in_latex
 
 _MARKS = {Mark.NONE: "{}", Mark.BEST: r"\textbf{{{}}}", Mark.CLOSE: r"\underline{{{}}}"}
@@ -60,11 +60,12 @@ def _board(board: Leaderboard) -> Iterator[str]:
         yield from _tables(chunks, board.ranked, caption, board.name)
     if board.unranked:
         fields = [ENTRY, *summary_fields(board, short=True, ranked=False)]
-        told = f"{in_latex(title(board))}: not ranked, because incomplete."
+        why = not_ranked(board)
+        told = f"{in_latex(title(board))}: {why[0].lower()}{why[1:]}."
         yield from _tables(
             [fields, *_scores(board)], board.unranked, told, f"{board.name}-unranked"
         )
-    lacking = [f"{line.label} lacks {'; '.join(line.missing)}." for line in board.unranked]
+    lacking = [f"{line.label} {line.why_unranked}." for line in board.unranked]
     sentences = [*lacking, *board.statistics, *(f"Note: {note}." for note in board.notes)]
     if sentences:
         items = (f"\\item {_prose(sentence)}" for sentence in sentences)

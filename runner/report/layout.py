@@ -15,6 +15,7 @@ from runner.report.wording import (
     duration,
     gpu_hours,
     narrow_title,
+    operations,
     plus_minus,
     rank_interval,
     rounded,
@@ -76,6 +77,7 @@ def _number(head: str, told: Callable[[Line], str], sort: Callable[[Line], float
 
 ENTRY = Field(("entry",), lambda line: Cell(line.label), "text", lambda line: line.label)
 MISSING = Field(("missing",), lambda line: Cell("; ".join(line.missing)), "text")
+WHY = Field(("why",), lambda line: Cell(line.why_unranked), "text")
 
 
 def rank_fields(board: Leaderboard) -> list[Field]:
@@ -114,13 +116,16 @@ def score_fields(
     ]
 
 
-def summary_fields(board: Leaderboard, *, short: bool = False, ranked: bool = True) -> list[Field]:
-    """Return what sums a line up: wins, score, coverage, time.
+def summary_fields(
+    board: Leaderboard, *, short: bool = False, ranked: bool = True, compute: bool = True
+) -> list[Field]:
+    """Return what sums a line up: wins, score, coverage, time, compute.
 
     Args:
         board: The board.
         short: Whether to leave out what the time was spent on.
         ranked: Whether complete entries are among the lines, which alone have wins and a score.
+        compute: Whether to tell device time and operations, where there are any.
     """
     fields = []
     if ranked and any(line.win_rate is not None for line in board.lines):
@@ -142,6 +147,15 @@ def summary_fields(board: Leaderboard, *, short: bool = False, ranked: bool = Tr
     ]
     if any(line.gpu_s for line in board.lines):
         fields.append(_number("GPU-h", gpu_hours, lambda line: line.gpu_s))
+    if compute and any(line.flops is not None for line in board.lines):
+        fields += [
+            _number(
+                "device\ntime",
+                lambda line: "-" if line.device_s is None else duration(line.device_s),
+                lambda line: line.device_s,
+            ),
+            _number("FLOPs", lambda line: operations(line.flops), lambda line: line.flops),
+        ]
     return fields
 
 
@@ -161,12 +175,12 @@ def ranked_fields(board: Leaderboard) -> list[Field]:
 
 
 def unranked_fields(board: Leaderboard) -> list[Field]:
-    """Return all columns of the incomplete entries."""
+    """Return all columns of the entries without a rank."""
     return [
         ENTRY,
         *score_fields(board, board.tasks),
         *summary_fields(board, ranked=False),
-        MISSING,
+        WHY if any(line.over for line in board.unranked) else MISSING,
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -49,6 +50,8 @@ class Line(Contender):
         covered: Number of tasks that it has all seeds of.
         missing: What it lacks, by task; empty if it is complete.
         failures: Classes of the failures of the seeds it lacks, by task.
+        over: By how much it is over the budget; empty if it is not. It is ranked as an incomplete
+            one is.
     """
 
     scores: dict[str, Standing]
@@ -59,6 +62,14 @@ class Line(Contender):
     covered: int
     missing: tuple[str, ...]
     failures: dict[str, str]
+    over: str = ""
+
+    @property
+    def why_unranked(self) -> str:
+        """Why it has no rank, with a verb in front; empty if it has one."""
+        lacks = f"lacks {'; '.join(self.missing)}" if self.missing else ""
+        over = f"is over the budget ({self.over})" if self.over else ""
+        return " and ".join(filter(None, (lacks, over)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +87,17 @@ class Stand:
     sentences: tuple[str, ...]
 
 
-def ranked_lines(contenders: Sequence[Contender], directions: Mapping[str, str]) -> Stand:
+def ranked_lines(
+    contenders: Sequence[Contender],
+    directions: Mapping[str, str],
+    over: Mapping[str, str] = MappingProxyType({}),
+) -> Stand:
     """Return a line for each entry.
 
     Args:
         contenders: The entries of one board.
         directions: `min` or `max` for each of its tasks.
+        over: By how much entries are over the budget, by label.
     """
     scores = pd.DataFrame(
         [
@@ -92,18 +108,18 @@ def ranked_lines(contenders: Sequence[Contender], directions: Mapping[str, str])
         ],
         columns=["entry", "task", "seed", "value"],
     )
-    found = standings(scores, directions, [one.label for one in contenders])
+    found = standings(scores, directions, [one.label for one in contenders], over)
     # The others take no part: what is said of ranks is said of entries that have all of them.
     dense = scores[scores["entry"].isin(found.average_rank.dropna().index)]
     told = summary(dense, directions)
     return Stand(
-        lines=[_line(one, found, told) for one in contenders],
+        lines=[_line(one, found, told, over.get(one.label, "")) for one in contenders],
         seeds=found.seeds,
         sentences=tuple(told.sentences()),
     )
 
 
-def _line(one: Contender, found: Standings, told: Summary) -> Line:
+def _line(one: Contender, found: Standings, told: Summary, over: str) -> Line:
     label = one.label
     failures = _failures(one, found)
     scores = {
@@ -127,6 +143,7 @@ def _line(one: Contender, found: Standings, told: Summary) -> Line:
         covered=sum(found.complete(label, task) for task in found.seeds),
         missing=_missing(one, found, failures),
         failures=failures,
+        over=over,
     )
 
 

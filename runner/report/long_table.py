@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from benchmarks.published import PublishedScore
+from runner.report.bases import base_mean, bases_of
 from runner.report.compare import Leaderboard, TaskColumn
 from runner.report.lines import Line
 from runner.report.published import published_beside
@@ -48,6 +49,9 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("align_s", _REAL, "seconds of those that alignment to the source took"),
     ("fit_s", _REAL, "seconds of those that fitting the target took"),
     ("gpu_s", _REAL, "seconds that GPUs were held for them, added up; 0 on CPUs"),
+    ("device_s", _REAL, "GPUs times seconds or, on CPUs, CPU seconds of the attempts that count"),
+    ("flops", _REAL, "floating-point operations that the scores took; null if some are unknown"),
+    ("over_budget", _TEXT, "by how much the entry is over the budget; empty if it is not"),
     ("task", _TEXT, "suite/name, with the variant if there is one"),
     ("metric", _TEXT, "the metric that ranks the task"),
     ("metric_version", _COUNT, "raised when it starts to mean other numbers"),
@@ -60,6 +64,8 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("std", _REAL, "sample standard deviation over the seeds; null with one"),
     ("seed_count", _COUNT, "seeds that the mean is over"),
     ("seeds", _TEXT, "these seeds, joined by blanks"),
+    ("base", _TEXT, "closed form that the network learns the rest of, ridge or kernel; or null"),
+    ("base_mean", _REAL, "mean of that closed form alone over the seeds; null where there is none"),
     ("rank", _REAL, "rank on the task among the complete entries, ties share the average"),
     ("not_worse", _TRUTH, "whether the entry is the best of the task or not significantly worse"),
     ("failure", _TEXT, "classes of the failures of the seeds it lacks; null if none"),
@@ -149,6 +155,9 @@ def _measured(board: Leaderboard, line: Line, column: TaskColumn) -> dict[str, o
         "align_s": line.align_s,
         "fit_s": line.fit_s,
         "gpu_s": line.gpu_s,
+        "device_s": line.device_s,
+        "flops": line.flops,
+        "over_budget": line.over,
         **_of_task(column),
         "metric_version": column.metric_version,
         "floor": column.floor,
@@ -157,6 +166,8 @@ def _measured(board: Leaderboard, line: Line, column: TaskColumn) -> dict[str, o
         "std": score and score.std,
         "seed_count": len(score.seeds) if score else 0,
         "seeds": " ".join(map(str, score.seeds)) if score else "",
+        "base": " + ".join(bases_of(line.cells, column.task)) or None,
+        "base_mean": base_mean(line.cells, column.task),
         "rank": score and score.rank,
         "not_worse": score.close if score and score.rank is not None else None,
         "failure": line.failures.get(column.key),

@@ -8,7 +8,7 @@ from runner.report.compare import Leaderboard
 from runner.report.layout import Cell, Field, Mark, cells_of, ranked_fields, unranked_fields
 from runner.report.lines import Line
 from runner.report.published import CAUTION, PUBLISHED_COLUMNS, published_rows
-from runner.report.wording import heading, legend_of, title
+from runner.report.wording import heading, legend_of, not_ranked, title
 from runner.visible import in_markdown, visible
 
 _MARKS = {Mark.NONE: "{}", Mark.BEST: "**{}**", Mark.CLOSE: "{}\\*"}
@@ -43,7 +43,7 @@ def _board(board: Leaderboard) -> list[str]:
         blocks.append(board_table(ranked_fields(board), board.ranked))
     if board.unranked:
         blocks += [
-            "Not ranked, because incomplete:",
+            f"{not_ranked(board)}:",
             board_table(unranked_fields(board), board.unranked),
         ]
     if board.statistics:

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runner.report.wording import duration, operations
+
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
@@ -18,6 +20,8 @@ class Query:
         tasks: Names or globs (`pdebench/*`) of the tasks to compare on; empty for all.
         methods: Names or globs of the methods to compare; empty for all.
         seeds: Seeds to take means over; empty for all.
+        most_flops: Floating-point operations that a cell may have taken; None: any number.
+        most_seconds: Device seconds likewise.
         overall: Whether to add a board over tasks of different origin.
         results: Where the results are, for the command alone.
     """
@@ -28,6 +32,8 @@ class Query:
     tasks: Sequence[str] = ()
     methods: Sequence[str] = ()
     seeds: Sequence[int] = ()
+    most_flops: float | None = None
+    most_seconds: float | None = None
     overall: bool = False
     results: Sequence[str] = ("results",)
 
@@ -38,6 +44,16 @@ class Query:
             text += f", {name} {' '.join(map(str, wanted))}" if wanted else ""
         return text
 
+    @property
+    def budget(self) -> str:
+        """What a cell may have taken, in words; empty where that is anything."""
+        parts = []
+        if self.most_flops is not None:
+            parts.append(f"{operations(self.most_flops)} FLOPs")
+        if self.most_seconds is not None:
+            parts.append(f"{duration(self.most_seconds)} of device time")
+        return " and ".join(parts)
+
     def command(self, *options: str, verb: str = "leaderboard") -> str:
         """Return the command that asks for this, with further options."""
         words = ["xmft", verb, "--results", *self.results]
@@ -47,4 +63,7 @@ class Query:
         for name in ("tasks", "methods", "seeds"):
             wanted = getattr(self, name)
             words += [f"--{name}", *map(str, wanted)] if wanted else []
+        for name in ("most_flops", "most_seconds"):
+            most = getattr(self, name)
+            words += [] if most is None else [f"--{name.replace('_', '-')}", f"{most:g}"]
         return shlex.join([*words, *(["--overall"] if self.overall else []), *options])

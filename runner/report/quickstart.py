@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from runner.attempt_files import conformed
 from runner.report.compare import Query, build
 from runner.report.markdown import to_markdown
 from runner.report.plots.plot import Plot
-from runner.schema import REFERENCE
+from runner.schema import REFERENCE, SCHEMA
 from xmft.errors import RequestError
 
 # What tells where somebody ran it, and no leaderboard asks for.
@@ -55,7 +56,7 @@ def read_kept(path: Path) -> pa.Table:
         RequestError: it cannot be read.
     """
     try:
-        return parquet.read_table(path)
+        return conformed(parquet.read_table(path), SCHEMA.names)
     except (OSError, pa.ArrowInvalid) as error:
         raise RequestError(
             f"The rows of the quick start cannot be read from {path} ({type(error).__name__}). "

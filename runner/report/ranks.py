@@ -6,7 +6,7 @@ from the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,8 +25,8 @@ class Standings:
         mean: Mean over the seeds that are there; NaN where there is none.
         std: Sample standard deviation (one degree of freedom is spent); NaN below two seeds.
         rank: Rank of the mean among complete entries, 1 is best, ties share the average rank; NaN
-            for incomplete entries.
-        average_rank: Mean of an entry's ranks, each task weighing the same; NaN if incomplete.
+            for those that are incomplete or set apart.
+        average_rank: Mean of an entry's ranks, each task weighing the same; NaN likewise.
     """
 
     seeds: dict[str, tuple[int, ...]]
@@ -46,7 +46,10 @@ class Standings:
 
 
 def standings(
-    scores: pd.DataFrame, directions: Mapping[str, str], entries: Sequence[str]
+    scores: pd.DataFrame,
+    directions: Mapping[str, str],
+    entries: Sequence[str],
+    apart: Collection[str] = (),
 ) -> Standings:
     """Compute means, deviations and ranks.
 
@@ -54,6 +57,7 @@ def standings(
         scores: Columns `entry`, `task`, `seed`, `value`; one row per result, all values finite.
         directions: `min` or `max` for each task; the board has these tasks, in this order.
         entries: All entries, those without any score included.
+        apart: Those that are not to be ranked, however complete.
 
     Raises:
         ValueError: two values for one seed of one entry on one task.
@@ -76,7 +80,9 @@ def standings(
     mean = means_of(scores).reindex(index=list(entries), columns=tasks)
     std = grouped["value"].std(ddof=1).unstack().reindex(index=list(entries), columns=tasks)
     dense = [
-        entry for entry in entries if all(present[entry, task] == seeds[task] for task in tasks)
+        entry
+        for entry in entries
+        if entry not in apart and all(present[entry, task] == seeds[task] for task in tasks)
     ]
     rank = pd.DataFrame(index=list(entries), columns=tasks, dtype=float)
     if dense:

@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.conflicts import conflicts, told
+from runner.report.bases import bases_of, gains_of, sentence_of
 from runner.report.tuning import trials_table
-from runner.report.wording import duration
+from runner.report.wording import duration, operations
 from runner.results import Result, results
 from runner.schema import FAILURES
+from runner.usage import total
 from xmft.errors import RequestError
 
 _PROVENANCE = (
@@ -44,6 +46,10 @@ _PROVENANCE = (
     "energy_source",
     "threads",
     "sharding",
+    "flops",
+    "align_flops",
+    "fit_flops",
+    "eval_flops",
     "invocation",
 )
 # More failed cells than these are told in number: nobody reads them, and they take seconds to set.
@@ -58,6 +64,8 @@ class TaskCounts:
         ok: Cells with an ok attempt.
         failed: The other cells, by the failure of their latest attempt.
         wall_s: Seconds of all attempts.
+        device_s: Device seconds of the attempts that count; None if some are unknown.
+        flops: Floating-point operations likewise.
     """
 
     task: str
@@ -66,6 +74,8 @@ class TaskCounts:
     ok: int
     failed: dict[str, int]
     wall_s: float
+    device_s: float | None
+    flops: float | None
 
 
 def overview(table: pa.Table) -> list[RenderableType]:
@@ -95,6 +105,8 @@ def summary(cells: Sequence[Result]) -> list[TaskCounts]:
                 ok=len(members) - failures.total(),
                 failed=dict(failures),
                 wall_s=sum(cell.wall_s for cell in members),
+                device_s=total([cell.device_s for cell in members if cell.state == "ok"]),
+                flops=total([cell.flops for cell in members if cell.state == "ok"]),
             )
         )
     return counts
@@ -110,9 +122,15 @@ def status_table(cells: Sequence[Result]) -> Table:
     view.add_column("data")
     view.add_column("ok", justify="right", footer=str(sum(count.ok for count in counts)))
     for name in shown:
-        total = sum(count.failed.get(name, 0) for count in counts)
-        view.add_column(name, justify="right", footer=str(total))
+        every = sum(count.failed.get(name, 0) for count in counts)
+        view.add_column(name, justify="right", footer=str(every))
     view.add_column("time", justify="right", footer=duration(sum(count.wall_s for count in counts)))
+    compute = any(count.flops is not None for count in counts)
+    if compute:
+        device_s = total([count.device_s for count in counts if count.ok])
+        view.add_column("device time", justify="right", footer=_duration(device_s))
+        flops = total([count.flops for count in counts if count.ok])
+        view.add_column("FLOPs", justify="right", footer=operations(flops))
     for count in counts:
         failed = [str(count.failed[name]) if name in count.failed else "" for name in shown]
         view.add_row(
@@ -122,8 +140,13 @@ def status_table(cells: Sequence[Result]) -> Table:
             str(count.ok),
             *failed,
             duration(count.wall_s),
+            *([_duration(count.device_s), operations(count.flops)] if compute else []),
         )
     return view
+
+
+def _duration(seconds: float | None) -> str:
+    return "-" if seconds is None else duration(seconds)
 
 
 def failures_table(cells: Sequence[Result]) -> Table | None:
@@ -188,6 +211,8 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     ]
     if cell.state == "ok":
         parts.append(_records("scores", _SCORES, records))
+        if gains := gains_of([cell], {cell.task: cell.direction or "min"}):
+            parts.append(Text(f"base {' '.join(bases_of([cell]))}: {sentence_of(gains)}"))
     else:
         parts.append(Text(f"{cell.failure}: {cell.error}", style="red"))
     if curves.num_rows:

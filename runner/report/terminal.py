@@ -34,6 +34,7 @@ _NARROW = (
     "narrow terminal: means alone, of three digits; deviations from {width} columns on, or with "
     "--format md"
 )
+_NO_COMPUTE = "narrow terminal: device time and FLOPs from {width} columns on, or with --format md"
 
 
 def to_terminal(boards: Sequence[Leaderboard], *, published: bool = True) -> RenderableType:
@@ -59,21 +60,17 @@ class _Board:
         told, legend = heading(board), legend_of(board)
         yield Text.assemble("\n".join(told), *(f"\n{line}" for line in legend))
         sheet = _Sheet(board, console, options)
-        whole = sheet.table(
-            [
-                *rank_fields(board),
-                ENTRY,
-                *score_fields(board, board.tasks),
-                *summary_fields(board, short=True),
-            ]
-        )
+        whole, smaller = (sheet.whole(compute=compute) for compute in (True, False))
         if (width := sheet.width(whole)) <= options.max_width:
             yield whole
+        elif (least := sheet.width(smaller)) <= options.max_width:
+            yield Text(_NO_COMPUTE.format(width=width))
+            yield smaller
         else:
-            yield Text(_NARROW.format(width=width))
+            yield Text(_NARROW.format(width=least))
             yield from replace(sheet, narrow=True).tables()
         for line in board.unranked:
-            yield Text(f"not ranked: {line.label} lacks {'; '.join(line.missing)}")
+            yield Text(f"not ranked: {line.label} {line.why_unranked}")
         if board.statistics:
             yield Text("statistics:")
             yield from (Text(f"· {sentence}") for sentence in board.statistics)
@@ -92,6 +89,18 @@ class _Sheet:
     console: Console
     options: ConsoleOptions
     narrow: bool = False
+
+    def whole(self, *, compute: bool) -> Table:
+        """Return all in one table, with or without what the entries took of devices."""
+        board = self.board
+        return self.table(
+            [
+                *rank_fields(board),
+                ENTRY,
+                *score_fields(board, board.tasks),
+                *summary_fields(board, short=True, compute=compute),
+            ]
+        )
 
     def tables(self) -> Iterator[Table]:
         """Yield what sums the lines up, then the scores, as many columns at once as fit."""

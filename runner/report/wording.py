@@ -26,6 +26,10 @@ FLOOR = (
     "floor: what a perfect solver of the equation would score on these data, which have an error "
     "of their own; a score below it fits that error"
 )
+COMPUTE = (
+    "FLOPs: floating-point operations that the scores took, without work entry by entry and "
+    "transport; device time: seconds of GPUs or, on CPUs, of cores"
+)
 OVERALL = (
     "overall: each task is ranked on data of one origin, so ranks may be averaged even where "
     "scores of different origins cannot stand in one column"
@@ -49,6 +53,8 @@ def heading(board: Leaderboard) -> list[str]:
         f"sorted by: average rank over {count(len(board.tasks), 'task')}, each weighing the same, "
         f"among the {count(len(board.ranked), 'complete entry', 'complete entries')}; 1 is best",
     ]
+    if board.query.budget:
+        lines.append(f"budget: {board.query.budget} a cell; entries that took more have no rank")
     lines += [OVERALL] if board.overall else []
     backbones = {line.backbones for line in board.lines if line.backbones}
     if len(backbones) == 1:
@@ -61,8 +67,17 @@ def legend_of(board: Leaderboard) -> list[str]:
     lines = [MARKS] if len(board.ranked) > 1 else []
     lines += [INTERVAL] if any(line.rank_interval for line in board.lines) else []
     lines += [SHARES] if any(line.win_rate is not None for line in board.lines) else []
+    lines += [COMPUTE] if any(line.flops is not None for line in board.lines) else []
     lines += [FLOOR] if any(column.floor is not None for column in board.tasks) else []
     return lines
+
+
+def not_ranked(board: Leaderboard) -> str:
+    """Return what stands above the entries without a rank."""
+    lacks, over = (any(getattr(x, name) for x in board.unranked) for name in ("missing", "over"))
+    return "Not ranked, because " + " or ".join(
+        [*(["incomplete"] if lacks else []), *(["over the budget"] if over else [])]
+    )
 
 
 def title(board: Leaderboard) -> str:
@@ -136,6 +151,14 @@ def rank_interval(line: Line) -> str:
 def gpu_hours(line: Line) -> str:
     """Return the hours that GPUs were held for a line, a dash where none was."""
     return f"{line.gpu_s / 3600:.2f}" if line.gpu_s else "-"
+
+
+def operations(number: float | None) -> str:
+    """Return a number of operations with two digits, `1.2e15`, a dash for None."""
+    if number is None:
+        return "-"
+    mantissa, _, exponent = f"{number:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if number else "0"
 
 
 def time_spent(line: Line) -> str:

@@ -32,9 +32,13 @@ def cell(
     floor=None,
     floor_version=1,
     spread=(),
+    alone=None,
     **config,
 ):
-    """The rows of one attempt; `config` overrides what the cell id is the hash of."""
+    """The rows of one attempt; `config` overrides what the cell id is the hash of.
+
+    `alone` is what the base of the cell's network scores without it.
+    """
     config = {"metric_versions": dict.fromkeys(metrics, 1)} | config
     score = score_of(
         0.0 if value is None else value, metric=metrics[0], direction=direction, epoch=3
@@ -46,6 +50,8 @@ def cell(
         replace(score, selection="last", value=97.0),
         score,
     )
+    if alone is not None:
+        scores += (replace(score, selection="base", epoch=0, value=alone),)
     if floor is not None:
         reference = replace(score, selection="reference", epoch=0, metric_version=floor_version)
         scores += (replace(reference, metric="error_floor", value=floor),)

@@ -11,6 +11,7 @@ import pytest
 from runner.cell import Cell
 from runner.config import Grid
 from runner.planned import PlannedCell
+from tests.runner.plans import task_for
 from xmft.methods import METHODS
 from xmft.task import Recipe
 
@@ -151,22 +152,53 @@ RECIPE_CHANGES: dict[str, Any] = {
     "learning_rate": 1e-2,
     "optimizer": "sgd",
     "weight_decay": 0.5,
+    "decay_all": False,
+    "layer_decay": 0.5,
     "betas": [0.5, 0.5],
     "momentum": 0.99,
     "warmup": 0.5,
+    "schedule": "cosine",
+    "average": 0.9,
+    "loss": "ranking",
+    "augment": "symmetries",
     "clip_grad_norm": None,
     "layers": 1,
+    "encoder": "norms",
+    "lora_rank": 2,
     "max_tokens": 8,
+    "patches": "published",
+    "amplitude": True,
+    "overlap": 0.5,
+    "stem": "convolution",
     "dense_head": "published",
+    "base": "ridge",
+    "refine": True,
+    "residual": True,
     "samples": 50,
     "resolution": 16,
     "precision": "bfloat16",
     "compile": True,
 }
+# Of an encoder, its embedder and its head.
+ENCODED = {
+    "layers",
+    "encoder",
+    "lora_rank",
+    "max_tokens",
+    "patches",
+    "amplitude",
+    "overlap",
+    "stem",
+    "dense_head",
+    "refine",
+    "residual",
+    "layer_decay",
+}
 CONCERNS = {
     "nft": set(RECIPE_CHANGES),
-    "fno": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head", "compile"},
-    "unet": set(RECIPE_CHANGES) - {"layers", "max_tokens", "dense_head"},
+    "fpt": set(RECIPE_CHANGES) - {"encoder", "lora_rank"},
+    "fno": set(RECIPE_CHANGES) - ENCODED - {"compile"},
+    "unet": set(RECIPE_CHANGES) - ENCODED,
     "identity": {"samples", "resolution", "precision"},
     "mean": {"samples", "resolution", "precision"},
 }
@@ -193,7 +225,8 @@ def test_only_what_concerns_a_method_changes_its_id(
 def test_every_method_has_an_id_of_its_own(
     method: str, plan_one: Callable[..., PlannedCell]
 ) -> None:
-    cell = plan_one(methods=[method]).cell
-    others = {plan_one(methods=[name]).cell.id for name in METHODS if name != method}
+    ids = {name: plan_one(methods=[name], tasks=[task_for(name)]).cell.id for name in METHODS}
+    cell = plan_one(methods=[method], tasks=[task_for(method)]).cell
+    others = {found for name, found in ids.items() if name != method}
     assert cell.id not in others
     assert Cell.from_json(cell.config_json) == cell

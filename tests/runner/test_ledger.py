@@ -21,8 +21,8 @@ COLUMNS = (
     "direction, value, epoch, params, trainable_params, align_s, fit_s, eval_s, wall_s, "
     "peak_memory_bytes, worker_count, device, precision, git_revision, git_dirty, versions, host, "
     "started_at, finished_at, gpu_name, gpu_driver, device_count, gpu_s, "
-    "cpu_s, peak_memory_sum_bytes, energy_j, energy_source, threads, sharding, invocation, "
-    "config_json"
+    "cpu_s, peak_memory_sum_bytes, energy_j, energy_source, threads, sharding, flops, "
+    "align_flops, fit_flops, eval_flops, invocation, config_json"
 )
 
 

@@ -17,6 +17,7 @@ from runner.plan_table import plan_table
 from tests.runner.plans import (
     MakeGrid,
     record,
+    task_for,
 )
 from xmft.errors import RequestError
 from xmft.methods import METHODS
@@ -90,7 +91,7 @@ def test_a_protocol_that_a_task_does_not_have_is_refused(
 def test_every_method_is_planned_with_what_concerns_it(
     name: str, plan_one: Callable[..., PlannedCell]
 ) -> None:
-    item, method = plan_one(methods=[name]), METHODS[name]
+    item, method = plan_one(methods=[name], tasks=[task_for(name)]), METHODS[name]
     cell = item.cell
     assert (cell.method, cell.method_version) == (name, method.version)
     assert set(cell.recipe) == set(Recipe.model_fields) - method.ignores

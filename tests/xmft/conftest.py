@@ -41,6 +41,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "predictor": {"plain_steps": 10},
     },
     "pare": {"source": SOURCE},
+    "shift": {"source": SOURCE, "clusters": 3},
     "mona": {**ALIGNMENT, "predictor": {"plain_steps": 10, "bounded_steps": 1}},
     "mona:exact": {"order": "exact"},
     "fno": {"modes": 4, "width": 8, "depth": 2},

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from conftest import build_cell
+from conftest import assemble_cell
 from several import CELL, ask
 
 from runner import sessions, stops, worker_session
 from runner.sharding import whole
 from runner.worker_session import WorkerSession
 from xmft.errors import StoppedError
-from xmft.fit import fit
 from xmft.source import stdlib_docs
 
 
@@ -36,7 +35,7 @@ def main(rank: int, workers: int, folder: Path) -> None:
     sessions.EventLog = lambda *_: None
     worker_session._AGREE_EVERY_S = 0.0  # at each step
     for name, method, micro_batch, data, recipe in jobs:
-        model, stages = build_cell(folder / "cache", method, data, recipe)
+        assembled = assemble_cell(folder / "cache", method, data, recipe)
         # Each job has a ledger of its own: none goes on from the checkpoint of another.
         (folder / f"results-{name}").mkdir(exist_ok=True)
         results = str(folder / f"results-{name}")
@@ -45,14 +44,15 @@ def main(rank: int, workers: int, folder: Path) -> None:
             # One of them alone is asked, behind its third step.
             ask(session, after=3)
         try:
-            result = fit(model, stages, data, recipe, session, seed=0, micro_batch=micro_batch)
+            trained = assembled.fit(session, micro_batch=micro_batch)
         except StoppedError as error:
             torch.save({"said": str(error)}, folder / f"{name}-{rank}.pt")
             stops.clear()
             continue
+        result = trained.result
         torch.save(
             {
-                "model": whole(model.state_dict(), keep=True),
+                "model": whole(trained.model.state_dict(), keep=True),
                 "divided": session.sharded,
                 "resumed": result.resumed_epochs,
                 "curves": [(p.split, p.name, p.epoch, p.value) for p in result.curves],

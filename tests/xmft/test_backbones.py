@@ -22,6 +22,7 @@ from transformers import (
 from xmft.backbones import TextBackbone, load_backbone
 from xmft.backbones.weights import locate_weights, weights_fingerprint
 from xmft.errors import RequestError
+from xmft.recipe import Recipe
 
 SMALL = {
     "vocab_size": 40,
@@ -196,7 +197,7 @@ def test_an_encoder_may_be_wider_than_its_embedding(tmp_path: Path) -> None:
             backbone.encoder.eval()(backbone.embed_source(ids)),
             model(input_ids=ids).last_hidden_state,
         )
-    embedder = backbone.target_embedder((2, 12), max_tokens=4)
+    embedder = backbone.target_embedder((2, 12), Recipe(max_tokens=4))
     encoded = backbone.encoder(embedder(torch.randn(3, 2, 12)))
     assert encoded.shape == (3, 4, 16)
     for kind in ("learned", "published"):

@@ -32,8 +32,11 @@ class Pieces(nn.Module):
         logits: Tensor = self.classes(encoded.mean(dim=1))
         return logits
 
-    def physical(self, output: Tensor) -> Tensor:
-        return output
+    def decode(self, encoded: Tensor, inputs: Tensor, base: Tensor | None = None) -> Tensor:
+        return self.head(encoded)
+
+    def training_base(self, rows: np.ndarray) -> None:
+        return None
 
 
 def made(count: int, threshold: float = 0.4) -> tuple[Bound, Pieces, Split, SourceFeatures]:

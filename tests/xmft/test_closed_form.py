@@ -13,8 +13,8 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.metrics import pairwise_distances
 
+from xmft.closed_forms import choosing
 from xmft.errors import RequestError
-from xmft.methods import closed_form
 from xmft.metrics import METRICS
 from xmft.records import FitResult
 from xmft.task import Kind, Recipe, Split, Task, TaskData
@@ -166,7 +166,7 @@ def test_samples_that_are_all_alike(
 def test_too_much_for_the_memory_is_said(
     dense_data: TaskData, recipe: Recipe, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(closed_form, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(choosing, "_MOST_BYTES", 1000)
     with pytest.raises(RequestError, match=r"would hold .* GiB for 45 samples of 64 inputs"):
         train("kernel", dense_data, recipe)
 

@@ -1,18 +1,11 @@
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from xmft.embedders import (
-    ImageEmbedder,
-    PatchEmbedder,
-    from_patches,
-    patch_size,
-    resize,
-    to_patches,
-)
+from xmft.embedders import ImageEmbedder, PatchEmbedder
 from xmft.errors import RequestError
+from xmft.patches import from_patches, patch_size, to_patches
+from xmft.recipe import Recipe
 
 
 def sample(*shape: int) -> Tensor:
@@ -39,17 +32,9 @@ def test_stacking_rule_of_the_published_tasks(
 ) -> None:
     assert patch_size((length,), longest) == side
     embedder = PatchEmbedder(
-        (1, length), max_tokens=longest, positions=torch.zeros(512, 4), norm=nn.LayerNorm(4)
+        (1, length), Recipe(max_tokens=longest), positions=torch.zeros(512, 4), norm=nn.LayerNorm(4)
     )
     assert (embedder.side, embedder.tokens) == (side, tokens)
-
-
-@pytest.mark.parametrize(
-    "grid, longest, side",
-    [((32, 32), 64, 4), ((32, 32), 63, 8), ((85, 85), 64, 17), ((12, 18), 10, 6), ((8, 8), 1, 8)],
-)
-def test_square_patches_divide_both_axes(grid: tuple[int, int], longest: int, side: int) -> None:
-    assert patch_size(grid, longest) == side
 
 
 @pytest.mark.parametrize(
@@ -61,7 +46,7 @@ def test_patches_reach_over_the_edge_where_no_even_cut_leaves_enough_tokens(
 ) -> None:
     assert patch_size(grid, longest) == side
     embedder = PatchEmbedder(
-        (2, *grid), max_tokens=longest, positions=torch.zeros(512, 4), norm=nn.LayerNorm(4)
+        (2, *grid), Recipe(max_tokens=longest), positions=torch.zeros(512, 4), norm=nn.LayerNorm(4)
     )
     assert embedder.tokens == tokens
     x = sample(3, 2, *grid)
@@ -71,26 +56,6 @@ def test_patches_reach_over_the_edge_where_no_even_cut_leaves_enough_tokens(
     assert patches.double().square().sum() == pytest.approx(float(x.double().square().sum()))
     assert torch.equal(from_patches(patches, side, (2, *grid)), x)
     assert embedder(x).shape == (3, tokens, 4)
-
-
-@pytest.mark.parametrize(
-    "shape, side", [((3, 12), 4), ((3, 12), 1), ((2, 8, 12), 4), ((1, 6, 6), 6)]
-)
-def test_patches_are_undone(shape: tuple[int, ...], side: int) -> None:
-    x = sample(5, *shape)
-    patches = to_patches(x, side)
-    axes = len(shape) - 1
-    assert patches.shape == (5, int(np.prod(shape[1:])) // side**axes, shape[0] * side**axes)
-    assert torch.equal(from_patches(patches, side, shape), x)
-
-
-def test_patches_hold_the_points_that_they_cover() -> None:
-    x = sample(2, 3, 8, 12)
-    patches = to_patches(x, 4)
-    for row in range(2):
-        for column in range(3):
-            block = x[:, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
-            assert torch.equal(patches[:, 3 * row + column], block.flatten(1))
 
 
 def embed_by_convolution(embedder: PatchEmbedder, x: Tensor) -> Tensor:
@@ -110,7 +75,7 @@ def embed_by_convolution(embedder: PatchEmbedder, x: Tensor) -> Tensor:
 def test_projection_is_the_strided_convolution(shape: tuple[int, ...], longest: int) -> None:
     torch.manual_seed(0)
     embedder = PatchEmbedder(
-        shape, max_tokens=longest, positions=sample(32, 16), norm=nn.LayerNorm(16)
+        shape, Recipe(max_tokens=longest), positions=sample(32, 16), norm=nn.LayerNorm(16)
     )
     nn.init.normal_(embedder.project.bias)
     x = sample(4, *shape)
@@ -120,7 +85,7 @@ def test_projection_is_the_strided_convolution(shape: tuple[int, ...], longest: 
 def test_it_starts_from_copies_of_positions_and_norm() -> None:
     positions, norm = sample(32, 16), nn.LayerNorm(16, eps=1e-3)
     nn.init.normal_(norm.weight)
-    embedder = PatchEmbedder((1, 32), max_tokens=8, positions=positions, norm=norm)
+    embedder = PatchEmbedder((1, 32), Recipe(max_tokens=8), positions=positions, norm=norm)
     assert torch.equal(embedder.positions, positions[:8]) and embedder.positions.requires_grad
     assert torch.equal(embedder.norm.weight, norm.weight) and embedder.norm.eps == 1e-3
     with torch.no_grad():
@@ -132,7 +97,7 @@ def test_it_starts_from_copies_of_positions_and_norm() -> None:
 def test_the_projection_starts_as_xavier_with_gain_root_two() -> None:
     torch.manual_seed(0)
     embedder = PatchEmbedder(
-        (4, 512), max_tokens=16, positions=torch.zeros(16, 64), norm=nn.LayerNorm(64)
+        (4, 512), Recipe(max_tokens=16), positions=torch.zeros(16, 64), norm=nn.LayerNorm(64)
     )
     bound = 2**0.5 * (6 / (4 * 32 + 64)) ** 0.5
     assert 0.98 * bound < embedder.project.weight.abs().max() <= bound
@@ -141,7 +106,9 @@ def test_the_projection_starts_as_xavier_with_gain_root_two() -> None:
 
 def test_more_tokens_than_positions_are_refused() -> None:
     with pytest.raises(RequestError, match=r"64 tokens, but the encoder has 32 positions.*32"):
-        PatchEmbedder((1, 64), max_tokens=64, positions=torch.zeros(32, 4), norm=nn.LayerNorm(4))
+        PatchEmbedder(
+            (1, 64), Recipe(max_tokens=64), positions=torch.zeros(32, 4), norm=nn.LayerNorm(4)
+        )
 
 
 def images(channels: int, positions: Tensor | None = None) -> tuple[ImageEmbedder, nn.Conv2d]:
@@ -149,7 +116,7 @@ def images(channels: int, positions: Tensor | None = None) -> tuple[ImageEmbedde
     projection, norm = nn.Conv2d(3, 16, 4, stride=4), nn.LayerNorm(16, eps=1e-3)
     nn.init.normal_(norm.weight)
     embedder = ImageEmbedder(
-        channels, (16, 24), projection=projection, norm=norm, positions=positions
+        channels, (16, 24), Recipe(), projection=projection, norm=norm, positions=positions
     )
     assert torch.equal(embedder.norm.weight, norm.weight) and embedder.norm.eps == 1e-3
     return embedder, projection
@@ -183,7 +150,7 @@ def test_a_grey_field_keeps_about_its_size(channels: int) -> None:
     with torch.no_grad():
         projection.weight.copy_(projection.weight[:, :1].expand(-1, 3, -1, -1))
     embedder = ImageEmbedder(
-        channels, (16, 24), projection=projection, norm=nn.LayerNorm(16), positions=None
+        channels, (16, 24), Recipe(), projection=projection, norm=nn.LayerNorm(16), positions=None
     )
     x = sample(2, 1, 16, 24)
     torch.testing.assert_close(
@@ -192,21 +159,3 @@ def test_a_grey_field_keeps_about_its_size(channels: int) -> None:
         rtol=1e-4,
         atol=1e-5,
     )
-
-
-def test_enlarging_is_bilinear() -> None:
-    x = sample(2, 3, 7, 9)
-    expected = functional.interpolate(x, (16, 24), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(resize(x, (16, 24)), expected, rtol=1e-5, atol=1e-5)
-    assert resize(x, (7, 9)) is x
-
-
-def test_shrinking_averages() -> None:
-    # Every second row is missed by sampling at a quarter of the points.
-    stripes = torch.tensor([1.0, -1.0]).repeat(32)[None, None, :, None].expand(1, 1, 64, 64)
-    inner = resize(stripes, (16, 16))[:, :, 1:-1]
-    assert inner.abs().max() < 0.01
-    # Nothing is lost: the mean stays, and so does a slope.
-    slope = torch.linspace(-1, 1, 64)[None, None, None].expand(1, 1, 64, 64)
-    small = resize(slope, (16, 16))[0, 0, 0, 2:-2]
-    torch.testing.assert_close(small, slope[0, 0, 0].view(16, 4).mean(dim=1)[2:-2])

@@ -71,18 +71,24 @@ def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @ignored
 @pytest.mark.parametrize(
-    ("method", "precision"),
-    [("nft", "float32"), ("nft", "bfloat16"), ("recraft", "float32")],
+    ("method", "precision", "base"),
+    [
+        ("nft", "float32", "mean"),
+        ("nft", "bfloat16", "mean"),
+        ("nft", "float32", "kernel"),
+        ("recraft", "float32", "mean"),
+    ],
 )
 def test_compiled_trains_the_same(
     method: str,
     precision: str,
+    base: str,
     dense_data: TaskData,
     recipe: Recipe,
     train: Train,
     quick_compiler: None,
 ) -> None:
-    recipe = recipe.model_copy(update={"precision": precision})
+    recipe = recipe.model_copy(update={"precision": precision, "base": base})
     plain, expected = train(method, dense_data, recipe)
     # 45 samples in batches of 8: the last one is short.
     model, found = train(method, dense_data, recipe.model_copy(update={"compile": True}))

@@ -14,13 +14,14 @@ from transformers import (
     SwinModel,
 )
 
+from tests.xmft.small_fields import field_data
 from xmft.alignment.lipschitz import gradient_norms
 from xmft.backbones import VisionBackbone, load_backbone
 from xmft.backbones.weights import weights_fingerprint
 from xmft.errors import RequestError
 from xmft.heads import ClassHead
 from xmft.model import CrossModalModel
-from xmft.task import Recipe, Split, Task, TaskData
+from xmft.task import Recipe
 
 # Shifted windows in the first stage, one window in the second.
 SMALL = {
@@ -58,32 +59,6 @@ def load(name: str | Path, **options: Any) -> VisionBackbone:
     return backbone
 
 
-def field_data(channels: int, grid: tuple[int, ...], outputs: int = 1, count: int = 8) -> TaskData:
-    rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((count, channels, *grid)).astype(np.float32)
-    # Smooth enough for an image of merged tokens to show.
-    means = inputs.reshape(count, -1).mean(axis=1).reshape(-1, 1, *[1] * len(grid))
-    targets = np.broadcast_to(means, (count, outputs, *grid)).astype(np.float32)
-    split = Split(inputs=inputs, targets=targets)
-    task = Task(
-        name="toy/fields",
-        version=1,
-        title="fields",
-        kind="dense",
-        loss="nrmse",
-        metrics=("nrmse",),
-    )
-    return TaskData(
-        task=task,
-        train=split,
-        val=split,
-        test=split,
-        origin="miniature",
-        fingerprint="fields",
-        source="made by formula",
-    )
-
-
 @pytest.mark.parametrize("absolute", [False, True])
 @pytest.mark.parametrize(
     "kind", [SwinModel, SwinForImageClassification, SwinForMaskedImageModeling]
@@ -109,7 +84,7 @@ def test_a_saved_folder_gives_the_features_of_its_model(
 def test_the_target_embedder_starts_as_the_pretrained_one(tmp_path: Path) -> None:
     model = save(tmp_path / "swin", use_absolute_embeddings=True)
     backbone = load(tmp_path / "swin")
-    embedder = backbone.target_embedder((3, 32, 32), max_tokens=8)
+    embedder = backbone.target_embedder((3, 32, 32), Recipe(max_tokens=8))
     assert (embedder.tokens, embedder.side) == (64, 4)
     x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(embedder(x), model.embeddings(x)[0])
@@ -124,7 +99,7 @@ def test_the_target_embedder_starts_as_the_pretrained_one(tmp_path: Path) -> Non
 def test_the_published_dense_model_is_the_masked_image_decoder(tmp_path: Path) -> None:
     model = save(tmp_path / "swin", SwinForMaskedImageModeling)
     backbone = load(tmp_path / "swin")
-    embedder = backbone.target_embedder((3, 20, 20), max_tokens=64)
+    embedder = backbone.target_embedder((3, 20, 20), Recipe())
     head = backbone.dense_head(embedder, (1, 20, 20), kind="published")
     decoder = model.decoder[0]
     with torch.no_grad():
@@ -144,7 +119,8 @@ def test_a_classifier_is_that_of_the_library(tmp_path: Path) -> None:
     head = ClassHead(backbone.encoded_width, 5)
     head.project.load_state_dict(model.classifier.state_dict())
     x = torch.randn(2, 3, 32, 32)
-    logits = head(backbone.encoder.eval()(backbone.target_embedder((3, 32, 32), max_tokens=1)(x)))
+    embedder = backbone.target_embedder((3, 32, 32), Recipe(max_tokens=1))
+    logits = head(backbone.encoder.eval()(embedder(x)))
     torch.testing.assert_close(logits, model(x).logits, rtol=1e-4, atol=1e-5)
 
 
@@ -237,7 +213,7 @@ def test_random_weights_are_drawn_by_the_seed(tmp_path: Path) -> None:
                 assert not torch.equal(value, states[3][key]), key
                 assert 0.5 * 0.02 < value.std() < 2 * 0.02, key
     # The target embedder starts from that draw as well.
-    embedder = drawn.target_embedder((3, 32, 32), max_tokens=64)
+    embedder = drawn.target_embedder((3, 32, 32), Recipe())
     assert torch.equal(
         embedder.project.weight, drawn.source_embedder.patch_embeddings.projection.weight
     )

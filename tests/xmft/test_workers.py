@@ -33,6 +33,8 @@ JOBS = {
     "pare": ("pare", None),
     "pare-released": ("pare:released", None),
     "mona": ("mona", None),
+    "shift": ("shift", None),
+    "options": ("nft", None),
     "exact": ("mona:exact", None),
     # Each worker's share of an alignment batch in parts of four and two samples.
     "orca-parts": ("orca", 4),
@@ -41,11 +43,39 @@ JOBS = {
     "accumulated": ("nft", 2),
     "labels": ("nft", None),
     "windows": ("nft", 2),
+    "based": ("nft", 2),
+    "based pare": ("pare", None),
+    "knn": ("knn", None),
+    "logistic": ("logistic", None),
 }
+# Networks that learn what a closed form leaves.
+BASES = {"based": "kernel", "based pare": "ridge"}
 # What can be divided, and FNO, whose complex parameters cannot.
-DIVIDED = ("nft", "fno", "recraft", "recraft-parts", "accumulated", "windows")
+DIVIDED = (
+    "nft",
+    "fno",
+    "recraft",
+    "recraft-parts",
+    "accumulated",
+    "windows",
+    "based",
+    "options",
+    "knn",
+)
 CASES = [*(("ddp", job) for job in JOBS), *(("fsdp", job) for job in DIVIDED)]
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, max_tokens=8)
+RECIPES = dict.fromkeys(JOBS, RECIPE) | {
+    "options": RECIPE.model_copy(
+        update={
+            "amplitude": True,
+            "overlap": 0.5,
+            "stem": "convolution",
+            "refine": True,
+            "residual": True,
+        }
+    ),
+    **{name: RECIPE.model_copy(update={"base": base}) for name, base in BASES.items()},
+}
 # Distances between residues are scored on squares, and these are series.
 DENSE, LABELS = (
     tuple(
@@ -78,6 +108,7 @@ def data(
     return {
         **dict.fromkeys(JOBS, dense),
         "labels": labels,
+        "logistic": labels,
         "windows": replace(class_data, task=voted, **windows),
     }
 
@@ -91,7 +122,9 @@ def finished(
     @functools.cache
     def run(how: str) -> Path:
         folder = tmp_path_factory.mktemp("workers")
-        jobs = [(name, *JOBS[name], data[name], RECIPE) for case, name in CASES if case == how]
+        jobs = [
+            (name, *JOBS[name], data[name], RECIPES[name]) for case, name in CASES if case == how
+        ]
         run_workers(folder, how, jobs)
         return folder
 
@@ -107,7 +140,7 @@ def test_two_workers_train_as_one(
     train: Callable[..., tuple[CrossModalModel, FitResult]],
 ) -> None:
     first, second = (load(finished(how), job, rank) for rank in range(WORKERS))
-    model, result = train(JOBS[job][0], data[job], RECIPE)
+    model, result = train(JOBS[job][0], data[job], RECIPES[job])
 
     assert first["divided"] == (how == "fsdp" and job != "fno")
     assert first["curves"] == second["curves"] and first["scores"] == second["scores"]

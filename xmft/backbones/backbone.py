@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xmft.backbones.weights import Modality
 from xmft.embedders import TargetEmbedder
-from xmft.task import DenseHead
+from xmft.recipe import DenseHead, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,8 @@ class Backbone(ABC):
         fingerprint: Identity of its files; differs where the weights were drawn at random.
         source_embedder: The pretrained embedding, frozen.
         encoder: The transformer body, token features `[n, t, width]` to
-            `[n, t', encoded_width]`; no embedding of its own.
+            `[n, t', encoded_width]`; no embedding of its own. For rates by layer it has a method
+            `ordered_layers`, see `xmft.parameter_groups.Layered`.
         norm: LayerNorm of the pretrained embedding.
     """
 
@@ -61,12 +62,12 @@ class Backbone(ABC):
         """
 
     @abstractmethod
-    def target_embedder(self, shape: tuple[int, ...], *, max_tokens: int) -> TargetEmbedder:
+    def target_embedder(self, shape: tuple[int, ...], recipe: Recipe) -> TargetEmbedder:
         """Return an embedder (phi) of the target that starts from the pretrained one.
 
         Args:
             shape: Channels and grid of one input.
-            max_tokens: Longest sequence wanted.
+            recipe: Says how long the sequence may be, and what the embedder is made of.
 
         Raises:
             RequestError: inputs of that shape cannot be embedded.

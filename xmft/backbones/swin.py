@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from xmft.backbones.backbone import Backbone
 from xmft.backbones.family import BackboneSize, Family, of_task, register
 from xmft.backbones.weights import Modality, Named
-from xmft.embedders import ImageEmbedder, TargetEmbedder, resize
+from xmft.embedders import ImageEmbedder, TargetEmbedder
 from xmft.errors import RequestError
 from xmft.heads import ImageHead
+from xmft.patches import resize
 from xmft.recipe import Recipe
 from xmft.task import DenseHead
 
@@ -41,6 +42,11 @@ class SwinEncoder(nn.Module):
         """Encode patch features, row-major over the grid; so are those that come out."""
         encoded: Tensor = self.norm(self.body(tokens, self.grid).last_hidden_state)
         return encoded
+
+    def ordered_layers(self) -> list[nn.Module]:
+        """Return the blocks of all stages, the lowest first."""
+        stages: Any = self.body.layers
+        return [block for stage in stages for block in stage.blocks]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +91,10 @@ class VisionBackbone(Backbone):
         features: Tensor = self.source_embedder(pixels)[0]
         return features
 
-    def target_embedder(self, shape: tuple[int, ...], *, max_tokens: int) -> ImageEmbedder:
+    def target_embedder(self, shape: tuple[int, ...], recipe: Recipe) -> ImageEmbedder:
         """Return an embedder with the pretrained patch projection and LayerNorm.
 
-        The sequence is as long as the image has patches, whatever `max_tokens` says.
+        The sequence is as long as the image has patches, whatever `max_tokens` of the recipe says.
 
         Raises:
             RequestError: the inputs have one axis.
@@ -98,6 +104,7 @@ class VisionBackbone(Backbone):
         return ImageEmbedder(
             shape[0],
             self.image,
+            recipe,
             projection=self._embeddings.patch_embeddings.projection,
             norm=self.norm,
             positions=self._embeddings.position_embeddings,

@@ -21,6 +21,7 @@ from xmft.backbones.weights import Modality, Named, named
 from xmft.embedders import PatchEmbedder, TargetEmbedder
 from xmft.errors import RequestError
 from xmft.heads import PatchHead, UnitMeansHead
+from xmft.recipe import Recipe
 from xmft.task import DenseHead
 
 _TINY = "tiny-sequence"
@@ -52,6 +53,10 @@ class SequenceEncoder(nn.Module):
         """Encode token features; every token attends to every token."""
         encoded: Tensor = self.body(inputs_embeds=tokens).last_hidden_state
         return encoded
+
+    def ordered_layers(self) -> list[nn.Module]:
+        """Return the layers, the lowest first."""
+        return list(_blocks(self.body, type(self.body).__name__))
 
 
 class _PassThrough(nn.Module):
@@ -110,9 +115,9 @@ class TextBackbone(Backbone):
         features: Tensor = self.source_embedder(input_ids=inputs)
         return features
 
-    def target_embedder(self, shape: tuple[int, ...], *, max_tokens: int) -> PatchEmbedder:
+    def target_embedder(self, shape: tuple[int, ...], recipe: Recipe) -> PatchEmbedder:
         """Return an embedder of patches with the pretrained positions and LayerNorm."""
-        return PatchEmbedder(shape, max_tokens=max_tokens, positions=self.positions, norm=self.norm)
+        return PatchEmbedder(shape, recipe, positions=self.positions, norm=self.norm)
 
     def dense_head(
         self, embedder: TargetEmbedder, shape: tuple[int, ...], *, kind: DenseHead

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context, MethodConfig
+from xmft.methods.starting import Start
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.optimizers import in_three_parts
@@ -37,7 +38,7 @@ class AlignmentConfig(MethodConfig):
         "fitting, or that rate itself where it is above 1e-3",
     )
     alignment_schedule: Literal["linear", "thirds"] = Field(
-        "linear", description="warm-up and decay of the recipe, or the published 1, 1/5, 1/25"
+        "linear", description="warm-up and linear decay, or the published 1, 1/5, 1/25"
     )
     alignment_clip: bool = Field(
         True,
@@ -46,6 +47,11 @@ class AlignmentConfig(MethodConfig):
     )
     measure_bound: bool = Field(
         True, description="record the terms of the bound before and after stage 1"
+    )
+    start: Start = Field(
+        "drawn",
+        description="of the target's features before stage 1: as drawn, or moved in closed form to "
+        "the `mean`, or to mean and spread (`moments`), of the source's",
     )
     clusters: int = Field(10, ge=2, description="classes made of fields or of several labels")
     source: SourceConfig = SourceConfig()

@@ -79,6 +79,7 @@ class Bound:
         first = int(with_gradient.sum())
         rest = torch.arange(size - first).split(_FORWARD_BATCH)
         self._sizes = [first, *(len(part) for part in rest if len(part))]
+        self._probe = probe
         self._inputs, self._targets, self._weights = train.take(probe)
         self._classes = torch.from_numpy(classes[probe]).to(device)
 
@@ -111,14 +112,18 @@ class Bound:
         weights: Sequence[Tensor | None] = [None] * len(self._sizes)
         if self._weights is not None:
             weights = self._weights.split(self._sizes)
+        bases: Sequence[Tensor | None] = [None] * len(self._sizes)
+        if (base := model.training_base(self._probe)) is not None:
+            bases = base.split(self._sizes)
         parts = zip(
             self._inputs.split(self._sizes),
             self._targets.split(self._sizes),
             weights,
+            bases,
             strict=True,
         )
         with torch.no_grad():
-            for inputs, targets, own in parts:
+            for inputs, targets, own, base in parts:
                 tokens = model.embed(inputs)
                 if norms:
                     encoded = model.encoder(tokens)
@@ -127,7 +132,7 @@ class Bound:
                     norms.append(first)
                 pooled.append(tokens.mean(dim=1))
                 logits.append(self.logits(encoded))
-                losses.append(self._loss(model.physical(model.head(encoded)), targets, own))
+                losses.append(self._loss(model.decode(encoded, inputs, base), targets, own))
         target = torch.cat(pooled)
         squared = self.points.squared_distances(target)
         probabilities = torch.cat(logits).softmax(dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -18,6 +19,7 @@ from xmft.cache import once
 from xmft.methods.pseudo_labels import VERSION, pseudo_labels
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
+from xmft.recipe import Encoder
 from xmft.registry import Registry
 from xmft.samples import DecodedTargets
 from xmft.source.artefacts import Source, SourceConfig
@@ -114,6 +116,8 @@ class Method(ABC):
         kinds: Kinds of task it is for.
         ignores: Fields of the recipe that are of no concern to it; they are left out of the cell
             id, and are at their defaults when a cell is trained.
+        seconds_per_sample: About what one of the training split takes a core, of a method that
+            trains in no epochs; the first guess of a plan.
         presets: Named settings of `Config` that differ from its defaults: `released` does what the
             public code does, `paper` what the paper says where its code does something else.
         preset_recipes: Fields of the recipe that a preset says as well, by its name; a grid's
@@ -128,6 +132,7 @@ class Method(ABC):
     uses_backbone: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
     ignores: ClassVar[frozenset[str]] = frozenset()
+    seconds_per_sample: ClassVar[float] = 0.0
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
@@ -169,6 +174,15 @@ def register(method: M) -> M:
     return method
 
 
+# What `Recipe.encoder` makes of the part.
+_ENCODER: Mapping[Encoder, tuple[str, ...]] = {
+    "all": ("encoder",),
+    "norms": ("encoder:norms",),
+    "lora": ("encoder:adapters",),
+    "frozen": (),
+}
+
+
 def fitting_stage(
     context: Context, *, trains: tuple[str, ...] = ("embedder", "encoder", "head")
 ) -> Stage:
@@ -176,17 +190,22 @@ def fitting_stage(
 
     Args:
         context: The cell.
-        trains: The parts of the method's model, all of them.
+        trains: The parts of the method's model, all of them; of `encoder` learns what the recipe
+            says, unless the method says it itself (`encoder:norms`).
     """
     task, recipe = context.data.task, context.recipe
+    of_encoder = _ENCODER[recipe.encoder]
+    parts = [of_encoder if part == "encoder" else (part,) for part in trains]
     per_sample = LOSSES[task.loss]
 
     def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": per_sample(model(batch.inputs), batch.targets, batch.weights)}
+        # Models of other kinds stand on nothing and take the inputs alone.
+        given = (batch.inputs,) if batch.base is None else (batch.inputs, batch.base)
+        return {"loss": per_sample(model(*given), batch.targets, batch.weights)}
 
     return Stage(
         name="fitting",
-        trains=trains,
+        trains=tuple(chain.from_iterable(parts)),
         objective=objective,
         batches=shuffled_batches(len(context.data.train), recipe.batch_size, context.seed),
         epochs=recipe.epochs,

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from xmft.alignment.bilevel import (
@@ -22,6 +22,7 @@ from xmft.alignment.uniformity import alignment, uniformity
 from xmft.alignment.wasserstein import at_least_float32
 from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment_stage
 from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.methods.starting import started_model
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.objectives import BatchObjective, Features
@@ -77,6 +78,11 @@ class Mona(Method):
             "source predictor is trained",
         )
         predictor: PredictorConfig = PredictorConfig()
+
+    def model(self, context: Context) -> nn.Module:
+        """Return the model, with the features that its target starts from."""
+        config = self.config
+        return started_model(context, config.start, config.source, config.clusters)
 
     def stages(self, context: Context) -> list[Stage]:
         """Return bilevel training of embedder and head, then target fitting."""
@@ -157,9 +163,8 @@ class _Levels:
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))
-            return self._per_sample(
-                model.physical(model.head(encoded)), batch.targets, batch.weights
-            )
+            predicted = model.decode(encoded, batch.inputs, batch.base)
+            return self._per_sample(predicted, batch.targets, batch.weights)
 
         return inner
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from xmft.methods.method import Context, Method, fitting_stage, register
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+
+from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, register
+from xmft.methods.starting import started_model
+from xmft.source.artefacts import SourceConfig
 from xmft.stages import Stage
 
 
@@ -17,6 +24,34 @@ class NaiveFineTuning(Method):
     def stages(self, context: Context) -> list[Stage]:
         """Return target fitting alone."""
         return [fitting_stage(context)]
+
+
+@register
+class Shift(NaiveFineTuning):
+    """NFT whose token features start at the source's mean and spread, in closed form.
+
+    What methods that train the embedder towards a source gain over this, they gain by more than
+    moving the features to where the encoder knows them.
+    """
+
+    name = "shift"
+    version = 1
+    title = "naive fine-tuning from token features moved to the source's mean and spread"
+    uses_source = True
+
+    class Config(MethodConfig):
+        """Options of the closed-form start."""
+
+        start: Literal["mean", "moments"] = Field(
+            "moments", description="what is made that of the source: the mean, or its spread too"
+        )
+        clusters: int = Field(10, ge=2, description="classes made of fields or of several labels")
+        source: SourceConfig = SourceConfig()
+
+    def model(self, context: Context) -> nn.Module:
+        """Return the model, with the features that its target starts from."""
+        config = self.config
+        return started_model(context, config.start, config.source, config.clusters)
 
 
 @register
@@ -39,6 +74,7 @@ class FrozenPretrained(NaiveFineTuning):
     name = "fpt"
     version = 1
     title = "frozen pretrained transformer: of the encoder, only the LayerNorms learn"
+    ignores = frozenset({"encoder", "lora_rank"})
 
     def stages(self, context: Context) -> list[Stage]:
         """Return target fitting of all but the frozen weights."""

@@ -21,7 +21,22 @@ class Operator(Method):
 
     uses_backbone = False
     kinds = ("dense",)
-    ignores = frozenset({"layers", "max_tokens", "dense_head"})
+    ignores = frozenset(
+        {
+            "layers",
+            "encoder",
+            "lora_rank",
+            "max_tokens",
+            "patches",
+            "amplitude",
+            "overlap",
+            "stem",
+            "dense_head",
+            "layer_decay",
+            "refine",
+            "residual",
+        }
+    )
 
     @abstractmethod
     def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:

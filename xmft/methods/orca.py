@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from xmft.alignment.discrepancy import mean_distance, mmd
 from xmft.alignment.otdd import EntropicClasses, entropic_otdd, otdd
@@ -14,6 +14,7 @@ from xmft.alignment.source_classes import SourceClasses
 from xmft.alignment.wasserstein import Points
 from xmft.methods.alignment_stage import AlignmentConfig, Measurement, alignment_stage, class_shares
 from xmft.methods.method import Context, Method, fitting_stage, register
+from xmft.methods.starting import started_model
 from xmft.model import CrossModalModel
 from xmft.objectives import BatchObjective, Features
 from xmft.seeding import generator
@@ -34,13 +35,14 @@ class Orca(Method):
     OTDD, `mmd` compares each batch with as many source samples drawn for it, and `l2` is the mean
     distance over all pairs; both disregard classes.
 
-    Preset `released` copies the loss of the public code (debiased Sinkhorn with blur 0.1 inside
-    and outside, both terms halved, no gradient through label distances), its visit of every class
-    before each of 60 optimizer steps, its rate and its steps; gradients are clipped in fitting
-    alone. That code draws a class in batches of the task until it has more than 128 samples: 132 in
-    batches of 4, as it takes for sequences, 140 to 160 in others; here it is 132 for all tasks. Not
-    copied are the unseeded clusters of raw targets (they are seeded and taken on standardised
-    principal components here) and the augmentation of source images.
+    Preset `released` copies the start of the patch projection (`Recipe.patches`), the loss of the
+    public code (debiased Sinkhorn with blur 0.1 inside and outside, both terms halved, no gradient
+    through label distances), its visit of every class before each of 60 optimizer steps, its rate
+    and its steps; gradients are clipped in fitting alone. That code draws a class in batches of the
+    task until it has more than 128 samples: 132 in batches of 4, as it takes for sequences, 140 to
+    160 in others; here it is 132 for all tasks. Not copied are the unseeded clusters of raw targets
+    (they are seeded and taken on standardised principal components here) and the augmentation of
+    source images.
     """
 
     name = "orca"
@@ -49,6 +51,7 @@ class Orca(Method):
     uses_source = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {
+            "start": "drawn",
             "alignment_steps": 60,
             "per_class": 132,
             "alignment_rate": None,
@@ -57,6 +60,9 @@ class Orca(Method):
             "distance": "entropic-otdd",
             "clusters": 10,
         }
+    }
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "released": {"patches": "published", "amplitude": False}
     }
 
     class Config(AlignmentConfig):
@@ -79,6 +85,11 @@ class Orca(Method):
             "source predictor is trained",
         )
         predictor: PredictorConfig = PredictorConfig()
+
+    def model(self, context: Context) -> nn.Module:
+        """Return the model, with the features that its target starts from."""
+        config = self.config
+        return started_model(context, config.start, config.source, config.clusters)
 
     def stages(self, context: Context) -> list[Stage]:
         """Return alignment of the embedder, then target fitting."""

@@ -69,8 +69,9 @@ class Pare(Method):
     exchanged; the first 5 or 10 epochs of mostly 60 are relaxed. The presets `released`, `released-
     dense` and `released-classes` have these. In the public code the plain top-k overwrites the
     target's highest-gated tokens, though the relaxed one keeps them; the presets do that too, the
-    defaults do not. In them as there the noise is added to the gate itself, the relaxed choice is a
-    sum of softmaxes one after the other (`relaxation`), and k falls from epoch to epoch (`moves`).
+    defaults do not. They start the patch projection as published (`Recipe.patches`). In them as
+    there the noise is added to the gate itself, the relaxed choice is a sum of softmaxes one after
+    the other (`relaxation`), and k falls from epoch to epoch (`moves`).
     The source loss of the public dense tasks is a segmentation of PASCAL images; here it is the
     class of the source sample everywhere.
     """
@@ -109,6 +110,10 @@ class Pare(Method):
             "relaxation": "iterated",
             "moves": "epoch",
         },
+    }
+
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        preset: {"patches": "published", "amplitude": False} for preset in presets
     }
 
     class Config(MethodConfig):
@@ -152,12 +157,13 @@ class Pare(Method):
             mixture = mixtures.of(model, tokens, batch)
             if mixture is None:
                 encoded = model.encoder(tokens)
-                predicted = model.physical(model.head(encoded))
+                predicted = model.decode(encoded, batch.inputs, batch.base)
                 loss = per_sample(predicted, batch.targets, batch.weights)
                 share, mixed = torch.zeros_like(loss), torch.zeros_like(loss)
             else:
                 encoded = model.encoder(torch.cat([tokens, mixture.tokens]))
-                predicted = model.physical(model.head(encoded))
+                base = None if batch.base is None else torch.cat([batch.base] * 2)
+                predicted = model.decode(encoded, torch.cat([batch.inputs] * 2), base)
                 weights = None if batch.weights is None else torch.cat([batch.weights] * 2)
                 loss, on_mixture = per_sample(
                     predicted, torch.cat([batch.targets] * 2), weights

@@ -23,6 +23,7 @@ from xmft.methods.recraft_stages import (
     joint,
     relative_distance,
 )
+from xmft.methods.starting import started_model
 from xmft.source.predictor import PredictorConfig
 from xmft.stages import Stage, epoch_steps, stratified_batches
 
@@ -57,10 +58,11 @@ class Recraft(Method):
     the step per number of the task's batches in an epoch, in the class for distortion. p_s is
     trained for 30 epochs without bound on sequences, for 10 without and 10 with one on images
     (`vision_predictor`), its rate falling as a cosine. All of the model learns in fitting, and
-    gradients are clipped there alone. Not repeated: cross entropy on probabilities and the task's
-    batches for p_s on sequences (32 here), the norms of its penalty that are taken over tokens
-    alone and of the batch's mean loss, augmented source images, dropout inside a frozen encoder,
-    and p_s applied to single tokens of dense targets.
+    gradients are clipped there alone. The patch projection is drawn anew, on Swin too
+    (`Recipe.patches`), which `paper` does as well. Not repeated: cross entropy on probabilities and
+    the task's batches for p_s on sequences (32 here), the norms of its penalty that are taken over
+    tokens alone and of the batch's mean loss, augmented source images, dropout inside a frozen
+    encoder, and p_s applied to single tokens of dense targets.
     """
 
     name = "recraft"
@@ -69,6 +71,7 @@ class Recraft(Method):
     uses_source = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
+            "start": "drawn",
             "schedule": "joint",
             "divergence": "wasserstein",
             "order": 1,
@@ -78,6 +81,7 @@ class Recraft(Method):
             "predictor": {"threshold": 0.4, "penalty_weight": 100.0},
         },
         "released": {
+            "start": "drawn",
             "schedule": "sequential",
             "alignment_steps": 60,
             "alignment_batch": 132,
@@ -114,6 +118,10 @@ class Recraft(Method):
                 "penalty_weight": 100.0,
             },
         },
+    }
+
+    preset_recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        preset: {"patches": "redrawn", "amplitude": False} for preset in ("paper", "released")
     }
 
     class Config(AlignmentConfig):
@@ -161,8 +169,8 @@ class Recraft(Method):
 
         The memory of class means is part of its state, and so of checkpoints.
         """
-        model = super().model(context)
         config = self.config
+        model = started_model(context, config.start, config.source, config.clusters)
         if config.schedule == "joint" and config.distortion_weight == 0:
             return model
         source = context.source(config.source)

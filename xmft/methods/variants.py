@@ -92,10 +92,10 @@ def _leaves(options: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
 def preset_recipe(name: str) -> dict[str, Any]:
     """Return the fields of the recipe that the preset of `method:variant` says; mostly none.
 
-    Raises:
-        RequestError: there is no such method.
+    A method that there is not says nothing: a grid may be read before a plug-in brings it.
     """
-    return dict(method_of(name).preset_recipes.get(name.partition(":")[2], {}))
+    base, _, variant = name.partition(":")
+    return dict(METHODS[base].preset_recipes.get(variant, {})) if base in METHODS else {}
 
 
 def merged_options(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from xmft.backbones import Backbone
 from xmft.cache import once
+from xmft.flops import uncounted
 from xmft.source import (
     PROXIES,
     SourceConfig,
@@ -124,7 +125,7 @@ class Source:
         path = self._cache / "source" / f"{kind}-{name}.pt"
         return once(
             path,
-            lambda temporary: torch.save(compute(), temporary),
+            lambda temporary: torch.save(uncounted(compute), temporary),
             lambda path: _read(path) if path.is_file() else None,
         )
 

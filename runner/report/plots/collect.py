@@ -128,7 +128,10 @@ _MAKERS: dict[str, Callable[[Leaderboard, _Columns, _Source], _Drawn]] = {
     critical.KIND: lambda board, *_: iter([critical.critical_differences(board)]),
     profiles.KIND: lambda board, *_: iter([profiles.profiles(board)]),
     errors.KIND: lambda board, *_: iter([errors.errors(board)]),
-    error_time.KIND: lambda board, *_: iter([error_time.error_time(board)]),
+    **{
+        taken.kind: lambda board, *_, taken=taken: iter([error_time.error_time(board, taken)])
+        for taken in (error_time.TIME, error_time.DEVICE_TIME, error_time.COMPUTE)
+    },
     curves.KIND: _curves,
     fields.KIND: _fields,
     spectra.KIND: _spectra,

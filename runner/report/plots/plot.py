@@ -9,6 +9,8 @@ KINDS = (
     "profiles",
     "errors",
     "time",
+    "device-time",
+    "compute",
     "curves",
     "fields",
     "spectra",

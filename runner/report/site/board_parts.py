@@ -72,7 +72,7 @@ class ShownLine:
     ranked: bool
     places: tuple[Place, ...]
     covered: tuple[Covered, ...]
-    missing: tuple[str, ...]
+    why_unranked: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def shown_board(
                 ranked=line.average_rank is not None,
                 places=tuple(_place(one, line, of_task.get(id(one)), places) for one in fields),
                 covered=tuple(_covered(line, column) for column in board.tasks),
-                missing=line.missing,
+                why_unranked=line.why_unranked,
             )
             for line in board.lines
         ),

@@ -1,0 +1,31 @@
+"""Grids of published settings stay what they are, whatever the defaults become."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.config import load_grid
+from runner.grid_files import read_grid
+from xmft.methods.variants import method_of
+
+PUBLISHED = {"patches": "published", "amplitude": False, "dense_head": "published"}
+
+
+@pytest.mark.parametrize("name", ["pdebench", "nasbench360", "full"])
+def test_embedders_of_published_grids_are_the_published_ones(name: str) -> None:
+    grid = load_grid(name)
+    for method in grid.methods:
+        wanted = dict(PUBLISHED)
+        if method == "recraft:released":
+            wanted["patches"] = "redrawn"
+        for task in grid.tasks:
+            recipe = grid.recipe_of(task, method)
+            if "patches" in method_of(method).ignores:
+                continue
+            assert {field: getattr(recipe, field) for field in wanted} == wanted, (task, method)
+
+
+@pytest.mark.parametrize("name", ["pdebench", "nasbench360"])
+def test_they_say_so_themselves(name: str) -> None:
+    content, _ = read_grid(name)
+    assert content["recipe"].items() >= PUBLISHED.items()

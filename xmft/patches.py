@@ -1,0 +1,84 @@
+"""Fields cut into patches and put together again; images resized."""
+
+from __future__ import annotations
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def patch_size(grid: tuple[int, ...], max_tokens: int) -> int:
+    """Return the smallest patch side that cuts `grid` evenly into at most `max_tokens` tokens.
+
+    On one axis this is the stacking rule of ORCA: the smallest divisor s of the length L with
+    L / s <= max_tokens. Where no even cut leaves a quarter of the tokens that patches reaching
+    over the edge leave (96 x 101 has none but single points), the smallest side of those is taken.
+    """
+
+    def tokens(side: int) -> int:
+        return math.prod(patch_counts(grid, side))
+
+    few = [side for side in range(1, max(grid) + 1) if tokens(side) <= max_tokens]
+    even = [side for side in few if all(length % side == 0 for length in grid)]
+    if even and 4 * tokens(even[0]) >= tokens(few[0]):
+        return even[0]
+    return few[0]
+
+
+def patch_counts(grid: tuple[int, ...], side: int) -> tuple[int, ...]:
+    """Return the number of patches on each axis; the last ones may reach over the edge."""
+    return tuple(-(-length // side) for length in grid)
+
+
+def reach_of(overlap: float, side: int) -> int:
+    """Return the points that a patch reaches over each of its edges; at least one of any overlap.
+
+    Args:
+        overlap: Share of the side.
+        side: Side of the patch.
+    """
+    return math.ceil(overlap * side)
+
+
+def to_patches(x: Tensor, side: int, reach: int = 0) -> Float[Tensor, "n tokens values"]:
+    """Cut `[n, channels, *grid]` into patches, row-major; values run channel-first in a patch.
+
+    Beyond the edge there are zeros.
+
+    Args:
+        x: Fields.
+        side: Points from one patch to the next, on each axis.
+        reach: Points of its neighbours that a patch holds as well, on each side.
+    """
+    ends = [(reach, reach + -length % side) for length in x.shape[2:]]
+    if any(map(any, ends)):
+        x = functional.pad(x, [pad for end in reversed(ends) for pad in end])
+    window = side + 2 * reach
+    for axis in range(2, x.ndim):
+        x = x.unfold(axis, window, side)
+    if x.ndim == 4:
+        return x.transpose(1, 2).flatten(2)  # n c patches s
+    return x.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)  # n c rows columns s s
+
+
+def from_patches(
+    patches: Float[Tensor, "n tokens values"], side: int, shape: tuple[int, ...]
+) -> Tensor:
+    """Undo `to_patches` without reach; `shape` is `(channels, *grid)`."""
+    channels, *grid = shape
+    if len(grid) == 1:
+        series = patches.unflatten(2, (channels, side)).transpose(1, 2).flatten(2)
+        return series[:, :, : grid[0]]
+    counts = patch_counts(tuple(grid), side)
+    x = patches.unflatten(1, counts).unflatten(3, (channels, side, side))
+    x = x.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    return x[:, :, : grid[0], : grid[1]]
+
+
+def resize(x: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Tensor:
+    """Resize fields or images, bilinear; what is shrunk is averaged, not sampled."""
+    if tuple(x.shape[2:]) == size:
+        return x
+    return functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)

@@ -1,9 +1,16 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 from xmft.backbones import load_backbone
+from xmft.errors import RequestError
 from xmft.optimizers import freeze_all_but, set_modes
+from xmft.recipe import Recipe
+from xmft.task import TaskData
+
+Train = Callable[..., object]
 
 
 @pytest.fixture(params=["tiny-sequence", "tiny-swin"])
@@ -74,3 +81,10 @@ def test_names_of_parts_are_checked(model: nn.ModuleDict) -> None:
         freeze_all_but(model, ["decoder"])
     with pytest.raises(ValueError, match="found 'encoder:biases'"):
         freeze_all_but(model, ["encoder:biases"])
+
+
+def test_a_stage_in_which_nothing_learns_is_refused(dense_data: TaskData, train: Train) -> None:
+    """Embedder and encoder are frozen, and the published head has nothing of its own."""
+    recipe = Recipe(epochs=1, encoder="frozen", dense_head="published", max_tokens=8)
+    with pytest.raises(RequestError, match="Nothing learns in stage 'fitting'.*frozen"):
+        train("recraft:paper", dense_data, recipe)

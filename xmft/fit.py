@@ -197,7 +197,7 @@ class _Run:
                 if request == "stop":
                     raise _stopped(place)
             training.optimizer.zero_grad(set_to_none=True)
-            with self.meter.step(stage, len(batches[step])):
+            with self.meter.step(stage, epoch, len(batches[step])):
                 losses = self.gradient.accumulate(
                     stage,
                     training.objective,

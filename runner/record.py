@@ -17,8 +17,7 @@ from runner.schema import (
     Attempt,
     MetricValue,
 )
-from runner.usage import Usage
-from xmft.flops import plus
+from runner.usage import Usage, total
 from xmft.methods.variants import method_of
 from xmft.metrics import METRICS
 from xmft.records import FitResult
@@ -86,13 +85,13 @@ def _with_flops(usage: Usage, counted: Mapping[str, int | None], prepare: str) -
         counted: By account; all but those of stages are scoring and measuring.
         prepare: The account of what is computed before the first stage.
     """
-    parts: dict[str, int | None] = dict.fromkeys(("align", "fit", "eval"), 0)
+    parts: dict[str, float | None] = dict.fromkeys(("align", "fit", "eval"), 0.0)
     for account, number in counted.items():
         own = prepare if account == "prepare" else account if account in parts else "eval"
-        parts[own] = plus(parts[own], number)
+        parts[own] = total([parts[own], None if number is None else float(number)])
     return replace(
         usage,
-        flops=plus(*parts.values()),
+        flops=total(list(parts.values())),
         align_flops=parts["align"],
         fit_flops=parts["fit"],
         eval_flops=parts["eval"],

@@ -201,7 +201,7 @@ class _Run:
                 if request == "stop":
                     raise place.stopped()
             training.optimizer.zero_grad(set_to_none=True)
-            with self.meter.step(stage, len(batches[step])):
+            with self.meter.step(stage, epoch, len(batches[step])):
                 losses = self.gradient.accumulate(
                     stage,
                     training.objective,

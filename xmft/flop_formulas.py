@@ -113,16 +113,9 @@ def _columns(matrix: Tensor, right: Tensor) -> float:
     return n * right.numel() * _size(*matrix.shape[:-2]) / max(1, _size(*right.shape[:-2]))
 
 
-def _eigh(matrix: Tensor, *rest: Any, out: Any, compute_v: bool = True, **_: Any) -> float:
-    vectors = rest[1] if len(rest) > 1 else compute_v
-    return _of_square(9.0 if vectors else 4 / 3)(matrix)
-
-
-def _svd(matrix: Tensor, *rest: Any, out: Any, compute_uv: bool = True, **_: Any) -> float:
+def _svd(matrix: Tensor, *_: Any, **__: Any) -> float:
     n, m = sorted(matrix.shape[-2:])
-    vectors = rest[1] if len(rest) > 1 else compute_uv
-    each = 14 * m * n**2 + 8 * n**3 if vectors else 4 * m * n**2 - 4 * n**3 / 3
-    return _size(*matrix.shape[:-2]) * each
+    return _size(*matrix.shape[:-2]) * (14 * m * n**2 + 8 * n**3)
 
 
 def _qr(matrix: Tensor, *_: Any, **__: Any) -> float:
@@ -202,7 +195,8 @@ _FORMULAS: dict[Any, Formula] = {
     _aten.cholesky_solve: _right_first(2.0),
     _aten.linalg_solve_triangular: _triangular,
     _aten.triangular_solve: _right_first(1.0),
-    _aten._linalg_eigh: _eigh,
+    # With vectors: torch computes them wherever somebody looks on, asked for or not.
+    _aten._linalg_eigh: _of_square(9.0),
     _aten._linalg_svd: _svd,
     _aten.linalg_qr: _qr,
     _aten._linalg_solve_ex: _solve,

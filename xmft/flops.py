@@ -1,6 +1,6 @@
 """Counts the floating-point operations of a run, without slowing it.
 
-A step of training is counted as it happens, forward and backward, once for each stage and each size
+A step of training is counted as it happens, forward and backward, once for each epoch and each size
 of a batch; the others of that size are taken to be like it. Likewise the first forward pass of each
 shape when the model is scored. All workers are summed up. What `xmft.flop_formulas` knows is
 counted; work outside of torch is not, unless it says so itself (`add`). Where an operator is met
@@ -133,7 +133,7 @@ class Counts:
 
     Attributes:
         accounts: Operations by account, as seconds are booked; None where some are unknown.
-        steps: Of a step of training by stage and size of the batch, over all workers.
+        steps: Of a step of the epoch by the size of the batch, over all workers.
         passes: Of a forward pass of one worker by the kind of model and the shape of its inputs.
     """
 
@@ -171,14 +171,18 @@ class Meter:
         return dict(counts.accounts)
 
     @contextmanager
-    def step(self, stage: Stage, size: int) -> Iterator[None]:
-        """Count a step of training, once for each size; of all workers alike.
+    def step(self, stage: Stage, epoch: int, size: int) -> Iterator[None]:
+        """Count a step of training, once for each epoch and size; of all workers alike.
 
         Args:
             stage: What is trained.
+            epoch: Of the stage. What an objective does may change as training goes on; what is
+                compiled does not, and is looked at in the first alone.
             size: Samples of the global batch.
         """
-        counts, key = self._counts(), f"{stage.name} {size}"
+        counts = self._counts()
+        of_epoch = stage.name if self._compiled else f"{stage.name} {epoch}"
+        key = f"{of_epoch} {size}"
         if counts is None:
             yield
             return
@@ -187,6 +191,8 @@ class Meter:
         else:
             with counted(compiled=self._compiled) as count:
                 yield
+            for old in [one for one in counts.steps if not one.startswith(f"{of_epoch} ")]:
+                del counts.steps[old]
             counts.steps[key] = over_workers(self._session, count.total)
         counts.book(stage.account, counts.steps[key])
 

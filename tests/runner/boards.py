@@ -10,6 +10,7 @@ from rich.console import Console
 from runner.report import compare
 from runner.report.compare import Query
 from runner.schema import attempt_table
+from runner.usage import Usage
 from tests.runner.attempts import attempt_of, cell_of, score_of
 
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
@@ -29,6 +30,8 @@ def cell(
     origin="generated",
     day=0,
     wall_s=10.0,
+    cpu_s=None,
+    flops=None,
     floor=None,
     floor_version=1,
     spread=(),
@@ -66,6 +69,7 @@ def cell(
         origin=origin,
         error="[red]boom" if failure else None,
         wall_s=wall_s,
+        usage=Usage(cpu_s=cpu_s, flops=flops),
         started_at=EPOCH,
         finished_at=EPOCH + timedelta(days=day),
     )

@@ -58,6 +58,7 @@ def main(rank: int, workers: int, folder: Path) -> None:
                 "curves": [(p.split, p.name, p.epoch, p.value) for p in result.curves],
                 "scores": [(s.split, s.selection, s.metric, s.value) for s in result.scores],
                 "measurements": result.measurements,
+                "flops": result.flops,
             },
             folder / f"{name}-{rank}.pt",
         )

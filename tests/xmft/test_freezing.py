@@ -86,5 +86,5 @@ def test_names_of_parts_are_checked(model: nn.ModuleDict) -> None:
 def test_a_stage_in_which_nothing_learns_is_refused(dense_data: TaskData, train: Train) -> None:
     """Embedder and encoder are frozen, and the published head has nothing of its own."""
     recipe = Recipe(epochs=1, encoder="frozen", dense_head="published", max_tokens=8)
-    with pytest.raises(RequestError, match="Nothing learns in stage 'fitting'.*frozen"):
+    with pytest.raises(RequestError, match=r"Nothing learns in stage 'fitting'.*frozen"):
         train("recraft:paper", dense_data, recipe)

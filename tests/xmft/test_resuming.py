@@ -74,6 +74,7 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     assert resumed.scores == result.scores
     assert resumed.curves == result.curves
     assert resumed.measurements == result.measurements
+    assert resumed.flops == result.flops
     assert resumed.seconds.keys() == result.seconds.keys()
     assert_same(snapshot(resumed_model), snapshot(model))
     # Forced at the end of a stage.
@@ -102,6 +103,7 @@ def test_presets_go_on_as_if_nothing_had_happened(
     assert resumed.resumed_epochs == dies_after
     assert (resumed.scores, resumed.curves) == (result.scores, result.curves)
     assert resumed.measurements == result.measurements
+    assert resumed.flops == result.flops
     assert_same(snapshot(resumed_model), snapshot(model))
 
 

@@ -161,6 +161,13 @@ def test_two_workers_train_as_one(
         [s.value for s in result.scores], rel=exact, abs=1e-5 if jumps else 1e-6
     )
     assert first["measurements"] == pytest.approx(result.measurements, rel=1e-3 if jumps else 1e-5)
+    assert first["flops"] == second["flops"]
+    # Of both together; where workers each look at all of a batch, in alignment, they do more.
+    spare = how == "fsdp" and job in ("accumulated", "windows")  # passes that only keep pace
+    assert {name: first["flops"][name] for name in ("fit", "eval")} == (
+        pytest.approx({name: result.flops[name] for name in ("fit", "eval")}, rel=0.1 * spare)
+    )
+    assert first["flops"].get("align", 0) >= result.flops.get("align", 0)
     parameters = dict(model.named_parameters())
     if jumps:
         ours = torch.cat([value.detach().flatten() for value in parameters.values()])

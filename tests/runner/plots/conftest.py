@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from runner.ledger import Ledger
+from runner.usage import Usage
 from tests.runner.attempts import attempt_of, cell_of, score_of
 from xmft.examples import Examples
 from xmft.task import CurvePoint
@@ -32,7 +33,7 @@ def add(ledger: Ledger) -> Add:
     ) -> str:
         cell = cell_of(task, method, seed)
         scores = [score_of(value), score_of(value, selection="last")]
-        ledger.write_attempt(attempt_of(cell, *scores))
+        ledger.write_attempt(attempt_of(cell, *scores, usage=Usage(cpu_s=3.0, flops=2e12)))
         if curve:
             points = [
                 CurvePoint(epoch=epoch, split=split, name=name, value=number * factor)

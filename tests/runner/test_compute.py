@@ -1,0 +1,112 @@
+"""Device time and floating-point operations: in tables, and as a budget."""
+
+import pyarrow as pa
+import pytest
+
+from runner.record import _with_flops
+from runner.report.layout import summary_fields
+from runner.report.long_table import long_table
+from runner.report.markdown import to_markdown
+from runner.report.plots.error_time import COMPUTE, error_time
+from runner.report.plots.plot import NotDrawn
+from runner.report.status import status_table
+from runner.report.terminal import to_terminal
+from runner.results import results
+from runner.usage import Usage, device_seconds
+from tests.runner.boards import build, cell, labels, ledger, text_of
+from tests.runner.plots.test_errors_and_times import drawn, marks
+
+
+def spent():
+    """Three entries on one task: the dearer, the better."""
+    return ledger(
+        *(
+            cell(method, "s/a", seed, error + seed / 1000, cpu_s=10.0 * cost, flops=cost * 1e12)
+            for method, error, cost in (("cheap", 0.3, 1), ("fair", 0.2, 10), ("dear", 0.1, 1000))
+            for seed in (0, 1)
+        )
+    )
+
+
+def test_device_seconds_are_those_of_gpus_or_else_of_cores():
+    assert device_seconds(3.0, 50.0) == 3.0
+    assert device_seconds(None, 50.0) == 50.0
+    assert device_seconds(None, None) is None
+
+
+def test_accounts_become_columns_and_unknown_stays_unknown():
+    counted = {"prepare": 1, "align": 2, "fit": 10, "measure": 100, "eval": 1000}
+    usage = _with_flops(Usage(), counted, "align")
+    assert (usage.align_flops, usage.fit_flops, usage.eval_flops) == (3.0, 10.0, 1100.0)
+    assert usage.flops == 1113.0
+    huge = _with_flops(Usage(), {"fit": 10**19}, "fit")
+    assert pa.array([huge.flops], pa.float64())[0].as_py() == 1e19
+    unknown = _with_flops(Usage(), {**counted, "fit": None}, "align")
+    assert unknown.flops is unknown.fit_flops is None and unknown.eval_flops == 1100.0
+
+
+def test_tables_tell_both_as_sums_over_the_cells():
+    (board,) = build(spent())
+    text = text_of(to_terminal([board], published=False))
+    assert "FLOPs" in text and "2.0e12" in text and "2.0e15" in text and "3m20s" in text
+    table = long_table([board]).to_pylist()
+    assert {row["entry"]: (row["device_s"], row["flops"]) for row in table} == {
+        "cheap": (20.0, 2e12), "fair": (200.0, 2e13), "dear": (20000.0, 2e15),
+    }  # fmt: skip
+    assert "2.0e15" in text_of(status_table(results(spent())))
+
+
+def test_a_narrow_terminal_leaves_them_out_first():
+    (board,) = build(spent())
+    wide = text_of(to_terminal([board], published=False), width=300)
+    rule = max(len(line) for line in wide.splitlines() if line.startswith("┃"))
+    text = text_of(to_terminal([board], published=False), width=rule - 1)
+    assert f"device time and FLOPs from {rule} columns on" in " ".join(text.split())
+    assert "2.0e15" not in text and "±" in text
+
+
+def test_ledgers_that_did_not_count_have_a_dash_or_no_columns():
+    old = cell("old", "s/a", 0, 0.5)
+    (board,) = build(old)
+    assert "FLOPs" not in [" ".join(field.head) for field in summary_fields(board)]
+    (board,) = build(ledger(old, cell("new", "s/a", 0, 0.6, flops=1e9, cpu_s=1.0)))
+    (field,) = (field for field in summary_fields(board) if field.head == ("FLOPs",))
+    assert {line.label: field.cell(line).text for line in board.lines} == {
+        "old": "-", "new": "1.0e9",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("budget", [{"most_flops": 1e13}, {"most_seconds": 100.0}])
+def test_entries_over_the_budget_are_not_ranked(budget):
+    (board,) = build(spent(), **budget)
+    # What took exactly as much is within it.
+    assert labels(board.ranked) == ["fair", "cheap"]
+    assert labels(board.unranked) == ["dear"]
+    assert [line.average_rank for line in board.lines] == [1.0, 2.0, None]
+    text = to_markdown([board], ledger="x", published=False)
+    assert "Not ranked, because over the budget" in text
+    assert "is over the budget" in text and "on s/a" in text and "budget: " in text
+    (option,) = budget
+    assert f"--{option.replace('_', '-')}" in board.query.command()
+
+
+def test_what_is_not_known_is_not_known_to_be_within_the_budget():
+    table = ledger(spent(), cell("old", "s/a", 0, 0.5), cell("old", "s/a", 1, 0.5))
+    (board,) = build(table, most_flops=1e20)
+    assert labels(board.unranked) == ["old"]
+    assert board.unranked[0].over == "FLOPs of s/a unknown"
+
+
+def test_a_budget_that_nothing_is_within_leaves_all_unranked():
+    (board,) = build(spent(), most_flops=1.0)
+    assert not board.ranked and len(board.unranked) == 3
+    assert text_of(to_terminal([board], published=False))
+
+
+def test_error_is_drawn_against_operations():
+    (board,) = build(spent())
+    drawing = drawn(lambda board: error_time(board, COMPUTE), board)
+    assert sorted(x for x, _ in marks(drawing.figure, 0)) == [1e12, 1e13, 1e15]
+    assert "1.0e12 FLOPs" in drawing.alt and drawing.kind == "compute"
+    (board,) = build(cell("old", "s/a", 0, 0.5))
+    assert isinstance(error_time(board, COMPUTE), NotDrawn)

@@ -39,7 +39,7 @@ JOBS = {
     # Each worker's share of an alignment batch in parts of four and two samples.
     "orca-parts": ("orca", 4),
     "recraft-parts": ("recraft", 4),
-    "exact-parts": ("mona:exact", 10),
+    "exact-parts": ("mona:exact", 4),
     "accumulated": ("nft", 2),
     "labels": ("nft", None),
     "windows": ("nft", 2),

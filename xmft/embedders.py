@@ -17,6 +17,8 @@ from xmft.seeding import aside
 
 # Share of the path past the norm in a token, at the start.
 _PAST = 0.1
+# Starts of a pretrained image projection that keep the size of its tokens.
+_SCALED = ("convolution", "xavier")
 
 
 class TargetEmbedder(nn.Module):
@@ -198,7 +200,7 @@ class ImageEmbedder(TargetEmbedder):
                 nn.init.xavier_uniform_(self.project.weight, gain=math.sqrt(2))
             _zero(self.project.bias)
         else:
-            _start_from(projection, self.project, scaled=recipe.patches == "xavier")
+            _start_from(projection, self.project, scaled=recipe.patches in _SCALED)
         self.norm = nn.LayerNorm(width, eps=norm.eps)
         self.norm.load_state_dict(norm.state_dict())
         self.positions = None if positions is None else nn.Parameter(positions.detach().clone())

@@ -167,7 +167,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "lora_rank": 2,
     "max_tokens": 8,
     "patches": "published",
-    "amplitude": True,
+    "amplitude": False,
     "overlap": 0.5,
     "stem": "convolution",
     "dense_head": "published",

@@ -20,7 +20,7 @@ Train = Callable[..., tuple[Any, Any]]
 
 # Two channels in, one out.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "amplitude": {"amplitude": True},
+    "amplitude": {"amplitude": False},
     "patches": {"patches": "published"},
     "overlap": {"overlap": 0.5},
     "stem": {"stem": "convolution"},

@@ -34,6 +34,7 @@ def known_norm() -> nn.LayerNorm:
 
 def embedder_of(shape: Shape, **fields: Any) -> TargetEmbedder:
     torch.manual_seed(0)
+    fields = {"amplitude": False, **fields}
     norm = known_norm()
     if shape == "image":
         projection = nn.Conv2d(3, WIDTH, 4, stride=4)
@@ -125,7 +126,7 @@ def test_what_an_option_adds_leaves_the_other_draws_as_they_are(
     name: str, fields: dict[str, Any]
 ) -> None:
     data, states = field_data(2, (16, 16), 2), []
-    for recipe in (Recipe(), Recipe(**fields)):
+    for recipe in (Recipe(amplitude=False), Recipe(**{"amplitude": False, **fields})):
         backbone = load_backbone(name)
         torch.manual_seed(3)
         model = CrossModalModel(backbone, data, recipe)
@@ -165,9 +166,11 @@ def test_the_published_start_is_that_of_a_convolution(shape: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize("side, ratio", [(4, 2.0), (16, 4.0), (24, 4.8), (32, 5.5)])
-def test_the_default_start_is_larger_than_the_published_one(side: int, ratio: float) -> None:
+def test_the_start_of_a_linear_map_is_larger_than_the_published_one(
+    side: int, ratio: float
+) -> None:
     sizes = {}
-    for patches in ("xavier", "published", "redrawn"):
+    for patches in ("convolution", "xavier", "published", "redrawn"):
         torch.manual_seed(0)
         embedder = PatchEmbedder(
             (1, 96 * side),
@@ -178,7 +181,7 @@ def test_the_default_start_is_larger_than_the_published_one(side: int, ratio: fl
         assert embedder.side == side
         sizes[patches] = embedder.project.weight.norm().item()
     assert sizes["xavier"] / sizes["published"] == pytest.approx(ratio, abs=0.06)
-    assert sizes["redrawn"] == sizes["published"]
+    assert sizes["redrawn"] == sizes["published"] == sizes["convolution"]
 
 
 def swin_projection(channels: int, **fields: Any) -> tuple[nn.Conv2d, nn.Conv2d]:

@@ -32,7 +32,10 @@ def test_stacking_rule_of_the_published_tasks(
 ) -> None:
     assert patch_size((length,), longest) == side
     embedder = PatchEmbedder(
-        (1, length), Recipe(max_tokens=longest), positions=torch.zeros(512, 4), norm=nn.LayerNorm(4)
+        (1, length),
+        Recipe(amplitude=False, max_tokens=longest),
+        positions=torch.zeros(512, 4),
+        norm=nn.LayerNorm(4),
     )
     assert (embedder.side, embedder.tokens) == (side, tokens)
 
@@ -46,7 +49,10 @@ def test_patches_reach_over_the_edge_where_no_even_cut_leaves_enough_tokens(
 ) -> None:
     assert patch_size(grid, longest) == side
     embedder = PatchEmbedder(
-        (2, *grid), Recipe(max_tokens=longest), positions=torch.zeros(512, 4), norm=nn.LayerNorm(4)
+        (2, *grid),
+        Recipe(amplitude=False, max_tokens=longest),
+        positions=torch.zeros(512, 4),
+        norm=nn.LayerNorm(4),
     )
     assert embedder.tokens == tokens
     x = sample(3, 2, *grid)
@@ -75,7 +81,10 @@ def embed_by_convolution(embedder: PatchEmbedder, x: Tensor) -> Tensor:
 def test_projection_is_the_strided_convolution(shape: tuple[int, ...], longest: int) -> None:
     torch.manual_seed(0)
     embedder = PatchEmbedder(
-        shape, Recipe(max_tokens=longest), positions=sample(32, 16), norm=nn.LayerNorm(16)
+        shape,
+        Recipe(amplitude=False, max_tokens=longest),
+        positions=sample(32, 16),
+        norm=nn.LayerNorm(16),
     )
     nn.init.normal_(embedder.project.bias)
     x = sample(4, *shape)
@@ -85,7 +94,9 @@ def test_projection_is_the_strided_convolution(shape: tuple[int, ...], longest: 
 def test_it_starts_from_copies_of_positions_and_norm() -> None:
     positions, norm = sample(32, 16), nn.LayerNorm(16, eps=1e-3)
     nn.init.normal_(norm.weight)
-    embedder = PatchEmbedder((1, 32), Recipe(max_tokens=8), positions=positions, norm=norm)
+    embedder = PatchEmbedder(
+        (1, 32), Recipe(amplitude=False, max_tokens=8), positions=positions, norm=norm
+    )
     assert torch.equal(embedder.positions, positions[:8]) and embedder.positions.requires_grad
     assert torch.equal(embedder.norm.weight, norm.weight) and embedder.norm.eps == 1e-3
     with torch.no_grad():
@@ -96,9 +107,8 @@ def test_it_starts_from_copies_of_positions_and_norm() -> None:
 
 def test_the_projection_starts_as_xavier_with_gain_root_two() -> None:
     torch.manual_seed(0)
-    embedder = PatchEmbedder(
-        (4, 512), Recipe(max_tokens=16), positions=torch.zeros(16, 64), norm=nn.LayerNorm(64)
-    )
+    recipe = Recipe(patches="xavier", max_tokens=16)
+    embedder = PatchEmbedder((4, 512), recipe, positions=torch.zeros(16, 64), norm=nn.LayerNorm(64))
     bound = 2**0.5 * (6 / (4 * 32 + 64)) ** 0.5
     assert 0.98 * bound < embedder.project.weight.abs().max() <= bound
     assert not embedder.project.bias.any()
@@ -107,7 +117,10 @@ def test_the_projection_starts_as_xavier_with_gain_root_two() -> None:
 def test_more_tokens_than_positions_are_refused() -> None:
     with pytest.raises(RequestError, match=r"64 tokens, but the encoder has 32 positions.*32"):
         PatchEmbedder(
-            (1, 64), Recipe(max_tokens=64), positions=torch.zeros(32, 4), norm=nn.LayerNorm(4)
+            (1, 64),
+            Recipe(amplitude=False, max_tokens=64),
+            positions=torch.zeros(32, 4),
+            norm=nn.LayerNorm(4),
         )
 
 
@@ -116,7 +129,12 @@ def images(channels: int, positions: Tensor | None = None) -> tuple[ImageEmbedde
     projection, norm = nn.Conv2d(3, 16, 4, stride=4), nn.LayerNorm(16, eps=1e-3)
     nn.init.normal_(norm.weight)
     embedder = ImageEmbedder(
-        channels, (16, 24), Recipe(), projection=projection, norm=norm, positions=positions
+        channels,
+        (16, 24),
+        Recipe(amplitude=False),
+        projection=projection,
+        norm=norm,
+        positions=positions,
     )
     assert torch.equal(embedder.norm.weight, norm.weight) and embedder.norm.eps == 1e-3
     return embedder, projection
@@ -150,7 +168,12 @@ def test_a_grey_field_keeps_about_its_size(channels: int) -> None:
     with torch.no_grad():
         projection.weight.copy_(projection.weight[:, :1].expand(-1, 3, -1, -1))
     embedder = ImageEmbedder(
-        channels, (16, 24), Recipe(), projection=projection, norm=nn.LayerNorm(16), positions=None
+        channels,
+        (16, 24),
+        Recipe(amplitude=False),
+        projection=projection,
+        norm=nn.LayerNorm(16),
+        positions=None,
     )
     x = sample(2, 1, 16, 24)
     torch.testing.assert_close(

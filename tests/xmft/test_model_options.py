@@ -21,13 +21,14 @@ Train = Callable[..., tuple[Any, Any]]
 # Two channels in, one out.
 OPTIONS: dict[str, dict[str, Any]] = {
     "amplitude": {"amplitude": False},
-    "patches": {"patches": "published"},
+    "patches": {"patches": "xavier"},
     "overlap": {"overlap": 0.5},
     "stem": {"stem": "convolution"},
     "refine": {"refine": True},
     "residual": {"residual": True},
 }
 ALL = {name: value for fields in OPTIONS.values() for name, value in fields.items()}
+ALL["amplitude"] = True
 
 
 @pytest.mark.parametrize("name", OPTIONS)

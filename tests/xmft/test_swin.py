@@ -84,7 +84,7 @@ def test_a_saved_folder_gives_the_features_of_its_model(
 def test_the_target_embedder_starts_as_the_pretrained_one(tmp_path: Path) -> None:
     model = save(tmp_path / "swin", use_absolute_embeddings=True)
     backbone = load(tmp_path / "swin")
-    embedder = backbone.target_embedder((3, 32, 32), Recipe(max_tokens=8))
+    embedder = backbone.target_embedder((3, 32, 32), Recipe(amplitude=False, max_tokens=8))
     assert (embedder.tokens, embedder.side) == (64, 4)
     x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(embedder(x), model.embeddings(x)[0])
@@ -99,7 +99,7 @@ def test_the_target_embedder_starts_as_the_pretrained_one(tmp_path: Path) -> Non
 def test_the_published_dense_model_is_the_masked_image_decoder(tmp_path: Path) -> None:
     model = save(tmp_path / "swin", SwinForMaskedImageModeling)
     backbone = load(tmp_path / "swin")
-    embedder = backbone.target_embedder((3, 20, 20), Recipe())
+    embedder = backbone.target_embedder((3, 20, 20), Recipe(amplitude=False))
     head = backbone.dense_head(embedder, (1, 20, 20), kind="published")
     decoder = model.decoder[0]
     with torch.no_grad():
@@ -119,7 +119,7 @@ def test_a_classifier_is_that_of_the_library(tmp_path: Path) -> None:
     head = ClassHead(backbone.encoded_width, 5)
     head.project.load_state_dict(model.classifier.state_dict())
     x = torch.randn(2, 3, 32, 32)
-    embedder = backbone.target_embedder((3, 32, 32), Recipe(max_tokens=1))
+    embedder = backbone.target_embedder((3, 32, 32), Recipe(amplitude=False, max_tokens=1))
     logits = head(backbone.encoder.eval()(embedder(x)))
     torch.testing.assert_close(logits, model(x).logits, rtol=1e-4, atol=1e-5)
 
@@ -213,7 +213,7 @@ def test_random_weights_are_drawn_by_the_seed(tmp_path: Path) -> None:
                 assert not torch.equal(value, states[3][key]), key
                 assert 0.5 * 0.02 < value.std() < 2 * 0.02, key
     # The target embedder starts from that draw as well.
-    embedder = drawn.target_embedder((3, 32, 32), Recipe())
+    embedder = drawn.target_embedder((3, 32, 32), Recipe(amplitude=False))
     assert torch.equal(
         embedder.project.weight, drawn.source_embedder.patch_embeddings.projection.weight
     )
@@ -226,7 +226,7 @@ def test_a_dense_model_learns_in_all_its_parts(
 ) -> None:
     torch.manual_seed(0)
     data = field_data(channels, grid, outputs)
-    recipe = Recipe(dense_head=kind)
+    recipe = Recipe(amplitude=False, dense_head=kind)
     model = CrossModalModel(load("tiny-swin"), data, recipe).eval()
     assert {name for name, _ in model.named_children()} == {"embedder", "encoder", "head"}
     inputs, targets = torch.from_numpy(data.train.inputs), torch.from_numpy(data.train.targets)
@@ -247,7 +247,7 @@ def test_a_dense_model_learns_in_all_its_parts(
 
 def test_fields_of_one_axis_are_refused() -> None:
     with pytest.raises(RequestError, match=r"'tiny-swin' reads images.*one axis.*minilm"):
-        CrossModalModel(load("tiny-swin"), field_data(2, (16,)), Recipe())
+        CrossModalModel(load("tiny-swin"), field_data(2, (16,)), Recipe(amplitude=False))
 
 
 def test_stages_cannot_be_cut() -> None:

@@ -18,7 +18,7 @@ from xmft.seeding import aside
 # Share of the path past the norm in a token, at the start.
 _PAST = 0.1
 # Starts of a pretrained image projection that keep the size of its tokens.
-_SCALED = ("convolution", "xavier")
+_SCALED = ("xavier", "convolution")
 
 
 class TargetEmbedder(nn.Module):

@@ -11,7 +11,7 @@ DenseHead = Literal["learned", "published"]
 Encoder = Literal["all", "norms", "lora", "frozen"]
 Schedule = Literal["linear", "cosine", "onecycle"]
 Augment = Literal["none", "symmetries", "galilean"]
-Patches = Literal["convolution", "xavier", "published", "redrawn"]
+Patches = Literal["xavier", "convolution", "published", "redrawn"]
 Stem = Literal["none", "convolution"]
 Base = Literal["mean", "ridge", "kernel"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -63,9 +63,9 @@ class Recipe(BaseModel):
     lora_rank: int = Field(8, ge=1, description="of the adapters")
     max_tokens: int = Field(64, ge=1, description="longest token sequence made of an input")
     patches: Patches = Field(
-        "convolution",
-        description="scale at which the patch projection starts: of a `convolution`, of a linear "
-        "map (`xavier`), or as public code has it, with Swin's channels repeated unscaled "
+        "xavier",
+        description="scale at which the patch projection starts: of a linear map (`xavier`), of a "
+        "`convolution`, or as public code has it, with Swin's channels repeated unscaled "
         "(`published`) or all drawn anew (`redrawn`)",
     )
     amplitude: bool = Field(True, description="a linear path past the LayerNorm of the embedder")

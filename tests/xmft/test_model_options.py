@@ -21,7 +21,7 @@ Train = Callable[..., tuple[Any, Any]]
 # Two channels in, one out.
 OPTIONS: dict[str, dict[str, Any]] = {
     "amplitude": {"amplitude": False},
-    "patches": {"patches": "xavier"},
+    "patches": {"patches": "convolution"},
     "overlap": {"overlap": 0.5},
     "stem": {"stem": "convolution"},
     "refine": {"refine": True},

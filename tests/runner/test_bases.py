@@ -134,6 +134,11 @@ def test_a_base_that_cannot_be_is_refused_before_anything_runs(
         grid = tiny_grid(tasks=tasks, **where)
         with pytest.raises(RequestError, match=r"satellite: base 'kernel' .* classific"):
             make_plan(grid, ledger, data_root)
+    # Nor may a search draw what the run could not train.
+    space = {"nft": {"base": {"choice": ["mean", "ridge"]}}}
+    grid = tiny_grid(tasks=tasks, search={"trials": 2, "space": space})
+    with pytest.raises(RequestError, match=r"satellite: base 'ridge' .* classific"):
+        make_plan(grid, ledger, data_root)
     # Methods that have no network, and tasks that are left out or say otherwise, are as they were.
     for grid in (
         tiny_grid(tasks=tasks, methods=["ridge"], recipe={"base": "kernel"}),

@@ -107,6 +107,27 @@ def test_an_encoder_without_known_attention_is_refused() -> None:
         add_adapters(nn.Sequential(nn.Linear(4, 4)), 2)
 
 
+def test_adapters_do_not_pile_up_on_a_backbone_of_ones_own(dense_data: TaskData) -> None:
+    own, recipe = load_backbone("tiny-sequence"), Recipe(encoder="lora", max_tokens=8)
+    assemble(dense_data, "nft", backbone=own, recipe=recipe)
+    with pytest.raises(RequestError, match=r"adapters of an earlier training.*anew"):
+        assemble(dense_data, "nft", backbone=own, recipe=recipe)
+
+
+def test_what_a_method_draws_itself_is_as_without_adapters(dense_data: TaskData) -> None:
+    gates = [
+        assemble(
+            dense_data,
+            "pare",
+            backbone="tiny-sequence",
+            recipe=Recipe(encoder=encoder, max_tokens=8),
+            options={"source": {"samples": 64, "tokens": 8}},
+        ).model.gate.weight
+        for encoder in ("all", "lora")
+    ]
+    assert torch.equal(*gates)
+
+
 def test_a_rank_above_that_of_the_weight_is_refused(dense_data: TaskData) -> None:
     recipe = Recipe(encoder="lora", lora_rank=33)
     with pytest.raises(RequestError, match=r"lora_rank=33.*32 x 32"):

@@ -137,6 +137,7 @@ def test_recraft_remembers_class_means_in_its_state(
     assert model.state_dict()["class_counts"].tolist() == pytest.approx([32] * 3, rel=0.1)
     rows = model.class_sums / model.class_counts[:, None]
     torch.testing.assert_close(rows.sum(dim=1), torch.ones(3))
-    for method, options in (("recraft:released", {}), ("recraft", {"distortion_weight": 0.0})):
+    published = [("recraft:released", {}), ("recraft:paper", {})]
+    for method, options in (*published, ("recraft", {"distortion_weight": 0.0})):
         plain, _ = build(method, class_data, short, **options)
         assert "class_counts" not in plain.state_dict()

@@ -172,6 +172,23 @@ def test_closed_forms_are_counted_where_they_are_fitted(method: str, dense_data:
     assert train_all(dense_data, method).flops == trained.flops
 
 
+@pytest.mark.parametrize("method", ["knn", "logistic", "rocket"])
+def test_what_is_fitted_outside_of_torch_is_counted(method: str, class_data: TaskData) -> None:
+    options = {"kernels": 50} if method == "rocket" else {}
+    trained = train_all(class_data, method, options=options)
+    again = train_all(class_data, method, options=options)
+    assert trained.result.flops == again.result.flops
+    inputs = class_data.train.inputs
+    # Each value of a validation sample meets one of every training sample; each look of a
+    # regression at the training values has three logits; the shortest kernel has seven points.
+    least = {
+        "knn": 2 * inputs.size * len(class_data.val),
+        "logistic": 4 * inputs.size * 3,
+        "rocket": 2 * 50 * 7 * inputs[0, 0].size * len(inputs),
+    }
+    assert trained.result.flops["prepare"] >= least[method]
+
+
 def test_untrained_baselines_take_nothing(dense_data: TaskData) -> None:
     assert train_all(dense_data, "mean").flops == 0
 

@@ -62,8 +62,8 @@ def test_by_default_there_is_one_group_in_the_order_of_the_model(
 
 
 # By the names that transformers, this project and the operators give to matrices and kernels.
-TEXT = r"(query|key|value|dense|project)\.weight"
-SWIN = r"(\w_proj|fc1|fc2|reduction|project)\.weight"
+TEXT = r"(query|key|value|dense|project|past)\.weight"
+SWIN = r"(\w_proj|fc1|fc2|reduction|project|past)\.weight"
 
 
 @pytest.mark.parametrize("backbone, matrices", [("tiny-sequence", TEXT), ("tiny-swin", SWIN)])
@@ -134,6 +134,26 @@ def test_what_stands_before_the_first_layer_learns_slowest(dense_data: TaskData)
     recipe = Recipe(layer_decay=DECAY, learning_rate=RATE)
     found = groups_of(assembled(dense_data, backbone, recipe))
     assert found["encoder.body.embeddings_project.weight"][0] == pytest.approx(RATE * DECAY**3)
+
+
+def test_tables_of_attention_biases_do_not_decay(dense_data: TaskData, build: Build) -> None:
+    """MPNet adds a table of them, the weight of an embedding, to its attention scores."""
+    model = nn.ModuleDict({"relative_attention_bias": nn.Embedding(4, 2), "map": nn.Linear(2, 2)})
+    recipe = Recipe(decay_all=False, weight_decay=DECAY)
+    _, (stage,) = build("nft", dense_data, recipe)
+    names = {id(p): name for name, p in model.named_parameters()}
+    decays = {
+        names[id(p)]: group["weight_decay"]
+        for group in parameter_groups(model, stage, recipe)
+        for p in group["params"]
+    }
+    assert [name for name, decay in decays.items() if decay] == ["map.weight"]
+
+
+def test_rates_by_layer_of_a_frozen_encoder_are_refused(dense_data: TaskData) -> None:
+    recipe = Recipe(layer_decay=0.5, encoder="frozen")
+    with pytest.raises(RequestError, match=r"layer_decay=0.5.*encoder=frozen"):
+        assemble(dense_data, "nft", backbone="tiny-sequence", recipe=recipe)
 
 
 def test_aligning_has_one_rate(dense_data: TaskData, build: Build) -> None:

@@ -28,6 +28,19 @@ def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_without_distortion_no_source_predictor_is_trained(
+    class_data: TaskData, recipe: Recipe, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr("xmft.source.artefacts.Source.predictor", refuse)
+    _, stages = build("recraft", class_data, recipe, distortion_weight=0.0, measure_bound=False)
+    assert [stage.name for stage in stages] == ["alignment", "fitting"]
+    with pytest.raises(AssertionError, match="trained"):
+        build("recraft", class_data, recipe, distortion_weight=0.1, measure_bound=False)
+
+
 def test_paper_is_one_joint_stage_and_leaves_the_embedder_in_fitting(
     class_data: TaskData, recipe: Recipe, build: Build
 ) -> None:

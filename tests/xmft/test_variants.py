@@ -9,7 +9,12 @@ from pydantic import Field
 from xmft.errors import RequestError
 from xmft.methods import METHODS, Context, Method
 from xmft.methods.method import MethodConfig
-from xmft.methods.variants import method_of, options_of, overridden_options
+from xmft.methods.variants import (
+    method_of,
+    options_of,
+    overridden_fields,
+    overridden_options,
+)
 from xmft.registry import Registry
 from xmft.stages import Stage
 
@@ -119,3 +124,15 @@ def test_what_a_preset_replaces_is_said(config: Callable[..., Any]) -> None:
     assert overridden_options("toy:released", options) == ""
     assert overridden_options("toy:paper", {"toy": {"steps": 7, "rate": 0.2}}) == ""
     assert overridden_options("toy", options) == overridden_options("toy:released", {}) == ""
+
+
+def test_a_preset_tells_which_fields_of_the_recipe_it_replaces(
+    config: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Toy, "preset_recipes", {"paper": {"amplitude": False, "epochs": 9}})
+    said = {"amplitude": True, "epochs": 9, "warmup": 0.5}
+    assert overridden_fields("toy:paper", said) == (
+        "toy:paper: its preset says amplitude false, not the recipe's true; say it under "
+        "per_method 'toy:paper' to have it."
+    )
+    assert overridden_fields("toy:paper", {}) == overridden_fields("toy", said) == ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runner.report.wording import duration, operations
+from xmft.errors import RequestError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,9 @@ class Query:
         most_seconds: Device seconds likewise.
         overall: Whether to add a board over tasks of different origin.
         results: Where the results are, for the command alone.
+
+    Raises:
+        RequestError: a budget is not finite, or below zero.
     """
 
     protocol: str = "clean"
@@ -36,6 +41,15 @@ class Query:
     most_seconds: float | None = None
     overall: bool = False
     results: Sequence[str] = ("results",)
+
+    def __post_init__(self) -> None:
+        for name in ("most_flops", "most_seconds"):
+            most = getattr(self, name)
+            if most is not None and not 0 <= most < math.inf:  # NaN is neither
+                raise RequestError(
+                    f"--{name.replace('_', '-')} is {most:g}, which is no budget: give a finite "
+                    "number from 0 on, or leave the option out for no limit."
+                )
 
     def __str__(self) -> str:
         text = f"protocol {self.protocol}, selection {self.selection}, split {self.split}"
@@ -65,5 +79,11 @@ class Query:
             words += [f"--{name}", *map(str, wanted)] if wanted else []
         for name in ("most_flops", "most_seconds"):
             most = getattr(self, name)
-            words += [] if most is None else [f"--{name.replace('_', '-')}", f"{most:g}"]
+            words += [] if most is None else [f"--{name.replace('_', '-')}", _exact(most)]
         return shlex.join([*words, *(["--overall"] if self.overall else []), *options])
+
+
+def _exact(number: float) -> str:
+    """Return a number as short as it can be without another value: `1e+15`, `123456789.5`."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)

@@ -39,6 +39,7 @@ OVERALL = (
 def heading(board: Leaderboard) -> list[str]:
     """Return the lines above a board: what was measured, how, and what sorts the lines."""
     metrics: dict[str, list[str]] = {}
+    within = " within the budget" if board.query.budget else ""
     for column in board.tasks:
         name = f"{column.metric} v{column.metric_version} {ARROWS[column.direction]}"
         metrics.setdefault(name, []).append(column.task)
@@ -51,10 +52,14 @@ def heading(board: Leaderboard) -> list[str]:
         f"selection: {board.query.selection} · split: {board.query.split}",
         f"metric: {'; '.join(described)} · mean ± sample standard deviation over seeds (rank)",
         f"sorted by: average rank over {count(len(board.tasks), 'task')}, each weighing the same, "
-        f"among the {count(len(board.ranked), 'complete entry', 'complete entries')}; 1 is best",
+        f"among the {count(len(board.ranked), 'complete entry', 'complete entries')}{within}; "
+        "1 is best",
     ]
     if board.query.budget:
-        lines.append(f"budget: {board.query.budget} a cell; entries that took more have no rank")
+        lines.append(
+            f"budget: {board.query.budget} a cell; entries that took more, or of which it is not "
+            "known, have no rank"
+        )
     lines += [OVERALL] if board.overall else []
     backbones = {line.backbones for line in board.lines if line.backbones}
     if len(backbones) == 1:
@@ -74,10 +79,13 @@ def legend_of(board: Leaderboard) -> list[str]:
 
 def not_ranked(board: Leaderboard) -> str:
     """Return what stands above the entries without a rank."""
-    lacks, over = (any(getattr(x, name) for x in board.unranked) for name in ("missing", "over"))
-    return "Not ranked, because " + " or ".join(
-        [*(["incomplete"] if lacks else []), *(["over the budget"] if over else [])]
-    )
+    over = {line.over.known for line in board.unranked if line.over}
+    reasons = {
+        "incomplete": any(line.missing for line in board.unranked),
+        "over the budget": True in over,
+        "not known to be within the budget": False in over,
+    }
+    return "Not ranked, because " + " or ".join(why for why, holds in reasons.items() if holds)
 
 
 def title(board: Leaderboard) -> str:

@@ -1,5 +1,7 @@
 """Device time and floating-point operations: in tables, and as a budget."""
 
+import shlex
+
 import pyarrow as pa
 import pytest
 
@@ -9,12 +11,14 @@ from runner.report.long_table import long_table
 from runner.report.markdown import to_markdown
 from runner.report.plots.error_time import COMPUTE, error_time
 from runner.report.plots.plot import NotDrawn
+from runner.report.query import Query
 from runner.report.status import status_table
 from runner.report.terminal import to_terminal
 from runner.results import results
 from runner.usage import Usage, device_seconds
 from tests.runner.boards import build, cell, labels, ledger, text_of
 from tests.runner.plots.test_errors_and_times import drawn, marks
+from xmft.errors import RequestError
 
 
 def spent():
@@ -86,6 +90,8 @@ def test_entries_over_the_budget_are_not_ranked(budget):
     text = to_markdown([board], ledger="x", published=False)
     assert "Not ranked, because over the budget" in text
     assert "is over the budget" in text and "on s/a" in text and "budget: " in text
+    assert "a cell; entries that took more, or of which it is not known, have no rank" in text
+    assert "among the 2 complete entries within the budget; 1 is best" in text
     (option,) = budget
     assert f"--{option.replace('_', '-')}" in board.query.command()
 
@@ -94,13 +100,47 @@ def test_what_is_not_known_is_not_known_to_be_within_the_budget():
     table = ledger(spent(), cell("old", "s/a", 0, 0.5), cell("old", "s/a", 1, 0.5))
     (board,) = build(table, most_flops=1e20)
     assert labels(board.unranked) == ["old"]
-    assert board.unranked[0].over == "FLOPs of s/a unknown"
+    (line,) = board.unranked
+    why = "is not known to be within the budget (FLOPs of s/a unknown)"
+    assert line.why_unranked == why
+    text = to_markdown([board], ledger="x", published=False)
+    assert "Not ranked, because not known to be within the budget" in text
+    assert why in text and "over the budget" not in text
+    assert f"not ranked: old {why}" in text_of(to_terminal([board], published=False))
+    over = {row["entry"]: row["over_budget"] for row in long_table([board]).to_pylist()}
+    assert over == {"cheap": "", "fair": "", "dear": "", "old": "FLOPs of s/a unknown"}
+
+
+def test_one_cell_that_took_too_much_is_enough_to_be_over():
+    cells = (cell("half", "s/a", 0, 0.5, flops=1e12), cell("half", "s/a", 1, 0.5))
+    (board,) = build(ledger(*cells), most_flops=1e10)
+    assert board.unranked[0].why_unranked == "is over the budget (FLOPs 1.0e12 on s/a)"
+    (board,) = build(ledger(*cells), most_flops=1e10, most_seconds=5.0)
+    assert board.unranked[0].why_unranked == (
+        "is over the budget (FLOPs 1.0e12 on s/a, device time of s/a unknown)"
+    )
+
+
+@pytest.mark.parametrize("most", [1e15, 123456789.5, 0.1, 0.0, 1 / 3, 9007199254740993.0])
+def test_the_command_has_all_digits_of_the_budget(most):
+    for name in ("most_flops", "most_seconds"):
+        words = shlex.split(Query(**{name: most}).command())
+        assert float(words[words.index(f"--{name.replace('_', '-')}") + 1]) == most
+
+
+@pytest.mark.parametrize("most", [float("inf"), float("nan"), -1.0])
+def test_a_budget_that_is_none_is_refused(most):
+    with pytest.raises(RequestError, match=r"^--most-seconds is .*, which is no budget: "):
+        Query(most_seconds=most)
 
 
 def test_a_budget_that_nothing_is_within_leaves_all_unranked():
     (board,) = build(spent(), most_flops=1.0)
     assert not board.ranked and len(board.unranked) == 3
-    assert text_of(to_terminal([board], published=False))
+    assert board.statistics == ("No entry is ranked, so there is nothing to compare.",)
+    text = text_of(to_terminal([board], published=False))
+    assert "No entry has all tasks" not in text
+    assert "not ranked: cheap is over the budget (FLOPs 1.0e12 on s/a)" in text
 
 
 def test_error_is_drawn_against_operations():

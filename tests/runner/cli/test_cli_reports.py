@@ -132,11 +132,12 @@ def test_leaderboard_can_be_narrowed(two_cells: Ledger, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["leaderboard", "plots", "report"])
 @pytest.mark.parametrize("option", ["--most-flops", "--most-seconds"])
-@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize("value", ["inf", "nan", "-1"])
 def test_a_budget_is_finite(
     verb: str, option: str, value: str, two_cells: Ledger, tmp_path: Path
 ) -> None:
-    text = refused(tmp_path, verb, option, value, "--results", two_cells.uri)
+    out = ("--out", tmp_path / "page") if verb == "report" else ()
+    text = refused(tmp_path, verb, option, value, *out, "--results", two_cells.uri)
     assert f"{option} is {value}, which is no budget" in text
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.conflicts import conflicts, told
-from runner.report.bases import bases_of, gains_of, sentence_of
+from runner.report.bases import added_in_cell
 from runner.report.tuning import trials_table
 from runner.report.wording import duration, operations
 from runner.results import Result, results
@@ -196,7 +196,8 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     rows = table.filter(pc.field("cell_id") == cell_id)
     if not rows.num_rows:
         raise RequestError(f"The ledger holds no cell '{cell_id}'.")
-    (cell,) = results(rows) or results(rows, trials=True)
+    selection, split = "best_val", "test"
+    (cell,) = results(rows, selection=selection, split=split) or results(rows, trials=True)
     records = rows.filter(pc.field("attempt") == cell.attempt).to_pylist()
     first = records[0]
     backbone = "no backbone" if first["backbone"] == "none" else first["backbone"]
@@ -211,8 +212,8 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     ]
     if cell.state == "ok":
         parts.append(_records("scores", _SCORES, records))
-        if gains := gains_of([cell], {cell.task: cell.direction or "min"}):
-            parts.append(Text(f"base {' '.join(bases_of([cell]))}: {sentence_of(gains)}"))
+        if added := added_in_cell(cell, selection=selection, split=split):
+            parts.append(Text(added))
     else:
         parts.append(Text(f"{cell.failure}: {cell.error}", style="red"))
     if curves.num_rows:
@@ -270,13 +271,7 @@ def _curves(curves: pa.Table) -> Table:
         groups.setdefault((point["split"], point["name"]), []).append(point["value"])
     columns = ("split", "name", "points", "first", "lowest", "highest", "last")
     records = [
-        dict(
-            zip(
-                columns,
-                (split, name, len(v), v[0], min(v), max(v), v[-1]),
-                strict=True,
-            )
-        )
+        dict(zip(columns, (split, name, len(v), v[0], min(v), max(v), v[-1]), strict=True))
         for (split, name), v in groups.items()
     ]
     return _records("curves", columns, records)

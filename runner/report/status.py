@@ -16,6 +16,7 @@ from rich.text import Text
 
 from runner.conflicts import conflicts, told
 from runner.report.bases import added_in_cell
+from runner.report.compute import tells_device_time, tells_flops
 from runner.report.tuning import trials_table
 from runner.report.wording import duration, operations
 from runner.results import Result, results
@@ -125,10 +126,11 @@ def status_table(cells: Sequence[Result]) -> Table:
         every = sum(count.failed.get(name, 0) for count in counts)
         view.add_column(name, justify="right", footer=str(every))
     view.add_column("time", justify="right", footer=duration(sum(count.wall_s for count in counts)))
-    compute = any(count.flops is not None for count in counts)
-    if compute:
+    timed, counted = tells_device_time(counts), tells_flops(counts)
+    if timed:
         device_s = total([count.device_s for count in counts if count.ok])
         view.add_column("device time", justify="right", footer=_duration(device_s))
+    if counted:
         flops = total([count.flops for count in counts if count.ok])
         view.add_column("FLOPs", justify="right", footer=operations(flops))
     for count in counts:
@@ -140,7 +142,8 @@ def status_table(cells: Sequence[Result]) -> Table:
             str(count.ok),
             *failed,
             duration(count.wall_s),
-            *([_duration(count.device_s), operations(count.flops)] if compute else []),
+            *([_duration(count.device_s)] if timed else []),
+            *([operations(count.flops)] if counted else []),
         )
     return view
 

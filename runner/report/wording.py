@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from runner.report.compute import tells_device_time, tells_flops
+
 if TYPE_CHECKING:  # they load pandas, which `xmft status` does not need
     from runner.report.compare import Leaderboard, TaskColumn
     from runner.report.lines import Line
@@ -26,10 +28,11 @@ FLOOR = (
     "floor: what a perfect solver of the equation would score on these data, which have an error "
     "of their own; a score below it fits that error"
 )
-COMPUTE = (
+FLOPS = (
     "FLOPs: floating-point operations that the scores took, without work entry by entry and "
-    "transport; device time: seconds of GPUs or, on CPUs, of cores"
+    "transport"
 )
+DEVICE_TIME = "device time: seconds of GPUs or, on CPUs, of cores"
 OVERALL = (
     "overall: each task is ranked on data of one origin, so ranks may be averaged even where "
     "scores of different origins cannot stand in one column"
@@ -72,7 +75,9 @@ def legend_of(board: Leaderboard) -> list[str]:
     lines = [MARKS] if len(board.ranked) > 1 else []
     lines += [INTERVAL] if any(line.rank_interval for line in board.lines) else []
     lines += [SHARES] if any(line.win_rate is not None for line in board.lines) else []
-    lines += [COMPUTE] if any(line.flops is not None for line in board.lines) else []
+    compute = [FLOPS] if tells_flops(board.lines) else []
+    compute += [DEVICE_TIME] if tells_device_time(board.lines, board.query.most_seconds) else []
+    lines += ["; ".join(compute)] if compute else []
     lines += [FLOOR] if any(column.floor is not None for column in board.tasks) else []
     return lines
 

@@ -69,15 +69,51 @@ def test_a_narrow_terminal_leaves_them_out_first():
     assert "2.0e15" not in text and "±" in text
 
 
+def heads_of(board):
+    return {" ".join(field.head) for field in summary_fields(board)} & {"device time", "FLOPs"}
+
+
 def test_ledgers_that_did_not_count_have_a_dash_or_no_columns():
     old = cell("old", "s/a", 0, 0.5)
     (board,) = build(old)
-    assert "FLOPs" not in [" ".join(field.head) for field in summary_fields(board)]
+    assert heads_of(board) == set()
     (board,) = build(ledger(old, cell("new", "s/a", 0, 0.6, flops=1e9, cpu_s=1.0)))
     (field,) = (field for field in summary_fields(board) if field.head == ("FLOPs",))
     assert {line.label: field.cell(line).text for line in board.lines} == {
         "old": "-", "new": "1.0e9",
     }  # fmt: skip
+
+
+def test_device_time_is_told_where_it_decides_who_is_ranked():
+    old = ledger(
+        *(cell(name, "s/a", 0, 0.5, cpu_s=s) for name, s in (("dear", 40.0), ("fair", 20)))
+    )
+    (board,) = build(old)
+    assert heads_of(board) == set() and "device time" not in text_of(to_terminal([board]))
+    assert not {"device time", "FLOPs"} & set(shown_in(status_table(results(old))))
+    (board,) = build(old, most_seconds=30.0)
+    assert heads_of(board) == {"device time"}
+    assert [line.label for line in board.unranked] == ["dear"]
+    text = text_of(to_terminal([board], published=False))
+    assert "device time: seconds of GPUs or, on CPUs, of cores" in text and "FLOPs" not in text
+    wide = max(len(line) for line in text.splitlines() if line.startswith("┃"))
+    narrow = " ".join(text_of(to_terminal([board], published=False), width=wide - 1).split())
+    assert f"narrow terminal: device time from {wide} columns on" in narrow
+    # No time was measured at all: there is nothing to show.
+    (board,) = build(cell("old", "s/a", 0, 0.5), most_seconds=30.0)
+    assert heads_of(board) == set()
+
+
+def test_operations_are_told_without_device_time():
+    (board,) = build(cell("new", "s/a", 0, 0.5, flops=1e9), most_seconds=30.0)
+    assert heads_of(board) == {"FLOPs"}
+    assert "device time:" not in text_of(to_terminal([board], published=False))
+    rows = results(cell("new", "s/a", 0, 0.5, flops=1e9))
+    assert {"FLOPs"} == {"device time", "FLOPs"} & set(shown_in(status_table(rows)))
+
+
+def shown_in(table):
+    return [str(column.header) for column in table.columns]
 
 
 @pytest.mark.parametrize("budget", [{"most_flops": 1e13}, {"most_seconds": 100.0}])

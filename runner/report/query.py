@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runner.report.wording import duration, operations
+from runner.report.wording import operations
 from xmft.errors import RequestError
 
 
@@ -63,9 +63,9 @@ class Query:
         """What a cell may have taken, in words; empty where that is anything."""
         parts = []
         if self.most_flops is not None:
-            parts.append(f"{operations(self.most_flops)} FLOPs")
+            parts.append(f"{_worded(self.most_flops)} FLOPs")
         if self.most_seconds is not None:
-            parts.append(f"{duration(self.most_seconds)} of device time")
+            parts.append(f"{_exact(self.most_seconds)} s of device time")
         return " and ".join(parts)
 
     def command(self, *options: str, verb: str = "leaderboard") -> str:
@@ -81,6 +81,12 @@ class Query:
             most = getattr(self, name)
             words += [] if most is None else [f"--{name.replace('_', '-')}", _exact(most)]
         return shlex.join([*words, *(["--overall"] if self.overall else []), *options])
+
+
+def _worded(number: float) -> str:
+    """Return operations as boards do, but with all digits: what is over is over this."""
+    short = operations(number)
+    return short if float(short) == number else _exact(number)
 
 
 def _exact(number: float) -> str:

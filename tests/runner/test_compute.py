@@ -164,6 +164,20 @@ def test_the_command_has_all_digits_of_the_budget(most):
         assert float(words[words.index(f"--{name.replace('_', '-')}") + 1]) == most
 
 
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"most_flops": 1e15}, "1.0e15 FLOPs"),
+        ({"most_flops": 1.234e15}, "1.234e+15 FLOPs"),
+        ({"most_seconds": 30.0}, "30 s of device time"),
+        ({"most_seconds": 0.01, "most_flops": 0.0}, "0 FLOPs and 0.01 s of device time"),
+    ],
+)
+def test_a_board_says_the_budget_with_all_digits(budget, said):
+    (board,) = build(spent(), **budget)
+    assert f"budget: {said} a cell;" in to_markdown([board], ledger="x", published=False)
+
+
 @pytest.mark.parametrize("most", [float("inf"), float("nan"), -1.0])
 def test_a_budget_that_is_none_is_refused(most):
     with pytest.raises(RequestError, match=r"^--most-seconds is .*, which is no budget: "):

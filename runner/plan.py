@@ -18,13 +18,19 @@ from runner.plugins import install, plugins_used, read_plugins
 from runner.results import RESULT_COLUMNS, results
 from runner.search.planning import check_methods, planned_steps
 from runner.search.study import settled_trials
-from runner.task_choice import check_recipes, left_out_remarks, skipped_tasks, unfit_tasks
+from runner.task_choice import (
+    check_recipes,
+    left_out_remarks,
+    preset_remarks,
+    skipped_tasks,
+    unfit_tasks,
+)
 from runner.validation import validated
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
 from xmft.errors import DataError, RequestError
 from xmft.methods import METHODS, Method
-from xmft.methods.variants import method_of, options_of, overridden_options
+from xmft.methods.variants import method_of, options_of
 from xmft.metrics import METRICS
 from xmft.registry import nearest
 from xmft.source import PROXIES, check_modality, default_proxy, proxy_identity
@@ -96,10 +102,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                     backbone=settings[name].backbone if kind.uses_backbone else None,
                 ),
             )
-            left_out = left_out_remarks(method, unfit[method], skipped[method])
-            if overridden := overridden_options(method, grid.options):
-                left_out = (*left_out, overridden)
-            place = _found(kind, settings[name], left_out)
+            said = left_out_remarks(method, unfit[method], skipped[method])
+            said += preset_remarks(method, name, grid)
+            place = _found(kind, settings[name], said)
             guess = guess_seconds(kind, recipe, entry, miniature=grid.miniature)
             steps = planned_steps(grid, name, common, settled)
             if steps.note:

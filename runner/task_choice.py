@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
+
 from benchmarks import catalog
 from runner.config import Grid
+from runner.validation import validated
 from xmft.closed_forms.residual import check_base
-from xmft.methods.variants import method_of
+from xmft.methods.variants import method_of, overridden_fields, overridden_options
 from xmft.metrics import trained_on
 from xmft.symmetries import check_symmetries
+from xmft.task import Protocol, Recipe
+
+# Fields of the recipe that not every task gives occasion for.
+_OF_THE_TASK = {"augment", "loss", "base", "residual"}
 
 
 def unfit_tasks(method: str, grid: Grid) -> list[str]:
@@ -30,8 +37,21 @@ def left_out_remarks(method: str, unfit: list[str], skipped: list[str]) -> tuple
     return tuple(f"{start} {', '.join(names)}." for start, names in lines if names)
 
 
+def preset_remarks(method: str, task: str, grid: Grid) -> tuple[str, ...]:
+    """Return what is to be said of what a preset has in place of what the grid says.
+
+    Options of the method, and on one task fields of the recipe.
+    """
+    said = {**grid.recipe, **grid.per_task.get(task, {})}
+    for name in (method.partition(":")[0], method):
+        for field in grid.per_method.get(name, {}):
+            said.pop(field, None)
+    found = overridden_options(method, grid.options), overridden_fields(method, said)
+    return tuple(remark for remark in found if remark)
+
+
 def check_recipes(method: str, grid: Grid) -> None:
-    """Make sure that a method's tasks give occasion for what their recipes ask for.
+    """Make sure that a method's tasks give occasion for what their recipes, or a search, ask for.
 
     Raises:
         RequestError: one has no symmetries, a metric that nothing is fitted to, or is none for the
@@ -42,19 +62,37 @@ def check_recipes(method: str, grid: Grid) -> None:
     for name in grid.tasks:
         if name in left:
             continue
-        recipe, entry = grid.recipe_of(name, method), catalog.get(name)
-        task = entry.task_under(grid.protocol)
-        if "augment" not in ignores:
-            check_symmetries(name, task.symmetries, recipe)
-        if "loss" not in ignores:
-            trained_on(task, recipe)
-        if recipe.base != "mean":
-            check_base(
-                task,
-                recipe,
-                ignores=ignores,
-                # Only the data say; without any decoder they are stored fields, which have none.
-                windows=False,
-                decoded=entry.decode is not None,
-                augmented=entry.augment is not None or recipe.augment != "none",
+        for recipe in _recipes(name, method, grid):
+            _check_recipe(name, recipe, grid.protocol, ignores)
+
+
+def _recipes(task: str, method: str, grid: Grid) -> Iterator[Recipe]:
+    """Yield the recipe of a task, and it with each choice of a search that a task may not allow."""
+    recipe = grid.recipe_of(task, method)
+    yield recipe
+    if grid.search is None:
+        return
+    space = grid.search.space_of(method, method_of(method).ignores)
+    for field in _OF_THE_TASK & space.keys():
+        for value in space[field].choice or ():
+            yield validated(
+                Recipe, recipe.model_dump() | {field: value}, where=f"search.space of {method}"
             )
+
+
+def _check_recipe(name: str, recipe: Recipe, protocol: Protocol, ignores: Set[str]) -> None:
+    entry = catalog.get(name)
+    task = entry.task_under(protocol)
+    if "augment" not in ignores:
+        check_symmetries(name, task.symmetries, recipe)
+    if "loss" not in ignores:
+        trained_on(task, recipe)
+    check_base(
+        task,
+        recipe,
+        ignores=ignores,
+        # Only the data say; without any decoder they are stored fields, which have none.
+        windows=False,
+        decoded=entry.decode is not None,
+        augmented=entry.augment is not None or recipe.augment != "none",
+    )

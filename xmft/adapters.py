@@ -51,7 +51,8 @@ def add_adapters(encoder: nn.Module, rank: int) -> None:
     The weights themselves stay where they are, as `parametrizations.weight.original`.
 
     Raises:
-        RequestError: no such map is found, or the rank is above that of one.
+        RequestError: no such map is found, one has an adapter already, or the rank is above that
+            of one.
     """
     found = [
         (name, module)
@@ -62,6 +63,11 @@ def add_adapters(encoder: nn.Module, rank: int) -> None:
         raise RequestError(
             "encoder=lora: the encoder has no maps to queries, keys and values by a known name. "
             "Choose encoder=all, norms or frozen, or another backbone."
+        )
+    if any(parametrize.is_parametrized(module, "weight") for _, module in found):
+        raise RequestError(
+            "encoder=lora: the encoder has adapters of an earlier training already, and new ones "
+            "would lie on top of them. Load the backbone anew."
         )
     for name, module in found:
         if rank > min(module.weight.shape):

@@ -3,8 +3,8 @@
 A step of training is counted as it happens, forward and backward, once for each epoch and each size
 of a batch; the others of that size are taken to be like it. Likewise the first forward pass of each
 shape when the model is scored. All workers are summed up. What `xmft.flop_formulas` knows is
-counted; work outside of torch is not, unless it says so itself (`add`). Where an operator is met
-that nobody knows, the number is None from there on, and never too low.
+counted; work outside of torch is what it says itself (`add`). Where an operator is met that nobody
+knows, the number is None from there on, and not too low.
 """
 
 from __future__ import annotations

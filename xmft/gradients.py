@@ -13,7 +13,7 @@ from xmft.evaluation import forward_pass
 from xmft.objectives import BatchObjective, Features
 from xmft.recipe import Precision
 from xmft.samples import Draw, Samples
-from xmft.seeding import Draws
+from xmft.seeding import GeneratorStates
 from xmft.session import Session
 from xmft.stages import Batch, Stage
 from xmft.stored import to_device
@@ -201,7 +201,7 @@ class Gradient:
         draws, pieces = [], []
         with torch.no_grad():
             for part in parts:
-                draws.append(Draws(self.session.device))
+                draws.append(GeneratorStates(self.session.device))
                 with self._forward():
                     pieces.append(plain.represent(part))
         features = {

@@ -101,10 +101,11 @@ class CorrectedHead(nn.Module):
 
     With `Recipe.residual` what the head writes is added to the input: channel by channel, or to
     the last frame of an input that holds several. With `Recipe.refine` a small convolution that
-    sees the input mends what is decoded patch by patch. Fields and inputs are standardised.
+    sees the input mends what is decoded patch by patch.
 
     Attributes:
         head: From tokens to fields.
+        last: Channels of the frame that is added to, the last ones of the input; None: to nothing.
         refine: The convolution, or None.
     """
 
@@ -118,16 +119,10 @@ class CorrectedHead(nn.Module):
             recipe: Says how.
 
         Raises:
-            RequestError: the input holds no field that corresponds to the output, or the network
-                is to add to something else already.
+            RequestError: the input holds no field that corresponds to the output.
         """
         super().__init__()
         channels, *grid = inputs
-        if recipe.residual and recipe.base != "mean":
-            raise RequestError(
-                f"residual=true and base={recipe.base} both say what the network adds to. Leave "
-                "one of them out."
-            )
         if recipe.residual and channels % outputs:
             raise RequestError(
                 f"residual=true adds the network to the input, but inputs have {channels} channels "
@@ -141,11 +136,22 @@ class CorrectedHead(nn.Module):
             with aside("refine"):
                 self.refine = ResidualConvolution(outputs, len(grid), beside=channels)
 
-    def forward(self, tokens: Float[Tensor, "n tokens width"], inputs: Tensor) -> Tensor:
-        """Return fields `[n, channels, *grid]` for standardised inputs `[n, channels, *grid]`."""
+    def forward(
+        self,
+        tokens: Float[Tensor, "n tokens width"],
+        inputs: Tensor,
+        frame: Tensor | None = None,
+    ) -> Tensor:
+        """Return fields `[n, channels, *grid]` in units of the outputs.
+
+        Args:
+            tokens: Encoded.
+            inputs: Standardised, `[n, channels, *grid]`.
+            frame: The frame that fields are added to, in units of the outputs; None: to nothing.
+        """
         fields: Tensor = self.head(tokens)
-        if self.last is not None:
-            fields = fields + inputs[:, -self.last :]
+        if frame is not None:
+            fields = fields + frame
         return fields if self.refine is None else self.refine(fields, inputs)
 
 

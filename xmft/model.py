@@ -17,6 +17,7 @@ from xmft.errors import DataError, RequestError
 from xmft.heads import ClassHead, CorrectedHead
 from xmft.metrics import LOSSES
 from xmft.samples import decoded_inputs_and_targets, shapes_of
+from xmft.seeding import aside
 from xmft.task import Recipe, TaskData
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ class CrossModalModel(StandardisedModel):
             assert task.classes is not None  # the data have looked
             self.head = ClassHead(backbone.encoded_width, task.classes)
         if recipe.encoder == "lora":
-            # Behind the others, which are drawn as ever.
-            add_adapters(self.encoder, recipe.lora_rank)
+            with aside("adapters"):
+                add_adapters(self.encoder, recipe.lora_rank)
 
     def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
         """Return the target token features phi(x) of inputs in physical units."""
@@ -178,9 +179,13 @@ class CrossModalModel(StandardisedModel):
         self, encoded: Float[Tensor, "n t width"], inputs: Tensor, base: Tensor | None = None
     ) -> Tensor:
         """Predict from encoded tokens of inputs, which are in physical units; see `physical`."""
-        if isinstance(self.head, CorrectedHead):
-            return self.physical(self.head(encoded, self.standardised(inputs)), base)
-        return self.physical(self.head(encoded), base)
+        if not isinstance(self.head, CorrectedHead):
+            return self.physical(self.head(encoded), base)
+        frame = None
+        if self.head.last is not None:
+            # In units of the outputs, so that a head that writes nothing returns it as it is.
+            frame = (inputs[:, -self.head.last :] - self.output_offset) / self.output_scale
+        return self.physical(self.head(encoded, self.standardised(inputs), frame), base)
 
 
 class OperatorModel(StandardisedModel):

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from xmft.adapters import Adapter
+from xmft.errors import RequestError
 from xmft.parameter_groups import Group
 from xmft.recipe import Recipe, Schedule
+from xmft.stages import Stage
 
 # One kernel for all parameters instead of several each.
 _FUSED = frozenset({"cuda", "cpu"})
@@ -70,6 +72,7 @@ def freeze_all_but(model: nn.Module, trains: Sequence[str]) -> list[nn.Parameter
         The parameters that learn, in the order of the model.
 
     Raises:
+        RequestError: a part has nothing of what is to learn of it alone.
         ValueError: the model has no part of that name, or a name has another suffix.
     """
     parts = dict(model.named_children())
@@ -78,9 +81,33 @@ def freeze_all_but(model: nn.Module, trains: Sequence[str]) -> list[nn.Parameter
         raise ValueError(f"The model has the parts {', '.join(parts)}, not {', '.join(unknown)}.")
     model.requires_grad_(False)
     for name, only in wanted:
-        for module in _learning(parts[name], only):
+        learning = list(_learning(parts[name], only))
+        if not learning:
+            raise RequestError(
+                f"Of the part '{name}' the {only} alone are to learn, and it has none that are "
+                "known. Choose another `encoder` in the recipe, or another method."
+            )
+        for module in learning:
             module.requires_grad_(True)
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def check_stages(model: nn.Module, stages: Sequence[Stage], recipe: Recipe) -> None:
+    """Make sure that something learns in every stage, before the first one is trained.
+
+    Raises:
+        RequestError: nothing does in one.
+    """
+    learning = [parameter.requires_grad for parameter in model.parameters()]
+    for stage in stages:
+        if not freeze_all_but(model, stage.trains):
+            raise RequestError(
+                f"Nothing learns in stage '{stage.name}': with encoder={recipe.encoder} and "
+                f"dense_head={recipe.dense_head} there are no parameters in what it trains, "
+                f"{', '.join(stage.trains)}. Choose another of them, or another method."
+            )
+    for parameter, before in zip(model.parameters(), learning, strict=True):
+        parameter.requires_grad_(before)
 
 
 def set_modes(model: nn.Module, trains: Sequence[str]) -> None:

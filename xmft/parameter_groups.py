@@ -65,11 +65,16 @@ def parameter_groups(model: nn.Module, stage: Stage, recipe: Recipe) -> list[Gro
 
 
 def check_layered(model: nn.Module, recipe: Recipe) -> None:
-    """Refuse rates by layer of a model that has no layers in order.
+    """Refuse rates by layer of a model that has no layers in order, or none that learn.
 
     Raises:
-        RequestError: no part of it says how its layers are ordered.
+        RequestError: no part of it says how its layers are ordered, or they are frozen.
     """
+    if recipe.layer_decay < 1 and recipe.encoder == "frozen":
+        raise RequestError(
+            f"layer_decay={recipe.layer_decay:g} is for layers that learn, but encoder=frozen. "
+            "Leave one of them out."
+        )
     if recipe.layer_decay < 1 and not any(True for _ in _layered(model)):
         raise RequestError(
             f"layer_decay={recipe.layer_decay:g}, but no part of the model says how its layers are "
@@ -98,4 +103,6 @@ def _scales(part: nn.Module, decay: float) -> dict[int, float]:
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:
     """Tell matrices and kernels from what only shifts or scales, positions among it."""
-    return parameter.ndim > 1 and not any(word in name.split(".")[-1] for word in _UNDECAYED)
+    # Tables of positions and of biases of attention are the weights of an embedding.
+    own = name.split(".")[-2:]
+    return parameter.ndim > 1 and not any(word in part for part in own for word in _UNDECAYED)

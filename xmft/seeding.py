@@ -47,7 +47,7 @@ def aside(*parts: object) -> Iterator[None]:
         yield
 
 
-class Draws:
+class GeneratorStates:
     """Where torch's random generators stand, to draw the same once more."""
 
     def __init__(self, device: torch.device) -> None:

@@ -58,6 +58,7 @@ class Batch:
                     inputs=self.inputs[rows],
                     targets=self.targets[rows],
                     weights=None if self.weights is None else self.weights[rows],
+                    base=None if self.base is None else self.base[rows],
                     classes=None if self.classes is None else self.classes[rows],
                     indices=self.indices[rows],
                 )

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from xmft.averaging import Averaged
-from xmft.errors import RequestError
 from xmft.gradients import StageObjective
 from xmft.optimizers import SCHEDULES, make_optimizer
 from xmft.parameter_groups import parameter_groups
@@ -43,17 +42,7 @@ class Training:
         recipe: Recipe,
         session: Session,
     ) -> None:
-        """Prepare the first step; `trained` are the parameters that learn, all others frozen.
-
-        Raises:
-            RequestError: there are none.
-        """
-        if not trained:
-            raise RequestError(
-                f"Nothing learns in stage '{stage.name}': with encoder={recipe.encoder} and "
-                f"dense_head={recipe.dense_head} there are no parameters to train in "
-                f"{', '.join(stage.trains)}. Choose another of them."
-            )
+        """Prepare the first step; `trained` are the parameters that learn, all others frozen."""
         self.model = model
         self.stage = stage
         self.session = session

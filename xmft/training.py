@@ -23,6 +23,7 @@ from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
 from xmft.metrics import check_scores, trained_on
 from xmft.model import StandardisedModel
+from xmft.optimizers import check_stages
 from xmft.parameter_groups import check_layered
 from xmft.recipe import Recipe
 from xmft.seeding import seed_everything
@@ -151,6 +152,7 @@ def assemble(
         if base is not None:
             _stand(model, base, kind)
         stages = chosen.stages(context)
+    check_stages(model, stages, recipe)
     ready = time.perf_counter()
     measured = [stage.prepare_measure for stage in stages if stage.prepare_measure is not None]
     for prepare in measured:

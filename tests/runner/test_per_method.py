@@ -45,7 +45,7 @@ def test_a_method_has_its_own_fields_on_all_tasks(write: Write) -> None:
     assert made.recipe_of("pdebench/advection").learning_rate == 2e-4
 
 
-def test_a_preset_says_its_own_before_the_grid_does(
+def test_per_method_goes_before_a_preset_and_a_preset_before_the_recipe(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xmft.alignment.bilevel import Bilevel, Parameters, exact, first_order
+from xmft.alignment.bilevel import Bilevel, Parameters, after_step, first_order, inner_gradient
 
 RATE, WEIGHT = 0.3, 0.7
 
@@ -32,8 +32,15 @@ class Tiny:
         return self.encode(theta, self.source).prod(dim=1).sum() + theta["b"].square().sum()
 
     def exact(self, rate: float = RATE, weight: float = WEIGHT) -> Bilevel:
-        return exact(
-            self.inner, self.outer, self.theta, rate=rate, weight=weight, gather=lambda x: x
+        losses, total = inner_gradient(self.inner, self.theta)
+        return after_step(
+            losses,
+            total,
+            self.outer,
+            self.theta,
+            rate=rate,
+            weight=weight,
+            gather=lambda x: x,
         )
 
     def first(self, rate: float = RATE, weight: float = WEIGHT) -> Bilevel:

@@ -42,19 +42,11 @@ def test_a_head_that_writes_nothing_leaves_the_last_frame(
 ) -> None:
     data = field_data(shape[0], shape[1:], outputs, count=20)
     model = model_of(data, backbone, residual=True, dense_head=kind)
-    inputs = np.asarray(data.train.inputs, dtype=np.float64)
-    axes = (0, *range(2, inputs.ndim))
-    standard = (inputs - inputs.mean(axis=axes, keepdims=True)) / inputs.std(
-        axis=axes, keepdims=True
-    )
-    targets = np.asarray(data.train.targets, dtype=np.float64)
-    scale = np.sqrt(((targets - targets.mean(axis=0)) ** 2).mean(axis=axes, keepdims=True))
-    expected = standard[:, -outputs:] * scale + targets.mean(axis=0)
     x = torch.from_numpy(np.asarray(data.train.inputs))
     with torch.no_grad():
         encoded = torch.zeros_like(model.encoder(model.embed(x)))
         found = model.decode(encoded, x)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    torch.testing.assert_close(found, x[:, -outputs:], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels, outputs", [(1, 2), (3, 2)])
@@ -65,12 +57,6 @@ def test_inputs_without_a_frame_of_the_targets_are_refused(channels: int, output
     ):
         model_of(data, residual=True)
     model_of(data, refine=True)
-
-
-def test_a_network_adds_to_one_thing(dense_data: TaskData) -> None:
-    with pytest.raises(RequestError, match=r"residual=true and base=ridge"):
-        model_of(dense_data, residual=True, base="ridge")
-    model_of(dense_data, refine=True, base="ridge")
 
 
 @pytest.mark.parametrize("shape", [(2, 24), (2, 12, 8)])

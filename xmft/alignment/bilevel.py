@@ -33,43 +33,17 @@ class Bilevel:
     outer: Float[Tensor, ""]
 
 
-def exact(
-    inner: Callable[[Parameters], Float[Tensor, " n"]],
-    outer: Callable[[Parameters], Float[Tensor, ""]],
-    parameters: Parameters,
-    *,
-    rate: float,
-    weight: float,
-    gather: Gather,
-) -> Bilevel:
-    """Return mean L_inner(theta) + weight * L_outer(theta - rate * grad mean L_inner(theta)).
-
-    It is differentiated through the step, so second derivatives of `inner` must exist. Attention
-    runs on its plain implementation here; the fused ones have none.
-
-    Args:
-        inner: Parameters to one loss per sample, in a graph of what is to be learned.
-        outer: Parameters to a loss; equal for all workers.
-        parameters: theta, by name; stays where it is, and gets no gradient.
-        rate: Size of the step.
-        weight: Weight of the outer loss.
-        gather: Puts the workers' parts `[n, ...]` of a tensor together (`Batch.gather`), all
-            parts of one size: the step is that of the global batch, whoever has which part.
-    """
-    losses, total = inner_gradient(inner, parameters)
-    return after_step(losses, total, outer, parameters, rate=rate, weight=weight, gather=gather)
-
-
 def inner_gradient(
     inner: Callable[[Parameters], Float[Tensor, " n"]], parameters: Parameters
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, "1 p"]]:
     """Return L_inner of each sample, and the sum of its gradients, flat.
 
-    Both are in a graph of what is to be learned, unless gradients are switched off. Parts of a
-    batch have sums that add up to that of the batch.
+    Both are in a graph of what is to be learned, unless gradients are switched off; second
+    derivatives of `inner` must exist. Attention runs on its plain implementation here; the fused
+    ones have none. Parts of a batch have sums that add up to that of the batch.
 
     Args:
-        inner: As in `exact`.
+        inner: Parameters to one loss per sample, in a graph of what is to be learned.
         parameters: theta, by name; stays where it is, and gets no gradient.
     """
     graph = torch.is_grad_enabled()
@@ -91,16 +65,19 @@ def after_step(
     weight: float,
     gather: Gather,
 ) -> Bilevel:
-    """Return the objective of `exact` from what `inner_gradient` says of a worker's batch.
+    """Return mean L_inner(theta) + weight * L_outer(theta - rate * grad mean L_inner(theta)).
+
+    It is differentiated through the step.
 
     Args:
-        losses: Inner losses of its samples.
-        total: Sum of their gradients.
-        outer: As in `exact`; likewise all that follows.
-        parameters: See there.
-        rate: See there.
-        weight: See there.
-        gather: See there.
+        losses: Inner losses of this worker's samples, of `inner_gradient`.
+        total: Sum of their gradients, likewise.
+        outer: Parameters to a loss; equal for all workers.
+        parameters: theta, by name; stays where it is, and gets no gradient.
+        rate: Size of the step.
+        weight: Weight of the outer loss.
+        gather: Puts the workers' parts `[n, ...]` of a tensor together (`Batch.gather`), all
+            parts of one size: the step is that of the global batch, whoever has which part.
     """
     everyone = gather(losses)
     step = rate * gather(total).sum(dim=0) / len(everyone)
@@ -125,11 +102,11 @@ def first_order(
 ) -> Bilevel:
     """Return L_inner - weight * rate * <v, grad L_inner> of each sample, v = grad L_outer.
 
-    Both gradients are those at theta; up to the constant weight * L_outer(theta) the mean is
-    `exact` to the first order in `rate`. The derivative of L_inner along v is a central difference
-    of two forward passes, and so is its gradient: no graph of second order is made, samples do not
-    interact, and neither workers nor micro-batches change anything. The move is too short for
-    bfloat16, so autocast is switched off.
+    Both gradients are those at theta; up to the constant weight * L_outer(theta) the mean is that
+    of `after_step` to the first order in `rate`. The derivative of L_inner along v is a central
+    difference of two forward passes, and so is its gradient: no graph of second order is made,
+    samples do not interact, and neither workers nor micro-batches change anything. The move is too
+    short for bfloat16, so autocast is switched off.
 
     Args:
         inner: Parameters to one loss per sample, in a graph of what is to be learned.

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from xmft import flops
 from xmft.closed_forms.choosing import Fitting
 from xmft.closed_forms.scaled import Scaled
 from xmft.methods.method import Context, Method, MethodConfig, register
@@ -188,7 +189,12 @@ class _Solver:
         with warnings.catch_warnings():
             # It is written down instead.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return model.fit(x, labels)
+            model.fit(x, labels)
+        # Logits and their gradient, once for each iteration; what a search along a line looks at
+        # beside that is not known.
+        looks = int(model.n_iter_.max()) + 1
+        flops.add(4 * x.size * len(model.coef_) * looks)
+        return model
 
 
 def _arrays(fitting: Fitting, most: int | None) -> tuple[Array, Array]:

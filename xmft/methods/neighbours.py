@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from xmft import flops
 from xmft.closed_forms.choosing import Fitting
 from xmft.closed_forms.scaled import Scaled
 from xmft.methods.method import Context, Method, MethodConfig, register
@@ -132,6 +133,8 @@ class Neighbours(nn.Module):
 
         search = NearestNeighbors(n_neighbors=number, metric=distance, algorithm="brute")
         search.fit(self.rows.cpu().numpy())
+        # A difference or a product of every value with every training row, and its sum.
+        flops.add(2 * len(rows) * self.rows.numel())
         found = [search.kneighbors(part.cpu().numpy()) for part in rows.split(_BLOCK)]
         apart, places = (
             torch.cat([torch.from_numpy(part[i]) for part in found]).to(rows.device) for i in (0, 1)

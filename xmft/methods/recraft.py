@@ -11,8 +11,14 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from xmft.alignment.wasserstein import Points
 from xmft.backbones import Backbone
-from xmft.methods.alignment_stage import AlignmentConfig, alignment_stage, bound_of, class_shares
+from xmft.methods.alignment_stage import (
+    AlignmentConfig,
+    Measurement,
+    alignment_stage,
+    class_shares,
+)
 from xmft.methods.method import Context, Method, fitting_stage, register
 from xmft.methods.recraft_stages import (
     COUNTS,
@@ -77,6 +83,7 @@ class Recraft(Method):
             "order": 1,
             "distortion": "conditional",
             "distortion_weight": 1.0,
+            "class_memory": 0,
             "freeze_embedder": True,
             "predictor": {"threshold": 0.4, "penalty_weight": 100.0},
         },
@@ -193,11 +200,14 @@ class Recraft(Method):
         config = self.config
         classes = context.target_classes(config.clusters)
         predictor = config.predictor_of(context.required_backbone)
-        bound = bound_of(context, config, predictor, classes)
-        measure = bound.measure if config.measure_bound else None
+        terms = Measurement(context, config, predictor, classes)
+        measure = terms if config.measure_bound else None
         stage = partial(alignment_stage, context, config, classes, measure=measure)
-        distance = relative_distance(config, bound)
+        points = Points(context.source(config.source).features(context.device).pooled)
+        distance = relative_distance(config, points)
         if config.schedule == "joint":
+            # Without distortion nothing but the measuring needs the source predictor.
+            bound = terms.bound if config.distortion_weight > 0 else None
             first = [stage(joint(config, bound, distance))]
         else:
             steps = epoch_steps(config.alignment_steps)
@@ -205,10 +215,10 @@ class Recraft(Method):
             batches = stratified_batches(anything, config.alignment_batch, steps, context.seed)
             first = [
                 stage(
-                    alignment_alone(distance, alignment_scale(context, config, bound)),
+                    alignment_alone(distance, alignment_scale(context, config, points)),
                     batches=batches,
                 ),
-                distortion_stage(context, config, bound, classes),
+                distortion_stage(context, config, terms.bound, classes),
             ]
         trains = ("encoder", "head") if config.freeze_embedder else ("embedder", "encoder", "head")
         return [*first, fitting_stage(context, trains=trains)]

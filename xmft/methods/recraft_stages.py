@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xmft.alignment.distortion import ClassMemory, feature_label_distortion
 from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
-from xmft.alignment.wasserstein import wasserstein
+from xmft.alignment.wasserstein import Points, wasserstein
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context
 from xmft.model import CrossModalModel
@@ -28,9 +28,9 @@ _EPSILON = 0.1
 SUMS, COUNTS = "class_sums", "class_counts"
 
 
-def relative_distance(config: Recraft.Config, bound: Bound) -> Callable[[Tensor], Tensor]:
+def relative_distance(config: Recraft.Config, points: Points) -> Callable[[Tensor], Tensor]:
     """Return the distance of pooled target features from the source, relative to its spread."""
-    points, spread = bound.points, bound.points.spread
+    spread = points.spread
     if config.divergence == "wasserstein":
         return lambda pooled: wasserstein(points, pooled, p=config.order) / spread
     source = Blurred(points, epsilon=_EPSILON)
@@ -54,21 +54,21 @@ def _distortion(
 
 
 def joint(
-    config: Recraft.Config, bound: Bound, distance: Callable[[Tensor], Tensor]
+    config: Recraft.Config, bound: Bound | None, distance: Callable[[Tensor], Tensor]
 ) -> BatchObjective:
-    """Return the sum of both parts."""
+    """Return the sum of both parts; the distance alone where there is no source predictor."""
 
     def represent(model: CrossModalModel, batch: Batch) -> Features:
         tokens = model.embed(batch.inputs)
         features = {"pooled": tokens.mean(dim=1)}
-        if config.distortion_weight > 0:
+        if bound is not None:
             features["logits"] = bound.logits(model.encoder(tokens))
         return features
 
     def loss(model: CrossModalModel, features: Features, batch: Batch) -> dict[str, Tensor]:
         losses = {"distance": distance(batch.gather(features["pooled"]))}
         loss = losses["distance"]
-        if config.distortion_weight > 0:
+        if bound is not None:
             losses["distortion"] = _distortion(config, bound, model, features["logits"], batch)
             loss = loss + config.distortion_weight * losses["distortion"]
         return {"loss": loss, **losses}
@@ -76,11 +76,11 @@ def joint(
     return BatchObjective(represent=represent, loss=loss)
 
 
-def alignment_scale(context: Context, config: Recraft.Config, bound: Bound) -> float:
+def alignment_scale(context: Context, config: Recraft.Config, points: Points) -> float:
     """Return what the relative distance is multiplied by: samples per batches of an epoch."""
     if config.loss_scale == "relative":
         return 1.0
-    unit = bound.points.spread ** (1 if config.divergence == "wasserstein" else 2)
+    unit = points.spread ** (1 if config.divergence == "wasserstein" else 2)
     batches = math.ceil(len(context.data.train) / context.recipe.batch_size)
     return unit * config.alignment_batch / batches
 

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from xmft import flops
 from xmft.closed_forms.choosing import Fitting
 from xmft.closed_forms.fitting import ClosedFormModel
 from xmft.closed_forms.scaled import Scaled
@@ -176,6 +177,8 @@ class Convolved(Scaled):
             spread = series.std(dim=2, correction=0, keepdim=True)
             series = series - series.mean(dim=2, keepdim=True)
             series = series / torch.where(spread > 0, spread, 1.0)
+        taps = sum(int(kernels.length_.sum()) for kernels in self._kernels)
+        flops.add(2 * len(series) * taps * series.shape[2])
         found = [
             torch.from_numpy(kernels.transform(series[:, channel].cpu().numpy())).float()
             for channel, kernels in enumerate(self._kernels)

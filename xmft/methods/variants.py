@@ -81,6 +81,32 @@ def overridden_options(name: str, options: Mapping[str, Mapping[str, Any]]) -> s
     )
 
 
+def overridden_fields(name: str, said: Mapping[str, Any]) -> str:
+    """Say which fields of the recipe a preset replaces by others; empty if it replaces none.
+
+    Args:
+        name: `method` or `method:preset`.
+        said: Fields that are said of all methods.
+    """
+    lost = {
+        field: found
+        for field, found in preset_recipe(name).items()
+        if field in said and said[field] != found
+    }
+    if not lost:
+        return ""
+    says = ", ".join(f"{field} {_shown(found)}" for field, found in lost.items())
+    those = ", ".join(_shown(said[field]) for field in lost)
+    return (
+        f"{name}: its preset says {says}, not the recipe's {those}; say it under per_method "
+        f"'{name}' to have it."
+    )
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _leaves(options: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in options.items():
         if isinstance(value, Mapping):

@@ -79,7 +79,7 @@ class Result:
         direction: `min` or `max`; None where the cell has no value.
         value: None if the cell failed, lacks the number, or the number is not finite.
         base_value: The same of the closed form alone that its network learns from, if it does.
-        floor: What a perfect solver would score on its data; None if unknown.
+        floor: What a perfect solver would score on its data; None if unknown or not finite.
         floor_spread: Median and largest of that over the test samples, and how many these are, by
             the names of `FLOOR_SPREAD`; empty where it was measured on others.
         own_s: Seconds of the attempt that counts.
@@ -238,7 +238,7 @@ def _result(
     # A mapping, or pairs where the writer of the JSON sorts the keys of mappings.
     metric, version = next(iter(dict(config["metric_versions"]).items()))
     value, direction, _ = scores.get((cell_id, number, metric), NOTHING)
-    usable = value is not None and math.isfinite(value)
+    value = _finite(value)
     floor, _, floor_version = floors.get((cell_id, number, ERROR_FLOOR), NOTHING)
     known = metric == FIRST_FLOORS or floor_version != 1
     spread = {
@@ -261,10 +261,10 @@ def _result(
         config=config,
         metric=metric,
         metric_version=version,
-        direction=direction if usable else None,
-        value=value if usable else None,
-        base_value=bases.get((cell_id, number, metric), NOTHING)[0],
-        floor=floor if known else None,
+        direction=None if value is None else direction,
+        value=value,
+        base_value=_finite(bases.get((cell_id, number, metric), NOTHING)[0]),
+        floor=_finite(floor) if known else None,
         floor_spread=spread,
         own_s=counts["wall_s"] or 0.0,
         device_s=device_seconds(counts["gpu_s"], counts["cpu_s"]),
@@ -276,6 +276,10 @@ def _result(
         finished_at=attempts[-1]["finished_at"],
         memory=counts["memory"],
     )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _total(attempts: Sequence[dict[str, Any]], column: str) -> float:

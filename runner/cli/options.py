@@ -152,7 +152,7 @@ def query_of(
     """Return what the options of a command that makes leaderboards ask for.
 
     Raises:
-        RequestError: a seed is no number.
+        RequestError: a seed is no number, or a budget not finite.
     """
     from runner.report.query import Query
 

@@ -17,6 +17,7 @@ class Gain:
     """An entry on one task beside its base alone, over the same seeds.
 
     Attributes:
+        metric: Of the scores.
         base: Mean score of the closed form alone.
         value: Mean score with the network.
         ratio: What is left of the base's error; None where the scores give none.
@@ -24,6 +25,7 @@ class Gain:
     """
 
     task: str
+    metric: str
     base: float
     value: float
     ratio: float | None
@@ -57,20 +59,30 @@ def gains_of(cells: Sequence[Result], directions: Mapping[str, str]) -> list[Gai
     """
     gains = []
     for task, direction in directions.items():
+        own = [cell for cell in cells if cell.task == task]
         pairs = [
             (cell.value, cell.base_value)
-            for cell in cells
-            if cell.task == task and cell.value is not None and cell.base_value is not None
+            for cell in own
+            if cell.value is not None and cell.base_value is not None
         ]
         if not pairs:
             continue
-        value, base = (math.fsum(own) / len(own) for own in zip(*pairs, strict=True))
+        value, base = (math.fsum(all_) / len(all_) for all_ in zip(*pairs, strict=True))
         sign = 1.0 if direction == "min" else -1.0
         ratio = None
         if min(value, base) > 0:
             ratio = value / base if direction == "min" else base / value
         better = _below_zero([sign * (one - other) for one, other in pairs])
-        gains.append(Gain(task=task, base=base, value=value, ratio=ratio, better=better))
+        gains.append(
+            Gain(
+                task=task,
+                metric=own[0].metric,
+                base=base,
+                value=value,
+                ratio=ratio,
+                better=better,
+            )
+        )
     return gains
 
 
@@ -97,8 +109,26 @@ def added_by_networks(
     return [f"{label}: {sentence_of(gains)}" for label, gains in told if gains]
 
 
+def added_in_cell(cell: Result, *, selection: str, split: str) -> str:
+    """Return the same of a single cell, where no board says what was measured; empty if no base.
+
+    Args:
+        cell: With the value of this selection on this split.
+        selection: Rule that chose the epoch.
+        split: Of the values.
+    """
+    gains = gains_of([cell], {cell.task: cell.direction or "min"})
+    if not gains:
+        return ""
+    what = f"{cell.metric} on {split}, {selection}"
+    return f"{what}: base {' '.join(bases_of([cell]))}: {sentence_of(gains)}"
+
+
 def sentence_of(gains: Sequence[Gain]) -> str:
-    """Return what a network adds in words: scores, share of the error, and whether it is chance."""
+    """Return what a network adds in words: scores, share of the error, and whether it is chance.
+
+    Tasks are named where there are several, and their metrics where these differ.
+    """
     scores = "; ".join(
         f"{_task(gain, gains)}base alone {_digits(gain.base)}, with the network "
         f"{_digits(gain.value)}"
@@ -133,7 +163,10 @@ def _beyond(gains: Sequence[Gain]) -> str:
 
 
 def _task(gain: Gain, gains: Sequence[Gain]) -> str:
-    return f"{gain.task} " if len(gains) > 1 else ""
+    if len(gains) < 2:
+        return ""
+    metrics = {one.metric for one in gains}
+    return f"{gain.task} ({gain.metric}) " if len(metrics) > 1 else f"{gain.task} "
 
 
 def _digits(value: float) -> str:

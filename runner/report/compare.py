@@ -63,7 +63,7 @@ class Leaderboard:
         query: What was asked for.
         tasks: The tasks.
         ranked: Complete entries, best average rank first.
-        unranked: Incomplete entries, the most complete first, then those over the budget.
+        unranked: Incomplete entries, the most complete first, then those not within the budget.
         statistics: What can be said of the ranks, in sentences.
         notes: What a reader must know and the lines do not show.
     """

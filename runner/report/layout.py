@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Literal
 
 from runner.report.compare import Leaderboard, TaskColumn
+from runner.report.compute import tells_device_time, tells_flops
 from runner.report.lines import Line, Standing
 from runner.report.wording import (
     average_rank,
@@ -147,15 +148,24 @@ def summary_fields(
     ]
     if any(line.gpu_s for line in board.lines):
         fields.append(_number("GPU-h", gpu_hours, lambda line: line.gpu_s))
-    if compute and any(line.flops is not None for line in board.lines):
-        fields += [
+    return fields + (compute_fields(board) if compute else [])
+
+
+def compute_fields(board: Leaderboard) -> list[Field]:
+    """Return device time and operations, each where there is something to tell."""
+    fields = []
+    if tells_device_time(board.lines, board.query.most_seconds):
+        fields.append(
             _number(
                 "device\ntime",
                 lambda line: "-" if line.device_s is None else duration(line.device_s),
                 lambda line: line.device_s,
-            ),
-            _number("FLOPs", lambda line: operations(line.flops), lambda line: line.flops),
-        ]
+            )
+        )
+    if tells_flops(board.lines):
+        fields.append(
+            _number("FLOPs", lambda line: operations(line.flops), lambda line: line.flops)
+        )
     return fields
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from runner.report.budget import Over
 from runner.report.entries import Contender
 from runner.report.ranks import Standings, standings
 from runner.report.statistics import Summary, summary
@@ -50,8 +51,7 @@ class Line(Contender):
         covered: Number of tasks that it has all seeds of.
         missing: What it lacks, by task; empty if it is complete.
         failures: Classes of the failures of the seeds it lacks, by task.
-        over: By how much it is over the budget; empty if it is not. It is ranked as an incomplete
-            one is.
+        over: Why it is not within the budget; None if it is. It is ranked as an incomplete one is.
     """
 
     scores: dict[str, Standing]
@@ -62,13 +62,13 @@ class Line(Contender):
     covered: int
     missing: tuple[str, ...]
     failures: dict[str, str]
-    over: str = ""
+    over: Over | None = None
 
     @property
     def why_unranked(self) -> str:
         """Why it has no rank, with a verb in front; empty if it has one."""
         lacks = f"lacks {'; '.join(self.missing)}" if self.missing else ""
-        over = f"is over the budget ({self.over})" if self.over else ""
+        over = str(self.over) if self.over else ""
         return " and ".join(filter(None, (lacks, over)))
 
 
@@ -90,14 +90,14 @@ class Stand:
 def ranked_lines(
     contenders: Sequence[Contender],
     directions: Mapping[str, str],
-    over: Mapping[str, str] = MappingProxyType({}),
+    over: Mapping[str, Over] = MappingProxyType({}),
 ) -> Stand:
     """Return a line for each entry.
 
     Args:
         contenders: The entries of one board.
         directions: `min` or `max` for each of its tasks.
-        over: By how much entries are over the budget, by label.
+        over: Why entries are not within the budget, by label.
     """
     scores = pd.DataFrame(
         [
@@ -113,13 +113,13 @@ def ranked_lines(
     dense = scores[scores["entry"].isin(found.average_rank.dropna().index)]
     told = summary(dense, directions)
     return Stand(
-        lines=[_line(one, found, told, over.get(one.label, "")) for one in contenders],
+        lines=[_line(one, found, told, over.get(one.label)) for one in contenders],
         seeds=found.seeds,
         sentences=tuple(told.sentences()),
     )
 
 
-def _line(one: Contender, found: Standings, told: Summary, over: str) -> Line:
+def _line(one: Contender, found: Standings, told: Summary, over: Over | None) -> Line:
     label = one.label
     failures = _failures(one, found)
     scores = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runner.report.wording import duration, operations
+from runner.report.wording import operations
+from xmft.errors import RequestError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,9 @@ class Query:
         most_seconds: Device seconds likewise.
         overall: Whether to add a board over tasks of different origin.
         results: Where the results are, for the command alone.
+
+    Raises:
+        RequestError: a budget is not finite, or below zero.
     """
 
     protocol: str = "clean"
@@ -37,6 +42,15 @@ class Query:
     overall: bool = False
     results: Sequence[str] = ("results",)
 
+    def __post_init__(self) -> None:
+        for name in ("most_flops", "most_seconds"):
+            most = getattr(self, name)
+            if most is not None and not 0 <= most < math.inf:  # NaN is neither
+                raise RequestError(
+                    f"--{name.replace('_', '-')} is {most:g}, which is no budget: give a finite "
+                    "number from 0 on, or leave the option out for no limit."
+                )
+
     def __str__(self) -> str:
         text = f"protocol {self.protocol}, selection {self.selection}, split {self.split}"
         for name in ("tasks", "methods", "seeds"):
@@ -49,9 +63,9 @@ class Query:
         """What a cell may have taken, in words; empty where that is anything."""
         parts = []
         if self.most_flops is not None:
-            parts.append(f"{operations(self.most_flops)} FLOPs")
+            parts.append(f"{_worded(self.most_flops)} FLOPs")
         if self.most_seconds is not None:
-            parts.append(f"{duration(self.most_seconds)} of device time")
+            parts.append(f"{_exact(self.most_seconds)} s of device time")
         return " and ".join(parts)
 
     def command(self, *options: str, verb: str = "leaderboard") -> str:
@@ -65,5 +79,17 @@ class Query:
             words += [f"--{name}", *map(str, wanted)] if wanted else []
         for name in ("most_flops", "most_seconds"):
             most = getattr(self, name)
-            words += [] if most is None else [f"--{name.replace('_', '-')}", f"{most:g}"]
+            words += [] if most is None else [f"--{name.replace('_', '-')}", _exact(most)]
         return shlex.join([*words, *(["--overall"] if self.overall else []), *options])
+
+
+def _worded(number: float) -> str:
+    """Return operations as boards do, but with all digits: what is over is over this."""
+    short = operations(number)
+    return short if float(short) == number else _exact(number)
+
+
+def _exact(number: float) -> str:
+    """Return a number as short as it can be without another value: `1e+15`, `123456789.5`."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.conflicts import conflicts, told
-from runner.report.bases import bases_of, gains_of, sentence_of
+from runner.report.bases import added_in_cell
+from runner.report.compute import tells_device_time, tells_flops
 from runner.report.tuning import trials_table
 from runner.report.wording import duration, operations
 from runner.results import Result, results
@@ -125,10 +126,11 @@ def status_table(cells: Sequence[Result]) -> Table:
         every = sum(count.failed.get(name, 0) for count in counts)
         view.add_column(name, justify="right", footer=str(every))
     view.add_column("time", justify="right", footer=duration(sum(count.wall_s for count in counts)))
-    compute = any(count.flops is not None for count in counts)
-    if compute:
+    timed, counted = tells_device_time(counts), tells_flops(counts)
+    if timed:
         device_s = total([count.device_s for count in counts if count.ok])
         view.add_column("device time", justify="right", footer=_duration(device_s))
+    if counted:
         flops = total([count.flops for count in counts if count.ok])
         view.add_column("FLOPs", justify="right", footer=operations(flops))
     for count in counts:
@@ -140,7 +142,8 @@ def status_table(cells: Sequence[Result]) -> Table:
             str(count.ok),
             *failed,
             duration(count.wall_s),
-            *([_duration(count.device_s), operations(count.flops)] if compute else []),
+            *([_duration(count.device_s)] if timed else []),
+            *([operations(count.flops)] if counted else []),
         )
     return view
 
@@ -196,7 +199,8 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     rows = table.filter(pc.field("cell_id") == cell_id)
     if not rows.num_rows:
         raise RequestError(f"The ledger holds no cell '{cell_id}'.")
-    (cell,) = results(rows) or results(rows, trials=True)
+    selection, split = "best_val", "test"
+    (cell,) = results(rows, selection=selection, split=split) or results(rows, trials=True)
     records = rows.filter(pc.field("attempt") == cell.attempt).to_pylist()
     first = records[0]
     backbone = "no backbone" if first["backbone"] == "none" else first["backbone"]
@@ -211,8 +215,8 @@ def show_cell(table: pa.Table, curves: pa.Table, cell_id: str) -> RenderableType
     ]
     if cell.state == "ok":
         parts.append(_records("scores", _SCORES, records))
-        if gains := gains_of([cell], {cell.task: cell.direction or "min"}):
-            parts.append(Text(f"base {' '.join(bases_of([cell]))}: {sentence_of(gains)}"))
+        if added := added_in_cell(cell, selection=selection, split=split):
+            parts.append(Text(added))
     else:
         parts.append(Text(f"{cell.failure}: {cell.error}", style="red"))
     if curves.num_rows:
@@ -270,13 +274,7 @@ def _curves(curves: pa.Table) -> Table:
         groups.setdefault((point["split"], point["name"]), []).append(point["value"])
     columns = ("split", "name", "points", "first", "lowest", "highest", "last")
     records = [
-        dict(
-            zip(
-                columns,
-                (split, name, len(v), v[0], min(v), max(v), v[-1]),
-                strict=True,
-            )
-        )
+        dict(zip(columns, (split, name, len(v), v[0], min(v), max(v), v[-1]), strict=True))
         for (split, name), v in groups.items()
     ]
     return _records("curves", columns, records)

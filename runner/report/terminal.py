@@ -17,6 +17,7 @@ from runner.report.layout import (
     Field,
     Mark,
     cells_of,
+    compute_fields,
     rank_fields,
     score_fields,
     summary_fields,
@@ -34,7 +35,7 @@ _NARROW = (
     "narrow terminal: means alone, of three digits; deviations from {width} columns on, or with "
     "--format md"
 )
-_NO_COMPUTE = "narrow terminal: device time and FLOPs from {width} columns on, or with --format md"
+_NO_COMPUTE = "narrow terminal: {columns} from {width} columns on, or with --format md"
 
 
 def to_terminal(boards: Sequence[Leaderboard], *, published: bool = True) -> RenderableType:
@@ -64,7 +65,8 @@ class _Board:
         if (width := sheet.width(whole)) <= options.max_width:
             yield whole
         elif (least := sheet.width(smaller)) <= options.max_width:
-            yield Text(_NO_COMPUTE.format(width=width))
+            columns = " and ".join(" ".join(field.head) for field in compute_fields(board))
+            yield Text(_NO_COMPUTE.format(columns=columns, width=width))
             yield smaller
         else:
             yield Text(_NARROW.format(width=least))

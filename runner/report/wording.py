@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from runner.report.compute import tells_device_time, tells_flops
+
 if TYPE_CHECKING:  # they load pandas, which `xmft status` does not need
     from runner.report.compare import Leaderboard, TaskColumn
     from runner.report.lines import Line
@@ -26,10 +28,11 @@ FLOOR = (
     "floor: what a perfect solver of the equation would score on these data, which have an error "
     "of their own; a score below it fits that error"
 )
-COMPUTE = (
+FLOPS = (
     "FLOPs: floating-point operations that the scores took, without work entry by entry and "
-    "transport; device time: seconds of GPUs or, on CPUs, of cores"
+    "transport"
 )
+DEVICE_TIME = "device time: seconds of GPUs or, on CPUs, of cores"
 OVERALL = (
     "overall: each task is ranked on data of one origin, so ranks may be averaged even where "
     "scores of different origins cannot stand in one column"
@@ -39,6 +42,7 @@ OVERALL = (
 def heading(board: Leaderboard) -> list[str]:
     """Return the lines above a board: what was measured, how, and what sorts the lines."""
     metrics: dict[str, list[str]] = {}
+    within = " within the budget" if board.query.budget else ""
     for column in board.tasks:
         name = f"{column.metric} v{column.metric_version} {ARROWS[column.direction]}"
         metrics.setdefault(name, []).append(column.task)
@@ -51,10 +55,14 @@ def heading(board: Leaderboard) -> list[str]:
         f"selection: {board.query.selection} · split: {board.query.split}",
         f"metric: {'; '.join(described)} · mean ± sample standard deviation over seeds (rank)",
         f"sorted by: average rank over {count(len(board.tasks), 'task')}, each weighing the same, "
-        f"among the {count(len(board.ranked), 'complete entry', 'complete entries')}; 1 is best",
+        f"among the {count(len(board.ranked), 'complete entry', 'complete entries')}{within}; "
+        "1 is best",
     ]
     if board.query.budget:
-        lines.append(f"budget: {board.query.budget} a cell; entries that took more have no rank")
+        lines.append(
+            f"budget: {board.query.budget} a cell; entries that took more, or of which it is not "
+            "known, have no rank"
+        )
     lines += [OVERALL] if board.overall else []
     backbones = {line.backbones for line in board.lines if line.backbones}
     if len(backbones) == 1:
@@ -67,17 +75,22 @@ def legend_of(board: Leaderboard) -> list[str]:
     lines = [MARKS] if len(board.ranked) > 1 else []
     lines += [INTERVAL] if any(line.rank_interval for line in board.lines) else []
     lines += [SHARES] if any(line.win_rate is not None for line in board.lines) else []
-    lines += [COMPUTE] if any(line.flops is not None for line in board.lines) else []
+    compute = [FLOPS] if tells_flops(board.lines) else []
+    compute += [DEVICE_TIME] if tells_device_time(board.lines, board.query.most_seconds) else []
+    lines += ["; ".join(compute)] if compute else []
     lines += [FLOOR] if any(column.floor is not None for column in board.tasks) else []
     return lines
 
 
 def not_ranked(board: Leaderboard) -> str:
     """Return what stands above the entries without a rank."""
-    lacks, over = (any(getattr(x, name) for x in board.unranked) for name in ("missing", "over"))
-    return "Not ranked, because " + " or ".join(
-        [*(["incomplete"] if lacks else []), *(["over the budget"] if over else [])]
-    )
+    over = {line.over.known for line in board.unranked if line.over}
+    reasons = {
+        "incomplete": any(line.missing for line in board.unranked),
+        "over the budget": True in over,
+        "not known to be within the budget": False in over,
+    }
+    return "Not ranked, because " + " or ".join(why for why, holds in reasons.items() if holds)
 
 
 def title(board: Leaderboard) -> str:

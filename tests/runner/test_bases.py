@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,38 @@ def test_a_search_that_chose_the_base_names_what_it_chose() -> None:
 def test_a_cell_shows_its_base() -> None:
     rows = ledger(cell("recraft", "s/a", 0, 0.1, alone=0.2, **ON_KERNEL))
     shown = text_of(show_cell(rows, CURVE_SCHEMA.empty_table(), rows["cell_id"][0].as_py()))
-    assert "base kernel: base alone 0.2, with the network 0.1" in " ".join(shown.split())
+    assert (
+        "nrmse on test, best_val: base kernel: base alone 0.2, with the network 0.1. What the "
+        "network adds" in " ".join(shown.split())
+    )
+
+
+def test_metrics_are_named_where_tasks_have_several() -> None:
+    shares = {"metrics": ("accuracy",), "direction": "max", **ON_KERNEL}
+    rows = ledger(
+        cell("recraft", "s/a", 0, 0.1, alone=0.2, **ON_KERNEL),
+        cell("recraft", "s/b", 0, 0.8, alone=0.4, **shares),
+    )
+    (found,) = build(rows)
+    assert (
+        "s/a (nrmse) base alone 0.2, with the network 0.1; s/b (accuracy) base alone 0.4, with the "
+        "network 0.8. What the network adds: the network takes 50 % off" in found.notes[0]
+    )
+
+
+@pytest.mark.parametrize("alone", [math.inf, -math.inf, math.nan])
+def test_a_base_without_a_finite_score_is_left_aside(alone: float) -> None:
+    (found,) = build(board(("s/a", 0.2, 0.1), ("s/a", alone, 0.1)))
+    (note,) = found.notes
+    assert "base alone 0.2, with the network 0.1." in note and note.endswith("chance")
+    (found,) = build(rows := board(("s/a", alone, 0.1)))
+    assert not found.notes and {one.base_value for one in results(rows)} == {None}
+    assert "inf" not in to_markdown([found], ledger="here")
+    base = {row["entry"]: row["base_mean"] for row in long_table([found]).to_pylist()}
+    assert base["recraft (base kernel)"] is None
+    assert "base alone" not in text_of(
+        show_cell(rows, CURVE_SCHEMA.empty_table(), rows["cell_id"][0].as_py())
+    )
 
 
 def test_a_cell_stores_the_scores_of_its_base(

@@ -1,5 +1,7 @@
 """Device time and floating-point operations: in tables, and as a budget."""
 
+import shlex
+
 import pyarrow as pa
 import pytest
 
@@ -9,12 +11,14 @@ from runner.report.long_table import long_table
 from runner.report.markdown import to_markdown
 from runner.report.plots.error_time import COMPUTE, error_time
 from runner.report.plots.plot import NotDrawn
+from runner.report.query import Query
 from runner.report.status import status_table
 from runner.report.terminal import to_terminal
 from runner.results import results
 from runner.usage import Usage, device_seconds
 from tests.runner.boards import build, cell, labels, ledger, text_of
 from tests.runner.plots.test_errors_and_times import drawn, marks
+from xmft.errors import RequestError
 
 
 def spent():
@@ -65,15 +69,51 @@ def test_a_narrow_terminal_leaves_them_out_first():
     assert "2.0e15" not in text and "±" in text
 
 
+def heads_of(board):
+    return {" ".join(field.head) for field in summary_fields(board)} & {"device time", "FLOPs"}
+
+
 def test_ledgers_that_did_not_count_have_a_dash_or_no_columns():
     old = cell("old", "s/a", 0, 0.5)
     (board,) = build(old)
-    assert "FLOPs" not in [" ".join(field.head) for field in summary_fields(board)]
+    assert heads_of(board) == set()
     (board,) = build(ledger(old, cell("new", "s/a", 0, 0.6, flops=1e9, cpu_s=1.0)))
     (field,) = (field for field in summary_fields(board) if field.head == ("FLOPs",))
     assert {line.label: field.cell(line).text for line in board.lines} == {
         "old": "-", "new": "1.0e9",
     }  # fmt: skip
+
+
+def test_device_time_is_told_where_it_decides_who_is_ranked():
+    old = ledger(
+        *(cell(name, "s/a", 0, 0.5, cpu_s=s) for name, s in (("dear", 40.0), ("fair", 20)))
+    )
+    (board,) = build(old)
+    assert heads_of(board) == set() and "device time" not in text_of(to_terminal([board]))
+    assert not {"device time", "FLOPs"} & set(shown_in(status_table(results(old))))
+    (board,) = build(old, most_seconds=30.0)
+    assert heads_of(board) == {"device time"}
+    assert [line.label for line in board.unranked] == ["dear"]
+    text = text_of(to_terminal([board], published=False))
+    assert "device time: seconds of GPUs or, on CPUs, of cores" in text and "FLOPs" not in text
+    wide = max(len(line) for line in text.splitlines() if line.startswith("┃"))
+    narrow = " ".join(text_of(to_terminal([board], published=False), width=wide - 1).split())
+    assert f"narrow terminal: device time from {wide} columns on" in narrow
+    # No time was measured at all: there is nothing to show.
+    (board,) = build(cell("old", "s/a", 0, 0.5), most_seconds=30.0)
+    assert heads_of(board) == set()
+
+
+def test_operations_are_told_without_device_time():
+    (board,) = build(cell("new", "s/a", 0, 0.5, flops=1e9), most_seconds=30.0)
+    assert heads_of(board) == {"FLOPs"}
+    assert "device time:" not in text_of(to_terminal([board], published=False))
+    rows = results(cell("new", "s/a", 0, 0.5, flops=1e9))
+    assert {"FLOPs"} == {"device time", "FLOPs"} & set(shown_in(status_table(rows)))
+
+
+def shown_in(table):
+    return [str(column.header) for column in table.columns]
 
 
 @pytest.mark.parametrize("budget", [{"most_flops": 1e13}, {"most_seconds": 100.0}])
@@ -86,6 +126,8 @@ def test_entries_over_the_budget_are_not_ranked(budget):
     text = to_markdown([board], ledger="x", published=False)
     assert "Not ranked, because over the budget" in text
     assert "is over the budget" in text and "on s/a" in text and "budget: " in text
+    assert "a cell; entries that took more, or of which it is not known, have no rank" in text
+    assert "among the 2 complete entries within the budget; 1 is best" in text
     (option,) = budget
     assert f"--{option.replace('_', '-')}" in board.query.command()
 
@@ -94,13 +136,61 @@ def test_what_is_not_known_is_not_known_to_be_within_the_budget():
     table = ledger(spent(), cell("old", "s/a", 0, 0.5), cell("old", "s/a", 1, 0.5))
     (board,) = build(table, most_flops=1e20)
     assert labels(board.unranked) == ["old"]
-    assert board.unranked[0].over == "FLOPs of s/a unknown"
+    (line,) = board.unranked
+    why = "is not known to be within the budget (FLOPs of s/a unknown)"
+    assert line.why_unranked == why
+    text = to_markdown([board], ledger="x", published=False)
+    assert "Not ranked, because not known to be within the budget" in text
+    assert why in text and "over the budget" not in text
+    assert f"not ranked: old {why}" in text_of(to_terminal([board], published=False))
+    over = {row["entry"]: row["over_budget"] for row in long_table([board]).to_pylist()}
+    assert over == {"cheap": "", "fair": "", "dear": "", "old": "FLOPs of s/a unknown"}
+
+
+def test_one_cell_that_took_too_much_is_enough_to_be_over():
+    cells = (cell("half", "s/a", 0, 0.5, flops=1e12), cell("half", "s/a", 1, 0.5))
+    (board,) = build(ledger(*cells), most_flops=1e10)
+    assert board.unranked[0].why_unranked == "is over the budget (FLOPs 1.0e12 on s/a)"
+    (board,) = build(ledger(*cells), most_flops=1e10, most_seconds=5.0)
+    assert board.unranked[0].why_unranked == (
+        "is over the budget (FLOPs 1.0e12 on s/a, device time of s/a unknown)"
+    )
+
+
+@pytest.mark.parametrize("most", [1e15, 123456789.5, 0.1, 0.0, 1 / 3, 9007199254740993.0])
+def test_the_command_has_all_digits_of_the_budget(most):
+    for name in ("most_flops", "most_seconds"):
+        words = shlex.split(Query(**{name: most}).command())
+        assert float(words[words.index(f"--{name.replace('_', '-')}") + 1]) == most
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"most_flops": 1e15}, "1.0e15 FLOPs"),
+        ({"most_flops": 1.234e15}, "1.234e+15 FLOPs"),
+        ({"most_seconds": 30.0}, "30 s of device time"),
+        ({"most_seconds": 0.01, "most_flops": 0.0}, "0 FLOPs and 0.01 s of device time"),
+    ],
+)
+def test_a_board_says_the_budget_with_all_digits(budget, said):
+    (board,) = build(spent(), **budget)
+    assert f"budget: {said} a cell;" in to_markdown([board], ledger="x", published=False)
+
+
+@pytest.mark.parametrize("most", [float("inf"), float("nan"), -1.0])
+def test_a_budget_that_is_none_is_refused(most):
+    with pytest.raises(RequestError, match=r"^--most-seconds is .*, which is no budget: "):
+        Query(most_seconds=most)
 
 
 def test_a_budget_that_nothing_is_within_leaves_all_unranked():
     (board,) = build(spent(), most_flops=1.0)
     assert not board.ranked and len(board.unranked) == 3
-    assert text_of(to_terminal([board], published=False))
+    assert board.statistics == ("No entry is ranked, so there is nothing to compare.",)
+    text = text_of(to_terminal([board], published=False))
+    assert "No entry has all tasks" not in text
+    assert "not ranked: cheap is over the budget (FLOPs 1.0e12 on s/a)" in text
 
 
 def test_error_is_drawn_against_operations():

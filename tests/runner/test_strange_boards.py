@@ -65,7 +65,7 @@ def test_what_cannot_be_said_is_said():
     assert "no test over tasks was made" in statistics_of("one task")
     assert "All entries tie on all tasks" in statistics_of("ties everywhere")
     assert "With a single seed nothing can be said about chance" in statistics_of("one seed")
-    assert "No entry has all tasks" in statistics_of("nobody complete")
+    assert "No entry is ranked" in statistics_of("nobody complete")
     assert "from each of the 199 others apart whatever the result" in statistics_of("200 methods")
 
 

@@ -22,7 +22,7 @@ def sentences(found: Summary) -> list[str]:
 
 def _sentences(found: Summary) -> Iterator[str]:
     if not found.entries:
-        yield "No entry has all tasks, so there is nothing to compare."
+        yield "No entry is ranked, so there is nothing to compare."
         return
     if len(found.entries) == 1:
         yield f"{found.entries[0]} is alone, so there is nothing to compare it with."

@@ -130,6 +130,17 @@ def test_leaderboard_can_be_narrowed(two_cells: Ledger, tmp_path: Path) -> None:
         assert part in refused(tmp_path, "leaderboard", *line.split(), *results)
 
 
+@pytest.mark.parametrize("verb", ["leaderboard", "plots", "report"])
+@pytest.mark.parametrize("option", ["--most-flops", "--most-seconds"])
+@pytest.mark.parametrize("value", ["inf", "nan", "-1"])
+def test_a_budget_is_finite(
+    verb: str, option: str, value: str, two_cells: Ledger, tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "page") if verb == "report" else ()
+    text = refused(tmp_path, verb, option, value, *out, "--results", two_cells.uri)
+    assert f"{option} is {value}, which is no budget" in text
+
+
 def test_figures_are_drawn(two_cells: Ledger, tmp_path: Path) -> None:
     results = ("--results", two_cells.uri)
     assert two_cells.local_root is not None

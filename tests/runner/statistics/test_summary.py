@@ -70,7 +70,7 @@ def test_one_entry_one_task_and_none():
     assert alone.not_worse == {f"t{i}": {"e0"} for i in range(4)}
     assert (alone.friedman, alone.critical_difference, alone.intervals) == (None, None, None)
     nothing = summary(random_scores(0, 0, 0), {})
-    assert nothing.sentences() == ["No entry has all tasks, so there is nothing to compare."]
+    assert nothing.sentences() == ["No entry is ranked, so there is nothing to compare."]
     assert summary(random_scores(0, 0, 0), {"t0": "min"}).entries == ()
     scores = random_scores(3, 1, 4)
     single = summary(scores, directions(scores))

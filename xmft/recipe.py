@@ -31,7 +31,7 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="of target fitting")
     weight_decay: float = Field(1e-2, ge=0, description="decoupled with adamw, L2 with the others")
     decay_all: bool = Field(
-        True, description="false: no weight decay of norms, biases, positions and gates"
+        True, description="false: no weight decay of norms, biases, positions and gains"
     )
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor of the rate from an encoder layer to the one below it"

@@ -55,6 +55,8 @@ class PdeEntry(Entry):
 
     def task_under(self, protocol: Protocol) -> Task:
         """See `Entry.task_under`."""
+        if protocol == "clean":
+            return self.task
         return replace(self.task, **learned(self.problem, protocol))
 
     def cut(self, protocol: Protocol) -> Mapping[str, Any]:

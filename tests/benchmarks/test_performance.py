@@ -47,13 +47,14 @@ def test_the_gpu_timings_in_small(
     gpu.main(["--device", "cpu", "--small"])
     lines = capsys.readouterr().out.splitlines()
     # Each linear map takes 2 products of its size per token forward, and twice that backward:
-    # 2 layers of 4 x 32^2 + 2 x 32 x 64, the patch projection and the head, 64 values a token.
-    linear = 2 * (4 * 32 * 32 + 2 * 32 * 64) + 2 * 64 * 32
+    # 2 layers of 4 x 32^2 + 2 x 32 x 64; the patch projection, the path beside it and the head, of
+    # 64 values a token.
+    linear = 2 * (4 * 32 * 32 + 2 * 32 * 64) + 3 * 64 * 32
     # Attention multiplies each two tokens twice over all channels.
     attention = 2 * 2 * 16 * 32
     flops = 3 * 2 * (linear + attention) * 8 * 16
     # The inputs need no gradient.
-    flops -= 2 * 64 * 32 * 8 * 16
+    flops -= 2 * 2 * 64 * 32 * 8 * 16
     (said,) = re.findall(r"([\d.e-]+) TFLOP a step", lines[0])
     assert float(said) == pytest.approx(flops / 1e12, rel=5e-3)
     assert lines[1].startswith("The bf16 peak of this card is not in the table")

@@ -117,7 +117,8 @@ def test_stages_that_align_have_their_account_and_repeat_exactly(
 ) -> None:
     (_, first), (_, second) = (train(method, dense_data, recipe) for _ in range(2))
     assert first.flops == second.flops
-    assert all(first.flops[name] for name in ("align", "fit", "eval", "measure"))
+    assert all(first.flops[name] for name in ("align", "fit", "eval"))
+    assert ("measure" in first.flops) == method.startswith("recraft")
 
 
 @pytest.mark.parametrize("method", ["pare", "orca", "recraft", "mona"])

@@ -44,7 +44,7 @@ class Rocket(Method):
 
     name = "rocket"
     version = 1
-    title = "ROCKET for series: random convolutions and a ridge, penalty chosen on validation"
+    title = "random convolutions of series (ROCKET) and a ridge, penalty chosen on validation"
     uses_backbone = False
     kinds = ("classification", "multilabel")
     ignores = frozenset(Recipe.model_fields) - {"samples", "resolution"}

@@ -163,11 +163,8 @@ def test_two_workers_train_as_one(
     assert first["measurements"] == pytest.approx(result.measurements, rel=1e-3 if jumps else 1e-5)
     assert first["flops"] == second["flops"]
     # Of both together; where workers each look at all of a batch, in alignment, they do more.
-    spare = how == "fsdp" and job in (
-        "accumulated",
-        "windows",
-        "based",
-    )  # passes that only keep pace
+    # Passes that only keep pace.
+    spare = how == "fsdp" and job in ("accumulated", "windows", "based")
     whole = {name: result.flops[name] for name in ("fit", "eval") if name in result.flops}
     assert {name: first["flops"][name] for name in whole} == pytest.approx(whole, rel=0.1 * spare)
     assert first["flops"].get("align", 0) >= result.flops.get("align", 0)
@@ -175,7 +172,9 @@ def test_two_workers_train_as_one(
     if jumps:
         ours = torch.cat([value.detach().flatten() for value in parameters.values()])
         theirs = torch.cat([first["model"][key].flatten() for key in parameters])
-        assert (ours - theirs).norm() < (1e-2 if unclipped else 1e-3) * ours.norm()
+        # In one process micro-batches of four move those of orca by 4e-3.
+        far = unclipped or kind == "orca"
+        assert (ours - theirs).norm() < (1e-2 if far else 1e-3) * ours.norm()
     else:
         for key, value in parameters.items():
             torch.testing.assert_close(

@@ -45,7 +45,7 @@ from xmft.gradients import Gradient, StageObjective
 from xmft.optimizers import make_optimizer
 from xmft.samples import Samples
 from xmft.session import Session
-from xmft.task import Precision, Recipe, Split, Task, TaskData
+from xmft.task import Precision, Recipe, TaskData
 from xmft.training import Assembled, assemble
 
 _SAMPLES, _POINTS, _SIDE = 1024, 1024, 64
@@ -162,24 +162,8 @@ def _data(backbone: Backbone) -> TaskData:
     """Return random fields: one axis for a text encoder, two for a vision encoder."""
     grid = (_POINTS,) if backbone.modality == "text" else (_SIDE, _SIDE)
     fields = np.random.default_rng(0).standard_normal((2, _SAMPLES, 1, *grid)).astype(np.float32)
-    split = Split(inputs=fields[0], targets=fields[1])
-    task = Task(
-        name="performance/random",
-        version=1,
-        title="random fields",
-        kind="dense",
-        loss="nrmse",
-        metrics=("nrmse",),
-    )
-    return TaskData(
-        task=task,
-        train=split,
-        val=split,
-        test=split,
-        origin="miniature",
-        fingerprint="",
-        source="random numbers",
-    )
+    pair = fields[0], fields[1]
+    return TaskData.from_arrays("performance/random", train=pair, val=pair, test=pair, kind="dense")
 
 
 def fit_in_turns(backbone: Backbone, sizes: Sizes, device: torch.device) -> None:

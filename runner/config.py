@@ -16,7 +16,6 @@ from runner.search.space import Search, check_search
 from runner.settings import apply_setting
 from runner.validation import validated
 from xmft.errors import RequestError
-from xmft.methods.variants import preset_recipe
 from xmft.registry import nearest
 from xmft.task import Protocol, Recipe
 
@@ -107,6 +106,10 @@ class Grid(BaseModel):
         Raises:
             RequestError: a field is unknown, of the wrong type, or no matter of one method.
         """
+        from xmft.methods.variants import (
+            preset_recipe,  # with torch, which no reader of grids needs
+        )
+
         own = preset_recipe(method)
         for name in dict.fromkeys((method.partition(":")[0], method)):
             fields = self.per_method.get(name, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 
 from benchmarks import catalog
 from runner.config import Grid
@@ -60,10 +60,9 @@ def check_recipes(method: str, grid: Grid) -> None:
     left = {*unfit_tasks(method, grid), *skipped_tasks(method, grid)}
     ignores = method_of(method).ignores
     for name in grid.tasks:
-        if name in left:
-            continue
-        for recipe in _recipes(name, method, grid):
-            _check_recipe(name, recipe, grid.protocol, ignores)
+        if name not in left:
+            for recipe in _recipes(name, method, grid):
+                _check_recipe(name, recipe.without(ignores), grid.protocol)
 
 
 def _recipes(task: str, method: str, grid: Grid) -> Iterator[Recipe]:
@@ -80,17 +79,14 @@ def _recipes(task: str, method: str, grid: Grid) -> Iterator[Recipe]:
             )
 
 
-def _check_recipe(name: str, recipe: Recipe, protocol: Protocol, ignores: Set[str]) -> None:
+def _check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> None:
     entry = catalog.get(name)
     task = entry.task_under(protocol)
-    if "augment" not in ignores:
-        check_symmetries(name, task.symmetries, recipe)
-    if "loss" not in ignores:
-        trained_on(task, recipe)
+    check_symmetries(name, task.symmetries, recipe)
+    trained_on(task, recipe)
     check_base(
         task,
         recipe,
-        ignores=ignores,
         # Only the data say; without any decoder they are stored fields, which have none.
         windows=False,
         decoded=entry.decode is not None,

@@ -107,6 +107,7 @@ def test_ledger_and_report_load_no_torch_and_no_ray():
         "import sys, runner.compaction, runner.leases, runner.cli.study\n"
         "import runner.report.plots.collect\n"
         "import runner.ledgers, runner.submissions.making, runner.submissions.checks\n"
+        "from runner.config import load_grid; load_grid('quick')\n"
         "sys.exit(', '.join({'torch', 'ray', 'transformers'} & set(sys.modules)) or 0)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from xmft.recipe import Recipe
 from xmft.session import Session
+from xmft.stages import Stage
+
+
+def averages(stage: Stage, recipe: Recipe) -> bool:
+    """Tell whether the weights of a stage are averaged: those of target fitting, if any are."""
+    return stage.account == "fit" and recipe.average > 0
 
 
 class Averaged:

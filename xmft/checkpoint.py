@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from torch import Tensor, nn
 
+from xmft.averaging import averages
 from xmft.errors import StoppedError
 from xmft.optimizers import freeze_all_but
 from xmft.parameter_groups import parameter_groups
@@ -206,8 +207,8 @@ def _misplaced(
         return "schedule: it is at another step"
     freeze_all_but(model, stage.trains)
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    averaged = stage.account == "fit" and recipe.average > 0
-    if why := _differs("average", checkpoint.average, learning if averaged else {}):
+    averaged = learning if averages(stage, recipe) else {}
+    if why := _differs("average", checkpoint.average, averaged):
         return why
     groups = [group["params"] for group in parameter_groups(model, stage, recipe)]
     return _optimizer_differs(checkpoint.optimizer, groups, recipe)

@@ -143,14 +143,7 @@ def warmup_then_linear(warmup: float, steps: int) -> Callable[[int], float]:
         warmup: Share of the steps that rise.
         steps: All steps.
     """
-    rising = max(1, round(warmup * steps))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return max(0.0, (steps - step) / max(1, steps - rising))
-
-    return factor
+    return _after_warmup(warmup, steps, lambda left: left)
 
 
 def warmup_then_cosine(warmup: float, steps: int) -> Callable[[int], float]:
@@ -162,12 +155,19 @@ def warmup_then_cosine(warmup: float, steps: int) -> Callable[[int], float]:
         warmup: Share of the steps that rise.
         steps: All steps.
     """
+    return _after_warmup(warmup, steps, lambda left: _half_cosine(1.0, 0.0, 1 - left))
+
+
+def _after_warmup(
+    warmup: float, steps: int, fall: Callable[[float], float]
+) -> Callable[[int], float]:
+    """Return a linear rise to the peak, then `fall` of the share of the falling steps to come."""
     rising = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:
         if step < rising:
             return (step + 1) / rising
-        return _half_cosine(1.0, 0.0, (step - rising) / max(1, steps - rising))
+        return fall(max(0.0, (steps - step) / max(1, steps - rising)))
 
     return factor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -85,3 +86,7 @@ class Recipe(BaseModel):
     resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
     precision: Precision = Field("float32", description="of the forward pass")
     compile: bool = Field(False, description="compile the forward pass of training")
+
+    def without(self, ignored: Collection[str]) -> Recipe:
+        """Return the recipe with some fields at their defaults: those of no concern to a method."""
+        return self.model_copy(update={f: type(self).model_fields[f].default for f in ignored})

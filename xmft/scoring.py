@@ -99,7 +99,7 @@ class Scorer:
     def score_base(self, splits: Sequence[str]) -> list[Score]:
         """Return all metrics of the closed form that the model stands on, without the network.
 
-        None where it stands on none; raises as `evaluate` does.
+        Nothing where it stands on none; raises as `evaluate` does.
         """
         model = self._model
         if not isinstance(model, StandardisedModel) or model.closed_form is None:

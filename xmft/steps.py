@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from xmft.averaging import Averaged
+from xmft.averaging import Averaged, averages
 from xmft.gradients import StageObjective
 from xmft.optimizers import SCHEDULES, make_optimizer
 from xmft.parameter_groups import parameter_groups
@@ -48,8 +48,7 @@ class Training:
         self.session = session
         self._trained = trained
         self._clip = recipe.clip_grad_norm if stage.clip else None
-        averages = stage.account == "fit" and recipe.average > 0
-        self.average = Averaged(model, recipe.average) if averages else None
+        self.average = Averaged(model, recipe.average) if averages(stage, recipe) else None
         groups = parameter_groups(model, stage, recipe)
         self.optimizer = make_optimizer(groups, recipe, stage.learning_rate)
         steps = len(stage.batches(0)) * stage.epochs

@@ -121,13 +121,13 @@ def assemble(
             f"Method '{kind.name}' is for {' and '.join(kind.kinds)} tasks, but '{data.task.name}' "
             f"is a {data.task.kind} task. Choose another method."
         )
-    recipe = recipe.model_copy(update={f: Recipe.model_fields[f].default for f in kind.ignores})
+    recipe = recipe.without(kind.ignores)
     data = replace(augmented(data, recipe), task=trained_on(data.task, recipe))
     kind.check_installed()
     # Before anything that takes longer: the task may be none for it.
     start = time.perf_counter()
     with counted() as fitted:
-        base = base_of(data, recipe, device, ignores=kind.ignores)
+        base = base_of(data, recipe, device)
     base_s = time.perf_counter() - start
     body = _backbone(kind, backbone, recipe, seed)
     proxy = source or (default_proxy(body.modality) if body else "")

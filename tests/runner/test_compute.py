@@ -9,7 +9,7 @@ from runner.record import _with_flops
 from runner.report.layout import summary_fields
 from runner.report.long_table import long_table
 from runner.report.markdown import to_markdown
-from runner.report.plots.error_time import COMPUTE, error_time
+from runner.report.plots.error_taken import COMPUTE, error_taken
 from runner.report.plots.plot import NotDrawn
 from runner.report.query import Query
 from runner.report.status import status_table
@@ -195,8 +195,8 @@ def test_a_budget_that_nothing_is_within_leaves_all_unranked():
 
 def test_error_is_drawn_against_operations():
     (board,) = build(spent())
-    drawing = drawn(lambda board: error_time(board, COMPUTE), board)
+    drawing = drawn(lambda board: error_taken(board, COMPUTE), board)
     assert sorted(x for x, _ in marks(drawing.figure, 0)) == [1e12, 1e13, 1e15]
     assert "1.0e12 FLOPs" in drawing.alt and drawing.kind == "compute"
     (board,) = build(cell("old", "s/a", 0, 0.5))
-    assert isinstance(error_time(board, COMPUTE), NotDrawn)
+    assert isinstance(error_taken(board, COMPUTE), NotDrawn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xmft.task import Split, Task, TaskData
+from xmft.task import TaskData
 
 
 def field_data(channels: int, grid: tuple[int, ...], outputs: int = 1, count: int = 8) -> TaskData:
@@ -14,21 +14,5 @@ def field_data(channels: int, grid: tuple[int, ...], outputs: int = 1, count: in
     # Smooth enough for an image of merged tokens to show.
     means = inputs.reshape(count, -1).mean(axis=1).reshape(-1, 1, *[1] * len(grid))
     targets = np.broadcast_to(means, (count, outputs, *grid)).astype(np.float32)
-    split = Split(inputs=inputs, targets=targets)
-    task = Task(
-        name="toy/fields",
-        version=1,
-        title="fields",
-        kind="dense",
-        loss="nrmse",
-        metrics=("nrmse",),
-    )
-    return TaskData(
-        task=task,
-        train=split,
-        val=split,
-        test=split,
-        origin="miniature",
-        fingerprint="fields",
-        source="made by formula",
-    )
+    pair = inputs, targets
+    return TaskData.from_arrays("toy/fields", train=pair, val=pair, test=pair, kind="dense")

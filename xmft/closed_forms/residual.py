@@ -6,8 +6,6 @@ nearly passes through what it was fitted to, and would leave nothing to learn th
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -75,20 +73,13 @@ class ClosedFormBase:
 
 
 def check_base(
-    task: Task,
-    recipe: Recipe,
-    *,
-    ignores: Collection[str] = (),
-    windows: bool,
-    decoded: bool,
-    augmented: bool,
+    task: Task, recipe: Recipe, *, windows: bool, decoded: bool, augmented: bool
 ) -> None:
     """Make sure that a task can be learned from the base of a recipe.
 
     Args:
         task: The task.
         recipe: Names the base.
-        ignores: Fields of the recipe that are of no concern to the method.
         windows: Whether samples are cut to windows.
         decoded: Whether they are decoded batch by batch.
         augmented: Whether they are changed in training.
@@ -96,9 +87,9 @@ def check_base(
     Raises:
         RequestError: it cannot.
     """
-    if recipe.base == "mean" or "base" in ignores:
+    if recipe.base == "mean":
         return
-    if recipe.residual and "residual" not in ignores:
+    if recipe.residual:
         raise RequestError(
             f"{task.name}: residual=true adds the network to the input, base '{recipe.base}' to a "
             "closed form, and what that leaves is nothing like the input. Choose one of them."
@@ -118,9 +109,7 @@ def check_base(
             )
 
 
-def base_of(
-    data: TaskData, recipe: Recipe, device: torch.device, *, ignores: Collection[str] = ()
-) -> ClosedFormBase | None:
+def base_of(data: TaskData, recipe: Recipe, device: torch.device) -> ClosedFormBase | None:
     """Fit the base of a recipe, as the method of that name is fitted; None for the mean.
 
     Width and penalty are those of the whole training split in each of the folds, which are drawn
@@ -130,18 +119,16 @@ def base_of(
         data: The task's splits.
         recipe: Names the base.
         device: Where to compute, and where predictions are wanted.
-        ignores: Fields of the recipe that are of no concern to the method.
 
     Raises:
         RequestError: the task or its size is none for it.
     """
-    if recipe.base == "mean" or "base" in ignores:
+    if recipe.base == "mean":
         return None
     splits = data.splits.values()
     check_base(
         data.task,
         recipe,
-        ignores=ignores,
         windows=any(split.windows is not None for split in splits),
         decoded=data.decode is not None,
         augmented=data.augment is not None,

@@ -18,7 +18,7 @@ from runner.report.plots import (
     bound,
     critical,
     curves,
-    error_time,
+    error_taken,
     errors,
     fields,
     profiles,
@@ -129,8 +129,8 @@ _MAKERS: dict[str, Callable[[Leaderboard, _Columns, _Source], _Drawn]] = {
     profiles.KIND: lambda board, *_: iter([profiles.profiles(board)]),
     errors.KIND: lambda board, *_: iter([errors.errors(board)]),
     **{
-        taken.kind: lambda board, *_, taken=taken: iter([error_time.error_time(board, taken)])
-        for taken in (error_time.TIME, error_time.DEVICE_TIME, error_time.COMPUTE)
+        taken.kind: lambda board, *_, taken=taken: iter([error_taken.error_taken(board, taken)])
+        for taken in (error_taken.TIME, error_taken.DEVICE_TIME, error_taken.COMPUTE)
     },
     curves.KIND: _curves,
     fields.KIND: _fields,

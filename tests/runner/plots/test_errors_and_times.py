@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from runner.report.compare import Leaderboard
-from runner.report.plots.error_time import error_time, pareto
+from runner.report.plots.error_taken import error_taken, pareto
 from runner.report.plots.errors import errors, quickstart_plot
 from runner.report.plots.panels import plain_number
 from runner.report.plots.rendering import Drawing, house_style
@@ -98,8 +98,8 @@ def test_the_floor_of_the_data_is_drawn() -> None:
 
 @pytest.mark.parametrize(
     ("make", "entries", "tasks"),
-    [(errors, 1, 1), (error_time, 1, 1), (errors, 2, 19), (error_time, 3, 10), (errors, 40, 3),
-     (error_time, 200, 2), (errors, 200, 1)],
+    [(errors, 1, 1), (error_taken, 1, 1), (errors, 2, 19), (error_taken, 3, 10), (errors, 40, 3),
+     (error_taken, 200, 2), (errors, 200, 1)],
 )  # fmt: skip
 def test_any_number_of_entries_and_tasks_can_be_read(make: Any, entries: int, tasks: int) -> None:
     board = board_of(many(entries, tasks), seeds=(0,))
@@ -139,7 +139,7 @@ def test_time_is_that_of_the_attempt_that_counts_and_over_tasks_a_geometric_mean
         cell("b", "s/b", 1, None, attempt=2, failure="oom", wall_s=1000),
     ]  # fmt: skip
     (board,) = build(ledger(*cells))
-    drawing = drawn(error_time, board)
+    drawing = drawn(error_taken, board)
     # b: factors 2 and 1; a: 1 and 8. Ranks tie, so the order is that of names.
     assert marks(drawing.figure, 0) == [
         (pytest.approx(25.0), pytest.approx(math.sqrt(8))),
@@ -163,7 +163,7 @@ def test_entries_look_the_same_in_all_plots_of_a_board() -> None:
 
     from runner.report.plots.profiles import profiles
 
-    one = colours(drawn(error_time, board).figure)
+    one = colours(drawn(error_taken, board).figure)
     assert len(one) == 8 and one == colours(drawn(profiles, board).figure)
 
 

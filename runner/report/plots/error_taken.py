@@ -116,7 +116,7 @@ def pareto(points: Mapping[str, Point], *, maximise: bool = False) -> list[str]:
     return front
 
 
-def error_time(board: Leaderboard, taken: Taken = TIME) -> Drawing | NotDrawn:
+def error_taken(board: Leaderboard, taken: Taken = TIME) -> Drawing | NotDrawn:
     """Draw a panel per task, and before them one over all tasks where there are several."""
     cast = cast_of(board, board.lines, _MOST)
     shown: list[tuple[str, str, dict[str, Point], bool]] = []

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,17 +14,13 @@ from xmft.backbones import Backbone
 from xmft.errors import DataError, RequestError
 from xmft.heads import ClassHead, CorrectedHead
 from xmft.metrics import LOSSES
-from xmft.samples import decoded_inputs_and_targets, shapes_of
+from xmft.moments import channel_mean_and_spread, moments_of, point_mean_and_channel_spread
+from xmft.samples import shapes_of
 from xmft.seeding import aside
 from xmft.task import Recipe, TaskData
 
 if TYPE_CHECKING:
     from xmft.closed_forms.residual import ClosedFormBase
-
-# Statistics of memory-mapped arrays are taken block by block.
-_BLOCK = 1024
-# Of rows that are decoded one batch after the other, at most this many are looked at.
-_DECODED = 4096
 
 
 class StandardisedModel(nn.Module):
@@ -39,21 +33,28 @@ class StandardisedModel(nn.Module):
 
     Attributes:
         closed_form: What the network learns the residual of; None: the training mean.
+        sees_base: Whether the network reads what the closed form says, as channels of its input.
     """
 
     input_mean: Tensor
     input_spread: Tensor
     output_offset: Tensor
     output_scale: Tensor
+    base_scale: Tensor
 
-    def __init__(self, data: TaskData) -> None:
+    def __init__(self, data: TaskData, recipe: Recipe | None = None) -> None:
         """Take the statistics.
+
+        Args:
+            data: The task's splits.
+            recipe: Says whether the network reads its base; None: it does not.
 
         Raises:
             DataError: dense targets lie on another grid than the inputs.
         """
         super().__init__()
         self.closed_form: ClosedFormBase | None = None
+        self.sees_base = recipe is not None and recipe.base_seen and recipe.base != "mean"
         inputs, targets = shapes_of(data)
         fields = data.task.kind == "dense"
         if fields and targets[1:] != inputs[1:]:
@@ -61,15 +62,15 @@ class StandardisedModel(nn.Module):
                 f"{data.task.name}: targets lie on a grid of {targets[1:]} points, inputs on "
                 f"{inputs[1:]}; a model needs the same grid."
             )
-        of_inputs, of_targets = _moments_of(data)
-        mean, spread = _channel_mean_and_spread(of_inputs)
+        of_inputs, of_targets = moments_of(data)
+        mean, spread = channel_mean_and_spread(of_inputs)
         if fields and not LOSSES[data.task.loss].logits:
             windows = data.train.windows
             if windows is not None and windows.random:
                 # A point of a window that may lie anywhere is no place of its own.
-                offset, scale = _channel_mean_and_spread(of_targets)
+                offset, scale = channel_mean_and_spread(of_targets)
             else:
-                offset, scale = _point_mean_and_channel_spread(of_targets)
+                offset, scale = point_mean_and_channel_spread(of_targets)
         else:
             offset, scale = torch.zeros(1), torch.ones(1)
         for name, value in {
@@ -79,10 +80,34 @@ class StandardisedModel(nn.Module):
             "output_scale": scale,
         }.items():
             self.register_buffer(name, value)
+        if self.sees_base:
+            # On a base the scale of the outputs becomes that of what it leaves.
+            self.register_buffer("base_scale", scale.clone())
 
     def standardised(self, inputs: Tensor) -> Tensor:
         """Bring inputs `[n, channels, *grid]` in physical units to mean 0 and spread 1."""
         return (inputs - self.input_mean) / self.input_spread
+
+    def seen(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
+        """Return what the network reads: standardised inputs, and its base behind them if it does.
+
+        Args:
+            inputs: `[n, channels, *grid]` in physical units.
+            base: Of these inputs, `[n, channels, *grid]`: in training `Batch.base`.
+
+        Raises:
+            RequestError: the network reads its base and was given nothing of it.
+        """
+        fields = self.standardised(inputs)
+        if not self.sees_base:
+            return fields
+        if base is None:
+            raise RequestError(
+                "The network reads its base, which the method leaves out where it embeds inputs: "
+                "`embed(inputs, batch.base)` in training, `embed(inputs, model.base(inputs))` "
+                "elsewhere. Mend that, or use `base_seen: false`."
+            )
+        return torch.cat([fields, (base - self.output_offset) / self.base_scale], dim=1)
 
     def stand_on(self, closed_form: ClosedFormBase) -> None:
         """Learn what a closed form leaves from now on; it lies where the model does.
@@ -148,8 +173,8 @@ class CrossModalModel(StandardisedModel):
             RequestError: the backbone cannot read inputs of this shape, or the recipe asks for
                 what they or the backbone do not allow.
         """
-        super().__init__(data)
-        task, (inputs, targets) = data.task, shapes_of(data)
+        super().__init__(data, recipe)
+        task, (inputs, targets) = data.task, shapes_seen(data, recipe)
         self.embedder = backbone.target_embedder(inputs, recipe)
         self.encoder = backbone.encoder
         self.head: nn.Module
@@ -165,15 +190,15 @@ class CrossModalModel(StandardisedModel):
             with aside("adapters"):
                 add_adapters(self.encoder, recipe.lora_rank)
 
-    def embed(self, inputs: Tensor) -> Float[Tensor, "n tokens width"]:
-        """Return the target token features phi(x) of inputs in physical units."""
-        features: Tensor = self.embedder(self.standardised(inputs))
+    def embed(self, inputs: Tensor, base: Tensor | None = None) -> Float[Tensor, "n tokens width"]:
+        """Return the target token features phi(x) of inputs in physical units; see `seen`."""
+        features: Tensor = self.embedder(self.seen(inputs, base))
         return features
 
     def forward(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
         """Predict fields in physical units, or logits; with a `base` other than that of inputs."""
         base = self.base(inputs) if base is None else base
-        return self.decode(self.encoder(self.embed(inputs)), inputs, base)
+        return self.decode(self.encoder(self.embed(inputs, base)), inputs, base)
 
     def decode(
         self, encoded: Float[Tensor, "n t width"], inputs: Tensor, base: Tensor | None = None
@@ -185,7 +210,7 @@ class CrossModalModel(StandardisedModel):
         if self.head.last is not None:
             # In units of the outputs, so that a head that writes nothing returns it as it is.
             frame = (inputs[:, -self.head.last :] - self.output_offset) / self.output_scale
-        return self.physical(self.head(encoded, self.standardised(inputs), frame), base)
+        return self.physical(self.head(encoded, self.seen(inputs, base), frame), base)
 
 
 class OperatorModel(StandardisedModel):
@@ -195,92 +220,19 @@ class OperatorModel(StandardisedModel):
         operator: From standardised inputs to standardised outputs, `[n, channels, *grid]`.
     """
 
-    def __init__(self, operator: nn.Module, data: TaskData) -> None:
-        super().__init__(data)
+    def __init__(self, operator: nn.Module, data: TaskData, recipe: Recipe | None = None) -> None:
+        super().__init__(data, recipe)
         self.operator = operator
 
     def forward(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
         """Predict fields in physical units; with a `base` other than that of inputs."""
-        output = self.operator(self.standardised(inputs))
-        return self.physical(output, self.base(inputs) if base is None else base)
+        base = self.base(inputs) if base is None else base
+        return self.physical(self.operator(self.seen(inputs, base)), base)
 
 
-def training_mean(data: TaskData) -> Tensor:
-    """Return the mean over the training targets `[n, channels, *grid]` at each point."""
-    return torch.from_numpy(_moments_of(data)[1].mean).float()
-
-
-class _Moments:
-    """Mean and mean square over samples at each point, float64, block by block."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._total: np.ndarray | float = 0.0
-        self._squares: np.ndarray | float = 0.0
-
-    def add(self, values: np.ndarray) -> None:
-        """Take in samples `[n, ...]`."""
-        block = np.asarray(values, dtype=np.float64)
-        self._count += len(block)
-        self._total = self._total + block.sum(axis=0)
-        self._squares = self._squares + np.square(block).sum(axis=0)
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Mean over samples."""
-        return np.asarray(self._total / self._count)
-
-    @property
-    def square(self) -> np.ndarray:
-        """Mean square over samples."""
-        return np.asarray(self._squares / self._count)
-
-
-def _moments_of(data: TaskData) -> tuple[_Moments, _Moments]:
-    """Return the moments of the training inputs and targets, of many rows to decode of a part."""
-    inputs, targets = _Moments(), _Moments()
-    for x, y in _training_blocks(data):
-        inputs.add(x)
-        if data.task.kind == "dense":
-            targets.add(y)
+def shapes_seen(data: TaskData, recipe: Recipe) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shapes of what a network reads of a sample, and of what it writes."""
+    inputs, targets = shapes_of(data)
+    if recipe.base_seen and recipe.base != "mean":
+        inputs = (inputs[0] + targets[0], *inputs[1:])
     return inputs, targets
-
-
-def _training_blocks(data: TaskData) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    train = data.train
-    if data.decode is not None or train.windows is not None:
-        yield from decoded_inputs_and_targets(data, _DECODED)
-        return
-    assert isinstance(train.inputs, np.ndarray) and isinstance(train.targets, np.ndarray)
-    for start in range(0, len(train), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        yield train.inputs[part], train.targets[part]
-
-
-def _per_channel(values: np.ndarray, shape: int) -> Tensor:
-    return torch.from_numpy(values.reshape(-1, *[1] * (shape - 1))).float()
-
-
-def _channel_mean_and_spread(moments: _Moments) -> tuple[Tensor, Tensor]:
-    mean, square = moments.mean, moments.square
-    axes = tuple(range(1, mean.ndim))
-    centre = mean.mean(axis=axes)
-    size = square.mean(axis=axes)
-    spread = _spread(size - centre**2, size)
-    return _per_channel(centre, mean.ndim), _per_channel(spread, mean.ndim)
-
-
-def _point_mean_and_channel_spread(moments: _Moments) -> tuple[Tensor, Tensor]:
-    mean, square = moments.mean, moments.square
-    axes = tuple(range(1, mean.ndim))
-    spread = _spread((square - mean**2).mean(axis=axes), square.mean(axis=axes))
-    return torch.from_numpy(mean).float(), _per_channel(spread, mean.ndim)
-
-
-def _spread(variance: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Return the standard deviation; 1 for a constant channel, which is left as it is.
-
-    A difference of two means of squares is rounding noise below some 1e-12 of their size.
-    """
-    constant = variance <= 1e-12 * size
-    return np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))

@@ -82,6 +82,9 @@ class Recipe(BaseModel):
         False, description="of dense tasks: the network adds to the input, or to its last frame"
     )
     base: Base = Field("mean", description="of fields: what the network learns the residual of")
+    base_seen: bool = Field(
+        False, description="the network reads what the base says, as channels behind its input"
+    )
     samples: int | None = Field(None, ge=10, description="most samples used; null: all")
     resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
     precision: Precision = Field("float32", description="of the forward pass")

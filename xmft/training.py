@@ -142,6 +142,7 @@ def assemble(
         device=device,
         cache=cache_root() if cache is None else cache,
         data_root=Path.cwd() if data_root is None else data_root,
+        base=base,
     )
     seed_everything("model", seed)
     # Some methods need the source as soon as they make their model.

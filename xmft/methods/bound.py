@@ -125,7 +125,7 @@ class Bound:
         )
         with torch.no_grad():
             for inputs, targets, own, base in parts:
-                tokens = model.embed(inputs)
+                tokens = model.embed(inputs, base)
                 if norms:
                     encoded = model.encoder(tokens)
                 else:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from xmft.backbones import Backbone
 from xmft.cache import once
+from xmft.closed_forms.residual import ClosedFormBase
 from xmft.methods.pseudo_labels import VERSION, pseudo_labels
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
@@ -47,6 +48,7 @@ class Context:
         device: Where the model lives.
         cache: Folder for artefacts shared between cells.
         data_root: Folder below which the official files of a source proxy are looked for.
+        base: The closed form that the network will learn the residual of; None: the training mean.
     """
 
     data: TaskData
@@ -57,6 +59,7 @@ class Context:
     device: torch.device
     cache: Path
     data_root: Path = Path()
+    base: ClosedFormBase | None = None
 
     @property
     def required_backbone(self) -> Backbone:

@@ -159,7 +159,7 @@ class _Levels:
 
     def _inner(self, model: CrossModalModel, batch: Batch) -> Callable[[Parameters], Tensor]:
         # To the first order autocast is off from here on, and may have left them in half precision.
-        tokens = at_least_float32(model.embed(batch.inputs))
+        tokens = at_least_float32(model.embed(batch.inputs, batch.base))
 
         def inner(theta: Parameters) -> Tensor:
             encoded = functional_call(model.encoder, dict(theta), (tokens,))

@@ -8,11 +8,10 @@ from pydantic import Field
 from torch import nn
 
 from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, register
-from xmft.model import OperatorModel
+from xmft.model import OperatorModel, shapes_seen
 from xmft.operators import fno
 from xmft.operators.padding import Padding
 from xmft.operators.unet import UNet
-from xmft.samples import shapes_of
 from xmft.stages import Stage
 
 
@@ -44,8 +43,9 @@ class Operator(Method):
 
     def model(self, context: Context) -> nn.Module:
         """Return the network between standardised inputs and outputs."""
-        inputs, targets = shapes_of(context.data)
-        return OperatorModel(self.operator((inputs[0], targets[0]), inputs[1:]), context.data)
+        inputs, targets = shapes_seen(context.data, context.recipe)
+        operator = self.operator((inputs[0], targets[0]), inputs[1:])
+        return OperatorModel(operator, context.data, context.recipe)
 
     def stages(self, context: Context) -> list[Stage]:
         """Return target fitting of the whole network."""

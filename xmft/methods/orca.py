@@ -100,7 +100,7 @@ class Orca(Method):
         distance = _distance(config, features, shares, context.seed)
 
         def represent(model: CrossModalModel, batch: Batch) -> Features:
-            return {"pooled": model.embed(batch.inputs).mean(dim=1)}
+            return {"pooled": model.embed(batch.inputs, batch.base).mean(dim=1)}
 
         def loss(model: CrossModalModel, features: Features, batch: Batch) -> dict[str, Tensor]:
             assert batch.classes is not None  # this stage has classes

@@ -153,7 +153,7 @@ class Pare(Method):
         per_sample = LOSSES[context.data.task.loss]
 
         def objective(model: PatchReplacementModel, batch: Batch) -> dict[str, Tensor]:
-            tokens = model.embed(batch.inputs)
+            tokens = model.embed(batch.inputs, batch.base)
             mixture = mixtures.of(model, tokens, batch)
             if mixture is None:
                 encoded = model.encoder(tokens)

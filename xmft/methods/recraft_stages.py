@@ -59,7 +59,7 @@ def joint(
     """Return the sum of both parts; the distance alone where there is no source predictor."""
 
     def represent(model: CrossModalModel, batch: Batch) -> Features:
-        tokens = model.embed(batch.inputs)
+        tokens = model.embed(batch.inputs, batch.base)
         features = {"pooled": tokens.mean(dim=1)}
         if bound is not None:
             features["logits"] = bound.logits(model.encoder(tokens))
@@ -98,7 +98,7 @@ def alignment_alone(distance: Callable[[Tensor], Tensor], scale: float) -> Batch
     """Return the distance times `scale`."""
 
     def represent(model: CrossModalModel, batch: Batch) -> Features:
-        return {"pooled": model.embed(batch.inputs).mean(dim=1)}
+        return {"pooled": model.embed(batch.inputs, batch.base).mean(dim=1)}
 
     def loss(model: CrossModalModel, features: Features, batch: Batch) -> dict[str, Tensor]:
         return {"loss": scale * distance(batch.gather(features["pooled"]))}
@@ -112,7 +112,7 @@ def distortion_stage(
     """Return the stage that lowers the distortion class by class; the head of p_s learns along."""
 
     def represent(model: CrossModalModel, batch: Batch) -> Features:
-        encoded = model.encoder(model.embed(batch.inputs))
+        encoded = model.encoder(model.embed(batch.inputs, batch.base))
         return {"logits": model.get_submodule("source_head")(encoded.mean(dim=1))}
 
     scale = _distortion_scale(context, config, bound)

@@ -45,6 +45,8 @@ def started_model(
     """
     model = CrossModalModel(context.required_backbone, context.data, context.recipe)
     if start != "drawn":
+        if context.base is not None:
+            model.stand_on(context.base)
         _move(model, context, start, source, clusters)
     return model
 
@@ -68,10 +70,12 @@ def _move(
 def _pooled(model: CrossModalModel, context: Context, rows: Indices) -> Float[Tensor, "n width"]:
     """Return token means of the features of training samples, float64."""
     samples = train_samples(context.data, torch.device("cpu"))
-    parts = [
-        model.embed(samples.take(rows[start : start + _BATCH]).inputs).mean(dim=1)
-        for start in range(0, len(rows), _BATCH)
-    ]
+    parts = []
+    for start in range(0, len(rows), _BATCH):
+        part = rows[start : start + _BATCH]
+        base = model.training_base(part)
+        tokens = model.embed(samples.take(part).inputs, None if base is None else base.cpu())
+        parts.append(tokens.mean(dim=1))
     return torch.cat(parts).double()
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from xmft.errors import DataError
 from xmft.methods.method import Context, Method, register
-from xmft.model import training_mean
+from xmft.moments import training_mean
 from xmft.samples import shapes_of
 from xmft.stages import Stage
 from xmft.task import Recipe

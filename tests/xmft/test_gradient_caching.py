@@ -27,6 +27,7 @@ WHOLE = [
     ("orca:released", {}),
     ("recraft", {}),
     ("recraft", {"distortion_weight": 0.0}),
+    ("recraft", {"task_weight": 1.0}),
     ("recraft:paper", {}),
     ("recraft:released", {}),
     ("mona", {"order": "exact"}),

@@ -141,3 +141,27 @@ def test_parts_combine_in_a_joint_loss(
     )
     np.testing.assert_allclose(loss, first + 0.5 * second, rtol=1e-5)
     assert result.measurements["alignment/after/w2"] < result.measurements["alignment/before/w2"]
+
+
+@pytest.mark.parametrize("distortion_weight", [0.0, 0.5])
+def test_the_task_joins_stage_one_and_its_head_learns_along(
+    distortion_weight: float, dense_data: TaskData, recipe: Recipe, build: Build
+) -> None:
+    weights = {"distortion_weight": distortion_weight, "task_weight": 2.0}
+    options = {"alignment_steps": 1, "measure_bound": False, **weights}
+    model, stages = build("recraft", dense_data, recipe, **options)
+    rows = stages[0].batches(0)[0]
+    with torch.no_grad():
+        guess = model(torch.from_numpy(dense_data.train.inputs[rows])).numpy()
+    targets = dense_data.train.targets[rows]
+    sizes = [np.sqrt(np.square(x).sum(axis=(1, 2))) for x in (guess - targets, targets)]
+    head, encoder = snapshot(model.head), snapshot(model.encoder)
+    result = fit(model, stages[:1], dense_data, recipe, Session(), seed=0)
+    found = {name: curve(result, f"alignment/{name}") for name in ("loss", "distance", "task")}
+    assert found["task"] == pytest.approx([np.mean(sizes[0] / sizes[1])], rel=1e-4)
+    total = found["distance"][0] + 2.0 * found["task"][0]
+    if distortion_weight > 0:
+        total += distortion_weight * curve(result, "alignment/distortion")[0]
+    assert found["loss"] == pytest.approx([total], rel=1e-5)
+    assert not same(snapshot(model.head), head)
+    assert same(snapshot(model.encoder), encoder)

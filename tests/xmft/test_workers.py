@@ -74,7 +74,11 @@ RECIPES = dict.fromkeys(JOBS, RECIPE) | {
             "residual": True,
         }
     ),
-    **{name: RECIPE.model_copy(update={"base": base}) for name, base in BASES.items()},
+    **{
+        # One of them reads it too.
+        name: RECIPE.model_copy(update={"base": base, "base_seen": name == "based pare"})
+        for name, base in BASES.items()
+    },
 }
 # Distances between residues are scored on squares, and these are series.
 DENSE, LABELS = (

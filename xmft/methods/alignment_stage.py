@@ -127,8 +127,9 @@ def alignment_stage(
     objective: Objective,
     measure: Measurement | Callable[[CrossModalModel], dict[str, float]] | None = None,
     batches: Callable[[int], list[Indices]] | None = None,
+    trains: tuple[str, ...] = ("embedder",),
 ) -> Stage:
-    """Return stage 1: the embedder alone.
+    """Return stage 1, of the embedder alone unless `trains` says more.
 
     Args:
         context: The cell.
@@ -138,13 +139,14 @@ def alignment_stage(
         measure: Quantities recorded before and after.
         batches: Epoch number to its `epoch_steps(config.alignment_steps)` global batches; None:
             stratified ones.
+        trains: Parts of the model that learn.
     """
     steps = epoch_steps(config.alignment_steps)
     if batches is None:
         batches = stratified_batches(classes, config.alignment_batch, steps, context.seed)
     return Stage(
         name="alignment",
-        trains=("embedder",),
+        trains=trains,
         objective=objective,
         batches=batches,
         epochs=config.alignment_steps // steps,

@@ -30,6 +30,7 @@ from xmft.methods.recraft_stages import (
     relative_distance,
 )
 from xmft.methods.starting import started_model
+from xmft.metrics import LOSSES
 from xmft.source.predictor import PredictorConfig
 from xmft.stages import Stage, epoch_steps, stratified_batches
 
@@ -145,6 +146,11 @@ class Recraft(Method):
             "conditional", description="H(Z'|Z), or H(Z|Z') alone"
         )
         distortion_weight: float = Field(1.0, ge=0, description="weight of it in a joint loss")
+        task_weight: float = Field(
+            0.0,
+            ge=0,
+            description="weight of the task's loss in a joint loss; the head then learns along",
+        )
         class_memory: int = Field(
             32,
             ge=0,
@@ -208,7 +214,9 @@ class Recraft(Method):
         if config.schedule == "joint":
             # Without distortion nothing but the measuring needs the source predictor.
             bound = terms.bound if config.distortion_weight > 0 else None
-            first = [stage(joint(config, bound, distance))]
+            task_loss = LOSSES[context.data.task.loss]
+            learns = ("embedder", "head") if config.task_weight > 0 else ("embedder",)
+            first = [stage(joint(config, bound, distance, task_loss), trains=learns)]
         else:
             steps = epoch_steps(config.alignment_steps)
             anything = np.zeros_like(classes)

@@ -14,6 +14,7 @@ from xmft.alignment.sinkhorn import Blurred, sinkhorn_divergence
 from xmft.alignment.wasserstein import Points, wasserstein
 from xmft.methods.bound import Bound
 from xmft.methods.method import Context
+from xmft.metrics import Loss
 from xmft.model import CrossModalModel
 from xmft.objectives import BatchObjective, Features
 from xmft.optimizers import constant
@@ -54,15 +55,31 @@ def _distortion(
 
 
 def joint(
-    config: Recraft.Config, bound: Bound | None, distance: Callable[[Tensor], Tensor]
+    config: Recraft.Config,
+    bound: Bound | None,
+    distance: Callable[[Tensor], Tensor],
+    task_loss: Loss,
 ) -> BatchObjective:
-    """Return the sum of both parts; the distance alone where there is no source predictor."""
+    """Return the sum of the parts; the distance alone where there is no source predictor.
+
+    Args:
+        config: Weighs the parts.
+        bound: Has the source predictor; None: no distortion.
+        distance: Of pooled features from the source.
+        task_loss: Losses of samples, for a weight of the task.
+    """
 
     def represent(model: CrossModalModel, batch: Batch) -> Features:
         tokens = model.embed(batch.inputs, batch.base)
         features = {"pooled": tokens.mean(dim=1)}
+        if bound is None and config.task_weight == 0:
+            return features
+        encoded = model.encoder(tokens)
         if bound is not None:
-            features["logits"] = bound.logits(model.encoder(tokens))
+            features["logits"] = bound.logits(encoded)
+        if config.task_weight > 0:
+            predicted = model.decode(encoded, batch.inputs, batch.base)
+            features["task"] = task_loss(predicted, batch.targets, batch.weights)
         return features
 
     def loss(model: CrossModalModel, features: Features, batch: Batch) -> dict[str, Tensor]:
@@ -71,6 +88,9 @@ def joint(
         if bound is not None:
             losses["distortion"] = _distortion(config, bound, model, features["logits"], batch)
             loss = loss + config.distortion_weight * losses["distortion"]
+        if config.task_weight > 0:
+            losses["task"] = batch.gather(features["task"]).mean()
+            loss = loss + config.task_weight * losses["task"]
         return {"loss": loss, **losses}
 
     return BatchObjective(represent=represent, loss=loss)

@@ -18,6 +18,7 @@ from runner.results import results
 from runner.usage import Usage, device_seconds
 from tests.runner.boards import build, cell, labels, ledger, text_of
 from tests.runner.plots.test_errors_and_times import drawn, marks
+from tests.runner.studies import rows_of, tables
 from xmft.errors import RequestError
 
 
@@ -200,3 +201,14 @@ def test_error_is_drawn_against_operations():
     assert "1.0e12 FLOPs" in drawing.alt and drawing.kind == "compute"
     (board,) = build(cell("old", "s/a", 0, 0.5))
     assert isinstance(error_taken(board, COMPUTE), NotDrawn)
+
+
+def test_a_study_tells_the_operations_of_a_cell():
+    rows = {row["entry"]: row for row in rows_of(tables(spent(), ours="")["ranks"])}
+    assert {name: row["TFLOP"] for name, row in rows.items()} == {
+        "cheap": "1",
+        "fair": "10",
+        "dear": "1000",
+    }
+    untold = ledger(cell("nft", "s/a", 0, 0.3), cell("orca", "s/a", 0, 0.2))
+    assert "TFLOP" not in tables(untold, ours="")["ranks"]

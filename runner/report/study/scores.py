@@ -9,6 +9,7 @@ from statistics import fmean, median
 from scipy.stats import wilcoxon
 
 from runner.report.compare import Leaderboard
+from runner.report.compute import tells_flops
 from runner.report.layout import is_best, lacking
 from runner.report.lines import Line
 from runner.report.markdown import markdown_table
@@ -37,8 +38,11 @@ def scores_table(board: Leaderboard) -> str:
 
 
 def ranks_table(board: Leaderboard) -> str:
-    """Return entry by entry: average rank, tasks won, seconds of stage 1 and of fitting."""
-    rows = []
+    """Return entry by entry: average rank, tasks won, what a cell takes, as medians.
+
+    Seconds of stage 1 and of fitting, and where they were counted all operations.
+    """
+    rows, counted = [], tells_flops(board.lines)
     for line in board.lines:
         scored = [cell for cell in line.cells if cell.value is not None]
         won = sum(is_best(line.scores.get(c.task), c, board) for c in board.tasks)
@@ -49,10 +53,12 @@ def ranks_table(board: Leaderboard) -> str:
                 "-" if line.average_rank is None else f"{won} of {len(board.tasks)}",
                 _seconds([cell.align_s for cell in scored]),
                 _seconds([cell.fit_s for cell in scored]),
+                *([_tera([cell.flops for cell in scored])] if counted else []),
                 "; ".join(line.missing),
             ]
         )
-    header = ["entry", "average rank", "tasks won", "stage 1, s", "fitting, s", "missing"]
+    header = ["entry", "average rank", "tasks won", "stage 1, s", "fitting, s"]
+    header += [*(["TFLOP"] if counted else []), "missing"]
     if not board.unranked:
         header, rows = header[:-1], [row[:-1] for row in rows]
     return markdown_table(header, rows)
@@ -130,6 +136,12 @@ def _values(entry: Line) -> _Values:
         if cell.value is not None:
             values.setdefault(cell.task, {})[cell.seed] = cell.value
     return values
+
+
+def _tera(values: Sequence[float | None]) -> str:
+    """Return the median in 10^12 operations, to four digits."""
+    known = [value for value in values if value is not None]
+    return f"{median(known) / 1e12:.4g}" if known else "-"
 
 
 def _seconds(values: Sequence[float]) -> str:

@@ -105,7 +105,8 @@ def check_base(
         if holds:
             raise RequestError(
                 f"{task.name}: base '{recipe.base}' is for whole fields, but {reason}. Set "
-                "`base: mean` for this task (in a grid under per_task), or leave the task out."
+                "`base: mean` for this task (in a grid under per_task, unless per_method says the "
+                "base), or leave the task out."
             )
 
 

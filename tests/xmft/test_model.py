@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from xmft import model as model_module
+from xmft import moments as moments_module
 from xmft.backbones import load_backbone
 from xmft.errors import DataError
 from xmft.model import CrossModalModel
@@ -38,7 +38,7 @@ def test_statistics_are_those_of_all_samples(
     recipe: Recipe,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(model_module, "_BLOCK", block)
+    monkeypatch.setattr(moments_module, "_BLOCK", block)
     inputs, targets = fields(*shape), fields(*shape)[:, ::-1]
     model = make(with_train(dense_data, inputs, targets), recipe)
     wide, points = inputs.astype(np.float64), targets.astype(np.float64)

@@ -107,3 +107,17 @@ def test_constant_inputs_keep_their_spread_of_none(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         target, np.broadcast_to(source.mean(axis=0), target.shape), atol=2e-6
     )
+
+
+def test_where_tokens_cancel_there_is_no_spread_to_be_changed(tmp_path: Path) -> None:
+    """Half-wave odd fields: in each a patch comes with its negative, and a token with its own."""
+    rng = np.random.default_rng(0)
+    half = rng.standard_normal((45, 1, 16)).astype(np.float32)
+    x = np.concatenate([half, -half], axis=2)
+    data = TaskData.from_arrays("lab/odd", train=(x, 2 * x), test=(x[:9], 2 * x[:9]))
+    model, source, target = started(data, "tiny-sequence", tmp_path)
+    plain, *_ = started(data, "tiny-sequence", tmp_path, start="mean")
+    assert spread(target) < 1e-5 < spread(source)
+    np.testing.assert_allclose(target.mean(axis=0), source.mean(axis=0), atol=2e-6)
+    for key, value in plain.state_dict().items():
+        assert torch.equal(value, model.state_dict()[key]), key

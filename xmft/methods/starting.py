@@ -21,6 +21,8 @@ Start = Literal["drawn", "mean", "moments"]
 # Training samples whose features are looked at.
 _PROBE = 1024
 _BATCH = 64
+# Share of a token's size below which pooled features are the same for all samples.
+_LEAST = 1e-3
 
 
 def started_model(
@@ -31,7 +33,8 @@ def started_model(
     The spread is the root mean square distance from the mean. Both are those of a part of the
     training split in which each class has its share, the same for every seed. Nothing is trained:
     the spread is a factor on the LayerNorm's weights and the path past it, the mean a change of the
-    LayerNorm's bias, so that the embedder has no more parameters than before.
+    LayerNorm's bias, so that the embedder has no more parameters than before. Where pooled features
+    are the same for all samples (tokens of odd waves cancel), there is no spread to be changed.
 
     Args:
         context: The cell.
@@ -61,7 +64,8 @@ def _move(
     mean = wanted.mean(dim=0)
     if start == "moments":
         spread = _spread(_pooled(model, context, probe))
-        if spread > 0:
+        # Tokens of waves cancel in the mean: what is left of them is rounding, and no size.
+        if spread > _LEAST * float(model.embedder.norm.weight.detach().norm()):
             model.embedder.scale(_spread(wanted) / spread)
     model.embedder.shift((mean - _pooled(model, context, probe).mean(dim=0)).float())
 

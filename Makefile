@@ -18,7 +18,7 @@ help:
 	@echo "make browser     set up, tests of the page of \`xmft report\` in Chromium; minutes"
 	@echo "make latex       set up, compile the LaTeX tables"
 	@echo "make vendor      fetch the JavaScript of others in this repository again, through npm"
-	@echo "make study       set up, run the study of the methods, rebuild docs/study-methods.md; hours"
+	@echo "make study       set up, run the studies of the methods, rebuild docs/study-*.md; hours"
 	@echo "make readme      set up, make the README's table and picture of the quick start again"
 	@echo "make docs        set up, build the documentation in build/docs; checks its links"
 	@echo "make clean       remove the virtual environment (results and data stay)"
@@ -84,6 +84,12 @@ study: .venv/installed
 	$(BIN)/xmft run study-methods --results results/study-methods || test $$? -eq 1
 	$(BIN)/python -m runner.cli.study --results results/study-methods \
 	  --document docs/study-methods.md --ours recraft --head-trained mona
+	$(BIN)/xmft run study-fields --results results/study-fields || test $$? -eq 1
+	$(BIN)/python -m runner.cli.study --results results/study-fields \
+	  --document docs/study-fields.md --ours recraft
+	$(BIN)/xmft run study-compute --results results/study-compute || test $$? -eq 1
+	$(BIN)/python -m runner.cli.study --results results/study-compute \
+	  --document docs/study-compute.md
 
 # Of the rows that are kept; to keep those of another run: python -m runner.cli.readme --results DIR
 readme: .venv/installed

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.runner.boards import cell
+from tests.runner.boards import ledger as ledger_of
 from tests.runner.studies import attempt, ledger, rows_of, tables, two_tasks
 
 
@@ -110,6 +112,17 @@ def test_what_differs_between_tasks_is_a_table() -> None:
         {"task": "s/a", "resolution": "32"},
         {"task": "s/b", "resolution": "null"},
     ]
+
+
+def test_what_is_said_of_a_method_alone_stands_apart() -> None:
+    shared = {"epochs": 20, "samples": 100}
+    longer = {"recipe": shared | {"epochs": 80}, "own_recipe": ["epochs"]}
+    cells = [
+        cell("nft", "s/a", 0, 0.4, recipe=shared),
+        cell("nft:longer", "s/a", 0, 0.3, **longer),
+    ]
+    text = tables(ledger_of(*cells), ours="")["setting"]
+    assert "* recipe: epochs 20, samples 100\n* recipe of nft:longer alone: epochs 80\n" in text
 
 
 def test_data_of_two_origins_do_not_share_a_table() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -41,8 +41,8 @@ def setting_text(board: Leaderboard, table: pa.Table) -> str:
     )
     recipes: dict[str, dict[str, Any]] = {}
     for cell in cells:
-        # A method that has no use for a field leaves it out.
-        recipes.setdefault(cell.task, {}).update(cell.config["recipe"])
+        # A method that has no use for a field leaves it out; what is said of it alone stands apart.
+        recipes.setdefault(cell.task, {}).update(cell.setting["recipe"])
     fields = sorted({field for recipe in recipes.values() for field in recipe})
     seeds = sorted({cell.seed for cell in cells})
     first = min(fact["started_at"] for fact in facts)
@@ -66,7 +66,12 @@ def setting_text(board: Leaderboard, table: pa.Table) -> str:
             for e in board.by_label
             if e.method_config
         ),
-        f"recipe: {', '.join(f'{field} {value}' for field, value in common.items())}",
+        f"recipe: {_listed(common)}",
+        *(
+            f"recipe of {e.label} alone: {_listed(own)}"
+            for e in board.by_label
+            if (own := {k: v for cell in e.cells for k, v in cell.own_recipe.items()})
+        ),
         f"code: {_all(_revision(fact) for fact in facts)}",
         f"libraries: {versions}",
         f"device: {_all(fact['device'] for fact in facts)}; workers of a cell: "
@@ -81,6 +86,10 @@ def setting_text(board: Leaderboard, table: pa.Table) -> str:
         ]
         blocks.append(markdown_table(["task", *differing], rows))
     return "\n\n".join(blocks)
+
+
+def _listed(fields: Mapping[str, object]) -> str:
+    return ", ".join(f"{field} {_shown(value)}" for field, value in fields.items())
 
 
 def _revision(fact: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ class Pieces(nn.Module):
         self.encoder = nn.Linear(4, 5)
         self.classes = nn.Linear(5, 3)
 
-    def embed(self, inputs: Tensor) -> Tensor:
+    def embed(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
         return inputs.reshape(len(inputs), 2, 4)
 
     def head(self, encoded: Tensor) -> Tensor:

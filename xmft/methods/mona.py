@@ -104,8 +104,9 @@ class Mona(Method):
             sums = frozenset({"gradient"})
             objective = BatchObjective(represent=levels.represent, loss=levels.loss, sums=sums)
         return replace(
-            alignment_stage(context, config, classes, objective, measure),
-            trains=("embedder", "head"),
+            alignment_stage(
+                context, config, classes, objective, measure, trains=("embedder", "head")
+            ),
             # To the first order every sample is alone.
             whole_batch=config.order == "exact",
             divisible=False,

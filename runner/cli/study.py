@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from runner.cli.list_command import ListCommand
-from runner.cli.options import Results, globs, guarded
+from runner.cli.options import HERE, Readings, globs, guarded, opened, places_of
 from runner.console import plain_streams, say
-from runner.ledger import Ledger
 from runner.report.study import fill, tables
 from runner.schema import SELECTIONS
 from xmft.errors import RequestError
@@ -20,7 +19,7 @@ from xmft.registry import nearest
 @guarded
 def main(
     document: Annotated[Path, typer.Option(metavar="FILE", help="Markdown with table markers")],
-    results: Results = "results",
+    results: Readings = HERE,
     selection: Annotated[str, typer.Option(help="best_val or last")] = "best_val",
     ours: Annotated[str, typer.Option(metavar="METHOD", help="set against all others [none]")] = "",
     head_trained: Annotated[
@@ -38,10 +37,11 @@ def main(
             f"The document {document} cannot be read ({type(error).__name__}). It has to exist; "
             "the tables go between its markers."
         ) from None
+    ledger = opened(results)
     filled = fill(
         text,
         tables(
-            Ledger(results).read(),
+            ledger.read(),
             selection=selection,
             ours=ours,
             head_trained=globs(head_trained or []),
@@ -51,7 +51,7 @@ def main(
         document.write_text(filled, encoding="utf-8")
     except OSError as error:
         raise RequestError(f"The document {document} cannot be written ({error}).") from None
-    say(f"{document}: the tables are those of {results}")
+    say(f"{document}: the tables are those of {', '.join(places_of(ledger))}")
 
 
 if __name__ == "__main__":

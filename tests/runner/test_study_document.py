@@ -6,6 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from runner.cli import app
 from runner.cli.study import main
 from runner.ledger import Ledger
 from runner.report.study import fill
@@ -63,9 +64,9 @@ def results(tmp_path: Path) -> Path:
 
 
 def study(*arguments: str | Path) -> tuple[int, str]:
-    app = typer.Typer()
-    app.command()(main)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    alone = typer.Typer()
+    alone.command()(main)
+    result = CliRunner().invoke(alone, [str(argument) for argument in arguments])
     return result.exit_code, result.output
 
 
@@ -80,6 +81,20 @@ def test_the_command_twice_gives_the_same_bytes(results: Path, tmp_path: Path) -
     assert document.read_bytes() == first
     assert "0.2000 ± 0.1414" in first.decode() and "9 → 4" in first.decode()
     assert first.decode().startswith(before.partition("<!-- table")[0])
+
+
+def test_a_ledger_and_a_submitted_file_are_read_as_one(results: Path, tmp_path: Path) -> None:
+    document, file = tmp_path / "study.md", tmp_path / "sent.parquet"
+    text = "<!-- table: scores --><!-- end -->\n<!-- table: ranks --><!-- end -->\n"
+    pages = []
+    sent = CliRunner().invoke(app, ["submit-results", "--results", str(results), "--to", str(file)])
+    assert sent.exit_code == 0, sent.output
+    for places in ((results,), (file,), (results, file)):
+        document.write_text(text, encoding="utf-8")
+        named = [part for place in places for part in ("--results", place)]
+        assert study("--document", document, *named)[0] == 0
+        pages.append(document.read_text(encoding="utf-8"))
+    assert pages[0] == pages[1] == pages[2] and "0.2000 ± 0.1414" in pages[0]
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class StandardisedModel(nn.Module):
         fields = self.standardised(inputs)
         if not self.sees_base:
             return fields
-        if base is None:
+        if base is None or self.closed_form is None:
             raise RequestError(
                 "The network reads its base, which the method leaves out where it embeds inputs: "
                 "`embed(inputs, batch.base)` in training, `embed(inputs, model.base(inputs))` "

@@ -152,6 +152,7 @@ def assemble(
         check_layered(model, recipe)
         if base is not None:
             _stand(model, base, kind)
+            _check_seen(model, recipe, kind)
         stages = chosen.stages(context)
     check_stages(model, stages, recipe)
     ready = time.perf_counter()
@@ -253,6 +254,15 @@ def _stand(model: nn.Module, base: ClosedFormBase, kind: type[Method]) -> None:
             "form leaves. Derive it from xmft.model.StandardisedModel, or use `base: mean`."
         )
     model.stand_on(base)
+
+
+def _check_seen(model: nn.Module, recipe: Recipe, kind: type[Method]) -> None:
+    if recipe.base_seen and not getattr(model, "sees_base", False):
+        raise RequestError(
+            f"Method '{kind.name}' builds a model that does not read its base, and base_seen is "
+            "true. Hand the recipe to StandardisedModel and take the shapes of "
+            "xmft.model.shapes_seen, or use `base_seen: false`."
+        )
 
 
 def _recipe(method: str | type[Method], recipe: Recipe) -> Recipe:

@@ -115,14 +115,30 @@ def test_what_differs_between_tasks_is_a_table() -> None:
 
 
 def test_what_is_said_of_a_method_alone_stands_apart() -> None:
+    """A search may choose another value on each task."""
     shared = {"epochs": 20, "samples": 100}
-    longer = {"recipe": shared | {"epochs": 80}, "own_recipe": ["epochs"]}
+    searched = {"trials": 2, "fields": ["rate"]}
     cells = [
-        cell("nft", "s/a", 0, 0.4, recipe=shared),
-        cell("nft:longer", "s/a", 0, 0.3, **longer),
+        *(cell("nft", task, 0, 0.4, recipe=shared) for task in ("s/a", "s/b")),
+        *(
+            cell(
+                "nft:longer",
+                task,
+                0,
+                0.3,
+                recipe=shared | own,
+                own_recipe=list(own),
+                tuned=searched,
+            )
+            for task, own in (
+                ("s/a", {"epochs": 80, "rate": 1.0}),
+                ("s/b", {"epochs": 80, "rate": 2.0}),
+            )
+        ),
     ]
     text = tables(ledger_of(*cells), ours="")["setting"]
-    assert "* recipe: epochs 20, samples 100\n* recipe of nft:longer alone: epochs 80\n" in text
+    assert "* recipe: epochs 20, samples 100\n" in text
+    assert "* recipe of nft:longer (tuned, 2 trials) alone: epochs 80, rate 1.0 or 2.0\n" in text
 
 
 def test_data_of_two_origins_do_not_share_a_table() -> None:

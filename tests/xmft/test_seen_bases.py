@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.xmft.test_residual_bases import data, fitted_base, on, out_of_fold, relative
 from tests.xmft.test_resuming import Interrupted, Keeper, assert_same, snapshot
 from xmft.errors import RequestError
+from xmft.methods import Context, Method, fitting_stage
+from xmft.model import OperatorModel
 from xmft.records import FitResult
+from xmft.stages import Stage
 from xmft.task import Recipe, TaskData
+from xmft.training import assemble
 
 __all__ = ["data"]
 
@@ -119,6 +123,29 @@ def test_a_method_that_leaves_the_base_out_is_told(data: TaskData, build: Build)
     with pytest.raises(RequestError, match=r"embed\(inputs, batch\.base\)"):
         model.embed(inputs)
     assert model.embed(inputs, model.base(inputs)).ndim == 3
+
+
+class Deaf(Method):
+    """Builds its model without the recipe, and so without the channels."""
+
+    name = "deaf"
+    version = 1
+    title = "a map that does not read its base"
+    uses_backbone = False
+    kinds = ("dense",)
+
+    def model(self, context: Context) -> nn.Module:
+        return OperatorModel(nn.Conv1d(2, 1, 1), context.data)
+
+    def stages(self, context: Context) -> list[Stage]:
+        return [fitting_stage(context, trains=("operator",))]
+
+
+def test_a_model_that_does_not_read_it_is_refused(data: TaskData) -> None:
+    recipe = Recipe(base="ridge", base_seen=True, max_tokens=8)
+    with pytest.raises(RequestError, match="'deaf' builds a model that does not read its base"):
+        assemble(data, Deaf, recipe=recipe)
+    assemble(data, Deaf, recipe=recipe.model_copy(update={"base_seen": False}))
 
 
 def test_scores_are_those_of_the_model_alone(data: TaskData, recipe: Recipe, train: Train) -> None:

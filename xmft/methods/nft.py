@@ -35,7 +35,7 @@ class Shift(NaiveFineTuning):
     """
 
     name = "shift"
-    version = 1
+    version = 2
     title = "naive fine-tuning from token features moved to the source's mean and spread"
     uses_source = True
 

@@ -52,7 +52,8 @@ class Recraft(Method):
     apart whatever the labels; so p_k is a running mean over `class_memory` samples of the class,
     with the gradient through those of the batch. The spread is the root mean square distance of the
     source features from their mean, so that the two parts are of one size whatever the backbone.
-    The terms of the bound are recorded before and after.
+    The terms of the bound are recorded before and after. With a `task_weight` the task's loss joins
+    the two, and the head learns along.
 
     Preset `paper` follows the paper's figure: W1, which a Lipschitz bound needs, p_s with bounded
     gradients, and phi frozen while the target is fitted.

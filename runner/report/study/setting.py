@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from runner.report.compare import Leaderboard
 from runner.report.markdown import markdown_table
+from runner.results import Result
 
 _FACTS = (
     "git_revision",
@@ -70,7 +71,7 @@ def setting_text(board: Leaderboard, table: pa.Table) -> str:
         *(
             f"recipe of {e.label} alone: {_listed(own)}"
             for e in board.by_label
-            if (own := {k: v for cell in e.cells for k, v in cell.own_recipe.items()})
+            if (own := _own_fields(e.cells))
         ),
         f"code: {_all(_revision(fact) for fact in facts)}",
         f"libraries: {versions}",
@@ -86,6 +87,15 @@ def setting_text(board: Leaderboard, table: pa.Table) -> str:
         ]
         blocks.append(markdown_table(["task", *differing], rows))
     return "\n\n".join(blocks)
+
+
+def _own_fields(cells: Sequence[Result]) -> dict[str, str]:
+    """Return what is said of an entry alone; all values where tasks or a search differ."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        for field, value in cell.own_recipe.items():
+            found.setdefault(field, {})[_shown(value)] = None
+    return {field: " or ".join(values) for field, values in found.items()}
 
 
 def _listed(fields: Mapping[str, object]) -> str:

@@ -172,6 +172,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "stem": "convolution",
     "dense_head": "published",
     "base": "ridge",
+    "base_seen": True,
     "refine": True,
     "residual": True,
     "samples": 50,

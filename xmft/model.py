@@ -54,7 +54,7 @@ class StandardisedModel(nn.Module):
         """
         super().__init__()
         self.closed_form: ClosedFormBase | None = None
-        self.sees_base = recipe is not None and recipe.base_seen and recipe.base != "mean"
+        self.sees_base = recipe is not None and recipe.sees_base
         inputs, targets = shapes_of(data)
         fields = data.task.kind == "dense"
         if fields and targets[1:] != inputs[1:]:
@@ -217,7 +217,7 @@ class OperatorModel(StandardisedModel):
     """A network from fields to fields on the same grid, without a pretrained part.
 
     Attributes:
-        operator: From standardised inputs to standardised outputs, `[n, channels, *grid]`.
+        operator: From what is `seen` of inputs to standardised outputs, `[n, channels, *grid]`.
     """
 
     def __init__(self, operator: nn.Module, data: TaskData, recipe: Recipe | None = None) -> None:
@@ -233,6 +233,6 @@ class OperatorModel(StandardisedModel):
 def shapes_seen(data: TaskData, recipe: Recipe) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shapes of what a network reads of a sample, and of what it writes."""
     inputs, targets = shapes_of(data)
-    if recipe.base_seen and recipe.base != "mean":
+    if recipe.sees_base:
         inputs = (inputs[0] + targets[0], *inputs[1:])
     return inputs, targets

@@ -90,6 +90,11 @@ class Recipe(BaseModel):
     precision: Precision = Field("float32", description="of the forward pass")
     compile: bool = Field(False, description="compile the forward pass of training")
 
+    @property
+    def sees_base(self) -> bool:
+        """Whether the network reads its base; the mean is the same for all samples."""
+        return self.base_seen and self.base != "mean"
+
     def without(self, ignored: Collection[str]) -> Recipe:
         """Return the recipe with some fields at their defaults: those of no concern to a method."""
         return self.model_copy(update={f: type(self).model_fields[f].default for f in ignored})

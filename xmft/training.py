@@ -257,7 +257,7 @@ def _stand(model: nn.Module, base: ClosedFormBase, kind: type[Method]) -> None:
 
 
 def _check_seen(model: nn.Module, recipe: Recipe, kind: type[Method]) -> None:
-    if recipe.base_seen and not getattr(model, "sees_base", False):
+    if recipe.sees_base and not getattr(model, "sees_base", False):
         raise RequestError(
             f"Method '{kind.name}' builds a model that does not read its base, and base_seen is "
             "true. Hand the recipe to StandardisedModel and take the shapes of "

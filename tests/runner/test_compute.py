@@ -205,10 +205,10 @@ def test_error_is_drawn_against_operations():
 
 def test_a_study_tells_the_operations_of_a_cell():
     rows = {row["entry"]: row for row in rows_of(tables(spent(), ours="")["ranks"])}
-    assert {name: row["TFLOP"] for name, row in rows.items()} == {
-        "cheap": "1",
-        "fair": "10",
-        "dear": "1000",
+    assert {name: row["FLOPs"] for name, row in rows.items()} == {
+        "cheap": "1.0e12",
+        "fair": "1.0e13",
+        "dear": "1.0e15",
     }
     untold = ledger(cell("nft", "s/a", 0, 0.3), cell("orca", "s/a", 0, 0.2))
-    assert "TFLOP" not in tables(untold, ours="")["ranks"]
+    assert "FLOPs" not in tables(untold, ours="")["ranks"]

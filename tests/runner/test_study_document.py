@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from runner.cli import app
 from runner.cli.study import main
 from runner.ledger import Ledger
+from runner.ledgers import open_results
 from runner.report.study import fill
 from tests.runner.studies import ledger, measured, tables, two_tasks
 from xmft.errors import RequestError
@@ -51,6 +52,13 @@ def test_the_document_of_the_project_has_a_place_for_every_table() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     for name in tables(ledger(*two_tasks())):
         assert text.count(f"<!-- table: {name} -->") == 1
+
+
+@pytest.mark.parametrize("name, ours", [("study-fields", "recraft"), ("study-compute", "")])
+def test_the_tables_of_a_document_are_those_of_the_rows_beside_it(name: str, ours: str) -> None:
+    text = DOCUMENT.with_name(f"{name}.md").read_text(encoding="utf-8")
+    rows = open_results([str(DOCUMENT.with_name(f"{name}.parquet"))]).read()
+    assert fill(text, tables(rows, ours=ours, head_trained=[])) == text
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from runner.report.compute import tells_flops
 from runner.report.layout import is_best, lacking
 from runner.report.lines import Line
 from runner.report.markdown import markdown_table
-from runner.report.wording import ARROWS, average_rank, plus_minus
+from runner.report.wording import ARROWS, average_rank, operations, plus_minus
+from runner.results import Result
 
 # Value of each seed by task.
 _Values = dict[str, dict[int, float]]
@@ -53,12 +54,12 @@ def ranks_table(board: Leaderboard) -> str:
                 "-" if line.average_rank is None else f"{won} of {len(board.tasks)}",
                 _seconds([cell.align_s for cell in scored]),
                 _seconds([cell.fit_s for cell in scored]),
-                *([_tera([cell.flops for cell in scored])] if counted else []),
+                *([_flops(scored)] if counted else []),
                 "; ".join(line.missing),
             ]
         )
     header = ["entry", "average rank", "tasks won", "stage 1, s", "fitting, s"]
-    header += [*(["TFLOP"] if counted else []), "missing"]
+    header += [*(["FLOPs"] if counted else []), "missing"]
     if not board.unranked:
         header, rows = header[:-1], [row[:-1] for row in rows]
     return markdown_table(header, rows)
@@ -138,10 +139,9 @@ def _values(entry: Line) -> _Values:
     return values
 
 
-def _tera(values: Sequence[float | None]) -> str:
-    """Return the median in 10^12 operations, to four digits."""
-    known = [value for value in values if value is not None]
-    return f"{median(known) / 1e12:.4g}" if known else "-"
+def _flops(cells: Sequence[Result]) -> str:
+    known = [cell.flops for cell in cells if cell.flops is not None]
+    return operations(median(known) if known else None)
 
 
 def _seconds(values: Sequence[float]) -> str:

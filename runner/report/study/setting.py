@@ -98,8 +98,8 @@ def _own_fields(cells: Sequence[Result]) -> dict[str, str]:
     return {field: " or ".join(values) for field, values in found.items()}
 
 
-def _listed(fields: Mapping[str, object]) -> str:
-    return ", ".join(f"{field} {_shown(value)}" for field, value in fields.items())
+def _listed(fields: Mapping[str, str]) -> str:
+    return ", ".join(f"{field} {value}" for field, value in fields.items())
 
 
 def _revision(fact: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from benchmarks.pdebench.solvers import (
     shallow_water,
 )
 from benchmarks.pdebench.tasks import PROBLEMS
-from xmft.augmentation import Motion, moved
+from xmft.motions import Motion, moved
 from xmft.symmetries import Symmetries
 
 Array = npt.NDArray[np.float64]

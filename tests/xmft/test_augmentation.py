@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from xmft.augmentation import Motion, augmented, moved
+from xmft.augmentation import augmented
 from xmft.errors import RequestError
+from xmft.motions import Motion, moved
 from xmft.records import FitResult
 from xmft.samples import Draw, Samples
 from xmft.symmetries import Galilean, Symmetries

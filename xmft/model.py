@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from xmft.adapters import add_adapters
 from xmft.arrays import Indices
 from xmft.backbones import Backbone
+from xmft.canonical import canonical_of
 from xmft.errors import DataError, RequestError
 from xmft.heads import ClassHead, CorrectedHead
 from xmft.metrics import LOSSES
@@ -29,9 +30,11 @@ class StandardisedModel(nn.Module):
     Inputs are standardised per channel and dense outputs are the training mean (per point) plus
     a multiple of the training spread (per channel), with statistics of the whole training split.
     Logits stay as they are. On a closed form (`stand_on`) dense outputs are its predictions plus a
-    multiple of what it leaves.
+    multiple of what it leaves. Where the recipe wants samples in their canonical form, the network
+    and the statistics see them there, and nobody outside does.
 
     Attributes:
+        canonical: The form of samples that the network sees; None: they are seen as they are.
         closed_form: What the network learns the residual of; None: the training mean.
         sees_base: Whether the network reads what the closed form says, as channels of its input.
     """
@@ -47,14 +50,17 @@ class StandardisedModel(nn.Module):
 
         Args:
             data: The task's splits.
-            recipe: Says whether the network reads its base; None: it does not.
+            recipe: Says whether the network reads its base, and samples in their canonical form;
+                None: neither.
 
         Raises:
             DataError: dense targets lie on another grid than the inputs.
+            RequestError: the task's samples have no canonical form, and the recipe wants it.
         """
         super().__init__()
         self.closed_form: ClosedFormBase | None = None
         self.sees_base = recipe is not None and recipe.sees_base
+        self.canonical = canonical_of(data.task, recipe)
         inputs, targets = shapes_of(data)
         fields = data.task.kind == "dense"
         if fields and targets[1:] != inputs[1:]:
@@ -62,7 +68,7 @@ class StandardisedModel(nn.Module):
                 f"{data.task.name}: targets lie on a grid of {targets[1:]} points, inputs on "
                 f"{inputs[1:]}; a model needs the same grid."
             )
-        of_inputs, of_targets = moments_of(data)
+        of_inputs, of_targets = moments_of(data, self.canonical)
         mean, spread = channel_mean_and_spread(of_inputs)
         if fields and not LOSSES[data.task.loss].logits:
             windows = data.train.windows
@@ -86,7 +92,19 @@ class StandardisedModel(nn.Module):
 
     def standardised(self, inputs: Tensor) -> Tensor:
         """Bring inputs `[n, channels, *grid]` in physical units to mean 0 and spread 1."""
-        return (inputs - self.input_mean) / self.input_spread
+        return (self.in_form(inputs) - self.input_mean) / self.input_spread
+
+    def in_form(self, inputs: Tensor) -> Tensor:
+        """Return inputs in physical units as the network sees them, before they are scaled."""
+        if self.canonical is None:
+            return inputs
+        return self.canonical.inputs(inputs, self.canonical.motion(inputs))
+
+    def targets_in_form(self, targets: Tensor, inputs: Tensor) -> Tensor:
+        """Return targets, or predictions, of `inputs` as the network would have to give them."""
+        if self.canonical is None:
+            return targets
+        return self.canonical.targets(targets, self.canonical.motion(inputs))
 
     def seen(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
         """Return what the network reads: standardised inputs, and its base behind them if it does.
@@ -107,6 +125,7 @@ class StandardisedModel(nn.Module):
                 "`embed(inputs, batch.base)` in training, `embed(inputs, model.base(inputs))` "
                 "elsewhere. Mend that, or use `base_seen: false`."
             )
+        base = self.targets_in_form(base, inputs)
         return torch.cat([fields, (base - self.output_offset) / self.base_scale], dim=1)
 
     def stand_on(self, closed_form: ClosedFormBase) -> None:
@@ -117,37 +136,43 @@ class StandardisedModel(nn.Module):
         self.closed_form = closed_form
         self.output_scale.copy_(closed_form.spread)
 
-    def base(self, inputs: Tensor) -> Tensor:
-        """Return what the network's output is added to, in physical units, for new inputs."""
-        return self.output_offset if self.closed_form is None else self.closed_form(inputs)
+    def base(self, inputs: Tensor) -> Tensor | None:
+        """Return what the closed form says of new inputs, in physical units; None without one."""
+        return None if self.closed_form is None else self.closed_form(inputs)
 
     def training_base(self, rows: Indices) -> Tensor | None:
-        """Return the same for rows of the training split, of a closed form that did not see them.
-
-        None where the base has not learned from single samples.
-        """
+        """Return the same for rows of the training split, of one that did not see them."""
         return None if self.closed_form is None else self.closed_form.of_training(rows)
 
-    def physical(self, output: Tensor, base: Tensor | None = None) -> Tensor:
+    def physical(
+        self, output: Tensor, base: Tensor | None = None, inputs: Tensor | None = None
+    ) -> Tensor:
         """Bring what a network gives `[n, channels, *grid]` to physical units.
 
         Args:
             output: Of the network.
             base: What it is added to, `[n, channels, *grid]`: in training `Batch.base`; None: the
                 training mean.
+            inputs: What it was given, in physical units, which tell where predictions belong.
 
         Raises:
-            RequestError: the model stands on a closed form and was given nothing of it.
+            RequestError: the model stands on a closed form, or sees samples in their canonical
+                form, and was given nothing of it.
         """
-        if base is None:
-            if self.closed_form is not None:
-                raise RequestError(
-                    "The method puts its model's parts together itself and leaves out the base: "
-                    "`physical(output, batch.base)` in training, `physical(output, "
-                    "model.base(inputs))` elsewhere. Mend that, or use `base: mean`."
-                )
-            base = self.output_offset
-        return output * self.output_scale + base
+        if (base is None and self.closed_form is not None) or (
+            inputs is None and self.canonical is not None
+        ):
+            raise RequestError(
+                "The method puts its model's parts together itself and leaves out the base, or the "
+                "inputs: `physical(output, batch.base, batch.inputs)` in training, "
+                "`physical(output, model.base(inputs), inputs)` elsewhere. Mend that, or use "
+                "`base: mean` and `canonical: false`."
+            )
+        if inputs is None or self.canonical is None:
+            return output * self.output_scale + (self.output_offset if base is None else base)
+        motion = self.canonical.motion(inputs)
+        offset = self.output_offset if base is None else self.canonical.targets(base, motion)
+        return self.canonical.back(output * self.output_scale + offset, motion)
 
     def _apply(self, *arguments: Any, **options: Any) -> Any:
         super()._apply(*arguments, **options)
@@ -205,12 +230,13 @@ class CrossModalModel(StandardisedModel):
     ) -> Tensor:
         """Predict from encoded tokens of inputs, which are in physical units; see `physical`."""
         if not isinstance(self.head, CorrectedHead):
-            return self.physical(self.head(encoded), base)
+            return self.physical(self.head(encoded), base, inputs)
         frame = None
         if self.head.last is not None:
             # In units of the outputs, so that a head that writes nothing returns it as it is.
-            frame = (inputs[:, -self.head.last :] - self.output_offset) / self.output_scale
-        return self.physical(self.head(encoded, self.seen(inputs, base), frame), base)
+            frame = self.in_form(inputs)[:, -self.head.last :]
+            frame = (frame - self.output_offset) / self.output_scale
+        return self.physical(self.head(encoded, self.seen(inputs, base), frame), base, inputs)
 
 
 class OperatorModel(StandardisedModel):
@@ -227,7 +253,7 @@ class OperatorModel(StandardisedModel):
     def forward(self, inputs: Tensor, base: Tensor | None = None) -> Tensor:
         """Predict fields in physical units; with a `base` other than that of inputs."""
         base = self.base(inputs) if base is None else base
-        return self.physical(self.operator(self.seen(inputs, base)), base)
+        return self.physical(self.operator(self.seen(inputs, base)), base, inputs)
 
 
 def shapes_seen(data: TaskData, recipe: Recipe) -> tuple[tuple[int, ...], tuple[int, ...]]:

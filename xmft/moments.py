@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xmft.canonical import Canonical
 from xmft.samples import decoded_inputs_and_targets
 from xmft.task import TaskData
 
@@ -48,10 +49,17 @@ def training_mean(data: TaskData) -> Tensor:
     return torch.from_numpy(moments_of(data)[1].mean).float()
 
 
-def moments_of(data: TaskData) -> tuple[Moments, Moments]:
-    """Return the moments of the training inputs and targets, of many rows to decode of a part."""
+def moments_of(data: TaskData, canonical: Canonical | None = None) -> tuple[Moments, Moments]:
+    """Return the moments of the training inputs and targets, of many rows to decode of a part.
+
+    Args:
+        data: The task's splits.
+        canonical: The form in which they are taken; None: as they are.
+    """
     inputs, targets = Moments(), Moments()
     for x, y in _training_blocks(data):
+        if canonical is not None:
+            x, y = _in_form(x, y, canonical)
         inputs.add(x)
         if data.task.kind == "dense":
             targets.add(y)
@@ -67,6 +75,13 @@ def _training_blocks(data: TaskData) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, len(train), _BLOCK):
         part = slice(start, start + _BLOCK)
         yield train.inputs[part], train.targets[part]
+
+
+def _in_form(x: np.ndarray, y: np.ndarray, canonical: Canonical) -> tuple[np.ndarray, np.ndarray]:
+    # Copies: a block may be a view of a mapped file that cannot be written to.
+    inputs, targets = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(y))
+    motion = canonical.motion(inputs)
+    return canonical.inputs(inputs, motion).numpy(), canonical.targets(targets, motion).numpy()
 
 
 def _per_channel(values: np.ndarray, shape: int) -> Tensor:

@@ -27,6 +27,12 @@ class Motion:
     shift: Int[Tensor, "n axes"]
     drift: Int[Tensor, "n axes"]
 
+    def undone(self) -> Motion:
+        """Return what brings samples back whose axes were not exchanged."""
+        # A reflection turns a shift round that it comes before.
+        back = torch.where(self.mirrored, 1, -1)
+        return replace(self, shift=back * self.shift, drift=back * self.drift)
+
 
 def moved(
     symmetries: Symmetries, inputs: Tensor, targets: Tensor, motion: Motion
@@ -39,15 +45,26 @@ def moved(
         targets: Likewise.
         motion: What is done to each.
     """
-    velocity = torch.zeros_like(motion.drift, dtype=inputs.dtype)
-    if symmetries.galilean is not None:
-        lengths = torch.tensor(inputs.shape[2:], device=inputs.device)
-        velocity = (motion.drift / lengths * symmetries.galilean.crossing).to(inputs.dtype)
+    return moved_inputs(symmetries, inputs, motion), moved_targets(symmetries, targets, motion)
+
+
+def moved_inputs(symmetries: Symmetries, inputs: Tensor, motion: Motion) -> Tensor:
+    """Move the inputs of samples alone; arguments as `moved`."""
+    return _moved(inputs, symmetries.inputs, motion, _velocity(symmetries, inputs, motion))
+
+
+def moved_targets(symmetries: Symmetries, targets: Tensor, motion: Motion) -> Tensor:
+    """Move their targets alone, which a frame that moves has left behind."""
     later = replace(motion, shift=motion.shift + motion.drift)
-    return (
-        _moved(inputs, symmetries.inputs, motion, velocity),
-        _moved(targets, symmetries.targets, later, velocity),
-    )
+    return _moved(targets, symmetries.targets, later, _velocity(symmetries, targets, motion))
+
+
+def _velocity(symmetries: Symmetries, x: Tensor, motion: Motion) -> Tensor:
+    """Return what is added to the components of vectors, `[n, axes]`."""
+    if symmetries.galilean is None:
+        return torch.zeros_like(motion.drift, dtype=x.dtype)
+    lengths = torch.tensor(x.shape[2:], device=x.device)
+    return (motion.drift / lengths * symmetries.galilean.crossing).to(x.dtype)
 
 
 def _moved(x: Tensor, components: tuple[int | None, ...], motion: Motion, speed: Tensor) -> Tensor:

@@ -56,6 +56,11 @@ class Recipe(BaseModel):
         "none",
         description="training samples moved by the equation's symmetries; galilean: and by frames",
     )
+    canonical: bool = Field(
+        False,
+        description="fields are seen with their crest in the middle and in the frame that moves "
+        "with them, where these are symmetries; predictions are moved back",
+    )
     clip_grad_norm: float | None = Field(1.0, gt=0, description="largest norm; null: no limit")
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")
     encoder: Encoder = Field(

@@ -272,25 +272,6 @@ def shapes_of(data: TaskData) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(one.inputs.shape[1:]), tuple(one.targets.shape[1:])
 
 
-class DecodedTargets:
-    """Targets of the training rows, decoded as they are asked for; reads like an array."""
-
-    def __init__(self, data: TaskData) -> None:
-        self._samples = train_samples(data, torch.device("cpu"))
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, rows: slice | Indices) -> Array:
-        """Return the targets of some rows, `[n, ...]`."""
-        chosen = np.arange(len(self), dtype=np.int64)[rows]
-        parts = [
-            self._samples.take(chosen[start : start + _DECODED_ROWS]).targets.numpy()
-            for start in range(0, len(chosen), _DECODED_ROWS)
-        ]
-        return np.concatenate(parts)
-
-
 def decoded_inputs_and_targets(data: TaskData, most: int) -> Iterator[tuple[Array, Array]]:
     """Yield blocks of decoded training rows, at most `most` of them, evenly spread."""
     samples = train_samples(data, torch.device("cpu"))

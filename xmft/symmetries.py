@@ -16,10 +16,13 @@ class Galilean:
         crossing: Length of an axis over the time between inputs and targets: the velocity that
             crosses it in that time, the same for all axes.
         most: Largest velocity that is added, in the units of the fields.
+        density: Input channel by which velocities are weighed for the mean one, that of all mass;
+            None: all points weigh the same.
     """
 
     crossing: float
     most: float
+    density: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,7 +141,7 @@ PROBLEMS = (
             mirrored=(0,),
             inputs=(None, None, 0),
             targets=(None, None, 0),
-            galilean=Galilean(crossing=2.0, most=0.1),
+            galilean=Galilean(crossing=2.0, most=0.1, density=0),
         ),
         # Of the released scheme against our solver; the viscous ones by its published recipe alone.
         floors={
@@ -236,7 +236,7 @@ PROBLEMS = (
             exchanged=True,
             inputs=(None, None, 0, 1),
             targets=(None, None, 0, 1),
-            galilean=Galilean(crossing=1.0, most=0.1),
+            galilean=Galilean(crossing=1.0, most=0.1, density=0),
         ),
         # At 128 x 128 of the released scheme against our solver, at 64 x 64 of such a file.
         floors={

@@ -22,6 +22,7 @@ from benchmarks.pdebench.solvers import (
     shallow_water,
 )
 from benchmarks.pdebench.tasks import PROBLEMS
+from xmft.canonical import Canonical
 from xmft.motions import Motion, moved
 from xmft.symmetries import Symmetries
 
@@ -179,6 +180,32 @@ def test_the_solution_of_a_moved_input_is_the_moved_solution(name: str, kind: st
     symmetries = declared(name)
     assert symmetries is not None
     assert difference(name, symmetries, kind) < 1e-5
+
+
+@pytest.mark.parametrize("name", [name for name in SYMMETRIC if declared(name).periodic])  # type: ignore[union-attr]
+def test_the_canonical_solution_is_the_solution_of_the_canonical_input(name: str) -> None:
+    symmetries = declared(name)
+    assert symmetries is not None
+    draw, solve = CASES[name]
+    inputs = draw()
+    if symmetries.galilean is not None:
+        # A wind of its own in each sample.
+        for channel, axis in enumerate(symmetries.inputs):
+            if axis is not None:
+                wind = np.linspace(-0.1, 0.12, SAMPLES)
+                inputs[:, channel] += wind.reshape(-1, *[1] * (inputs.ndim - 2))
+    time = next(problem.clean.time for problem in PROBLEMS if problem.name == name)
+    solved = solve(inputs, time)
+    form, (before, after) = Canonical(symmetries), map(torch.from_numpy, (inputs, solved))
+    motion = form.motion(before)
+    seen = form.inputs(before, motion).numpy()
+    assert not np.array_equal(seen, inputs)
+    expected = solve(seen, time)
+    found = form.targets(after, motion).numpy()
+    for channel in range(found.shape[1]):
+        size = np.linalg.norm(expected[:, channel])
+        assert np.linalg.norm(found[:, channel] - expected[:, channel]) < 1e-5 * size
+    np.testing.assert_allclose(form.back(torch.from_numpy(found), motion), solved, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "average": 0.9,
     "loss": "ranking",
     "augment": "symmetries",
+    "canonical": True,
     "clip_grad_norm": None,
     "layers": 1,
     "encoder": "norms",

@@ -13,7 +13,7 @@ from tests.xmft.several import WORKERS, load, run_workers
 from xmft.metrics import METRICS
 from xmft.model import CrossModalModel
 from xmft.records import FitResult
-from xmft.task import Recipe, Split, TaskData, Windows
+from xmft.task import Recipe, Split, Symmetries, TaskData, Windows
 
 # 45 samples in batches of 8: the last batch has 5, which is 3 for one worker and 2 for the other,
 # and with parts of 2 samples two parts for one and one for the other.
@@ -45,6 +45,7 @@ JOBS = {
     "windows": ("nft", 2),
     "based": ("nft", 2),
     "based pare": ("pare", None),
+    "canonical": ("recraft", None),
     "knn": ("knn", None),
     "logistic": ("logistic", None),
 }
@@ -74,6 +75,7 @@ RECIPES = dict.fromkeys(JOBS, RECIPE) | {
             "residual": True,
         }
     ),
+    "canonical": RECIPE.model_copy(update={"canonical": True}),
     **{
         # One of them reads it too.
         name: RECIPE.model_copy(update={"base": base, "base_seen": name == "based pare"})
@@ -111,6 +113,7 @@ def data(
     windows = {name: windowed(split) for name, split in class_data.splits.items()}
     return {
         **dict.fromkeys(JOBS, dense),
+        "canonical": replace(dense, task=replace(dense.task, symmetries=Symmetries(periodic=(0,)))),
         "labels": labels,
         "logistic": labels,
         "windows": replace(class_data, task=voted, **windows),

@@ -21,17 +21,21 @@ from xmft.task import TaskData
 _MOST_BYTES = 16 * 2**30
 
 
-class _Replay(nn.Module):
-    """Predictions that were made before, handed out in the order of the split."""
+Finish = Callable[[Tensor, Tensor], Tensor]
+"""From guesses and the inputs that they are for to predictions as a model gives them."""
 
-    def __init__(self, predictions: Tensor) -> None:
+
+class _Replay(nn.Module):
+    """Guesses that were made before, handed out in the order of the split."""
+
+    def __init__(self, guesses: Tensor, finish: Finish) -> None:
         super().__init__()
-        self.predictions, self.done = predictions, 0
+        self.guesses, self.finish, self.done = guesses, finish, 0
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the next ones."""
+        """Return the next ones, finished."""
         start, self.done = self.done, self.done + len(inputs)
-        return self.predictions[start : self.done]
+        return self.finish(self.guesses[start : self.done], inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +108,11 @@ class Fitting:
         """The validation split."""
         return Samples(self.data.val, self.device, decode=self.data.decode)
 
-    def scorer(self) -> Callable[[Tensor], float]:
-        """Return what predictions of the validation split are worth; the lowest value wins.
+    def scorer(self, finish: Finish) -> Callable[[Tensor], float]:
+        """Return what guesses for the validation split are worth; the lowest value wins.
 
         It is the task's main metric, pooled as the task says, with the sign turned where more is
-        better. Predictions are as a model gives them, in the order of the split.
+        better. Guesses are in the order of the split, and what `finish` makes of them is scored.
         """
         data, samples = self.data, self.val_samples
         metric = METRICS[data.task.metrics[0]]
@@ -116,8 +120,9 @@ class Fitting:
         session = Session()
         session.device = self.device
 
-        def score(predictions: Tensor) -> float:
-            scores = evaluate(_Replay(predictions), samples, [metric], session, pool=data.task.pool)
+        def score(guesses: Tensor) -> float:
+            model = _Replay(guesses, finish)
+            scores = evaluate(model, samples, [metric], session, pool=data.task.pool)
             return sign * scored_by(scores, metric, data)
 
         return score

@@ -12,7 +12,7 @@ from xmft.closed_forms.choosing import Fitting
 from xmft.closed_forms.scaled import Scaled
 from xmft.regression import Choice, Regression, fitted
 from xmft.samples import train_samples
-from xmft.task import TaskData
+from xmft.task import Recipe, TaskData
 
 PENALTIES = tuple(10.0**power for power in range(-10, 2))
 WIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -45,16 +45,23 @@ class ClosedFormModel(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Predict."""
-        return self.scaled.predictions(self.regression(self.scaled.inputs(inputs)))
+        return self.scaled.predictions(self.regression(self.scaled.inputs(inputs)), inputs)
 
 
 def fit_closed_form(
-    data: TaskData, setting: Setting, device: torch.device, *, called: str, folded: bool = False
+    data: TaskData,
+    recipe: Recipe,
+    setting: Setting,
+    device: torch.device,
+    *,
+    called: str,
+    folded: bool = False,
 ) -> ClosedFormModel:
     """Fit to the training split, with the width and the penalty that validation prefers.
 
     Args:
         data: The task's splits.
+        recipe: Says in which form samples are seen.
         setting: What to choose from.
         device: Where to compute.
         called: What asks for it, for messages: `method 'kernel'`.
@@ -63,20 +70,20 @@ def fit_closed_form(
     Raises:
         RequestError: the samples do not fit into memory.
     """
-    fitting = Fitting(data=data, scaled=Scaled(data).to(device), device=device)
+    fitting = Fitting(data=data, scaled=Scaled(data, recipe).to(device), device=device)
     scaled, (inputs, outputs) = fitting.scaled, fitting.sizes
     held = min(len(data.train), setting.exact)
     needed = 8 * (held + len(data.val)) * (inputs + outputs) + 16 * held**2
     needed += 4 * len(data.train) * outputs if folded else 0
     fitting.check_memory(needed, called)
-    score = fitting.scorer()
+    score = fitting.scorer(scaled.predictions)
     regression = fitted(
         scaled.rows_of(train_samples(data, device)),
         Choice(
             penalties=setting.penalties,
             widths=setting.widths,
             inputs=torch.cat([x for x, _ in scaled.rows_of(fitting.val_samples).blocks()]),
-            score=lambda guess: score(scaled.predictions(guess)),
+            score=score,
             exact=setting.exact,
             landmarks=setting.landmarks,
         ),

@@ -142,13 +142,14 @@ def base_of(data: TaskData, recipe: Recipe, device: torch.device) -> ClosedFormB
         )
     setting = Setting(widths=WIDTHS if recipe.base == "kernel" else ())
     called = f"base '{recipe.base}'"
-    model = fit_closed_form(data, setting, device, called=called, folded=True)
+    model = fit_closed_form(data, recipe, setting, device, called=called, folded=True)
     scaled, train = model.scaled, train_samples(data, device)
     folds = torch.from_numpy(generator("folds", count).permutation(count) % FOLDS)
     unseen = np.empty((count, *scaled.shapes[1]), dtype=np.float32)
     with torch.no_grad():
         for rows, guess in out_of_fold(scaled.rows_of(train), model.regression, folds):
-            unseen[rows.numpy()] = scaled.predictions(guess).cpu().numpy()
+            inputs = train.take(rows.numpy()).inputs
+            unseen[rows.numpy()] = scaled.predictions(guess, inputs).cpu().numpy()
         left = _root_mean_square(train, unseen, device)
     smallest = _ROUNDING * scaled.output_scale
     return ClosedFormBase(model, unseen, torch.maximum(left.float(), smallest), device)

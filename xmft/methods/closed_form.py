@@ -22,7 +22,7 @@ class ClosedForm(Method):
     """
 
     uses_backbone = False
-    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution"}
+    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution", "canonical"}
 
     class Config(MethodConfig):
         """Options of the closed forms."""
@@ -56,7 +56,7 @@ class ClosedForm(Method):
             landmarks=config.landmarks,
         )
         called = f"method '{self.name}'"
-        return fit_closed_form(context.data, setting, context.device, called=called)
+        return fit_closed_form(context.data, context.recipe, setting, context.device, called=called)
 
     def stages(self, context: Context) -> list[Stage]:
         """Return no stage: the model is fitted as soon as it is made."""

@@ -69,7 +69,8 @@ class Logistic(Method):
         multinomial = data.task.kind == "classification"
         solver = _Solver(multinomial, config.iterations)
         x, y = _arrays(fitting, config.chosen_on)
-        asked, score = fitting.val_rows()[0], fitting.scorer()
+        asked = fitting.val_rows()[0]
+        score = fitting.scorer(lambda logits, inputs: logits)
         best: tuple[float, LinearLogits] | None = None
         # The strongest first: each starts from the one before.
         for penalty in sorted(set(config.penalties), reverse=True):

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from xmft.backbones import Backbone
 from xmft.cache import once
+from xmft.canonical import canonical_of
 from xmft.closed_forms.residual import ClosedFormBase
+from xmft.decoded_targets import DecodedTargets
 from xmft.methods.pseudo_labels import VERSION, pseudo_labels
 from xmft.metrics import LOSSES
 from xmft.model import CrossModalModel
 from xmft.recipe import Encoder
 from xmft.registry import Registry
-from xmft.samples import DecodedTargets
 from xmft.source.artefacts import Source, SourceConfig
 from xmft.stages import Batch, Indices, Stage, shuffled_batches
 from xmft.task import Kind, Recipe, TaskData
@@ -79,8 +80,9 @@ class Context:
     def target_classes(self, clusters: int) -> Indices:
         """Return the class of each training sample, `[N]` from 0.
 
-        It is the label for classification, and a cluster of the targets for fields and for several
-        labels. Clusters are kept on disk, so that all cells and workers train on the same ones.
+        It is the label for classification, and a cluster of the targets for fields (in their
+        canonical form, if the recipe has one) and for several labels. Clusters are kept on disk, so
+        that all cells and workers train on the same ones.
 
         Args:
             clusters: Number of clusters.
@@ -92,9 +94,11 @@ class Context:
         if self.data.task.kind == "classification":
             # The model has looked at them.
             return np.asarray(train.targets)[train.sample_of_row].astype(np.int64)
-        plain = self.data.decode is None and train.windows is None
-        targets = np.asarray(train.targets) if plain else DecodedTargets(self.data)
-        path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}-v{VERSION}.npy"
+        canonical = canonical_of(self.data.task, self.recipe)
+        plain = self.data.decode is None and train.windows is None and canonical is None
+        targets = np.asarray(train.targets) if plain else DecodedTargets(self.data, canonical)
+        form = "" if canonical is None else "-canonical"
+        path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}-v{VERSION}{form}.npy"
 
         def make(temporary: Path) -> None:
             with temporary.open("wb") as file:  # by name, numpy would add an ending

@@ -46,7 +46,7 @@ class NearestNeighbours(Method):
     version = 1
     title = "nearest neighbours of the raw inputs; their number and distance chosen on validation"
     uses_backbone = False
-    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution"}
+    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution", "canonical"}
     seconds_per_sample = 0.001
 
     class Config(MethodConfig):
@@ -72,7 +72,9 @@ class NearestNeighbours(Method):
             RequestError: the samples do not fit into memory.
         """
         data, config = context.data, self.config
-        fitting = Fitting(data=data, scaled=Scaled(data).to(context.device), device=context.device)
+        fitting = Fitting(
+            data=data, scaled=Scaled(data, context.recipe).to(context.device), device=context.device
+        )
         inputs, outputs = fitting.sizes
         count, asked = len(data.train), len(data.val)
         # Training rows, validation rows and predictions of validation for every choice in turn.
@@ -81,7 +83,7 @@ class NearestNeighbours(Method):
         model = Neighbours(fitting.scaled, *fitting.train_rows())
         numbers = sorted({min(number, count) for number in config.neighbours})
         rows, _ = fitting.val_rows()
-        score = fitting.scorer()
+        score = fitting.scorer(model.predictions)
         best = math.inf
         for distance in dict.fromkeys(config.distances):
             found = model.nearest(rows, distance, numbers[-1])
@@ -125,7 +127,7 @@ class Neighbours(nn.Module):
         distance, votes, number = self.choice
         found = self.nearest(self.scaled.inputs(inputs).float(), distance, number)
         ((_, guess),) = self.guesses(*found, votes, [number])
-        return guess
+        return self.predictions(guess, inputs)
 
     def nearest(self, rows: Tensor, distance: Distance, number: int) -> tuple[Tensor, Tensor]:
         """Return distances and numbers of the nearest training rows, `[n, number]`, in order."""
@@ -144,23 +146,31 @@ class Neighbours(nn.Module):
     def guesses(
         self, apart: Tensor, places: Tensor, votes: Votes, numbers: Sequence[int]
     ) -> Iterator[tuple[int, Tensor]]:
-        """Yield what the nearest say, for each of several numbers of them in rising order."""
+        """Yield what the nearest say, for each of several numbers of them in rising order.
+
+        Outputs of fields, logits of classes and labels, `[n, m]`.
+        """
         weights = _weights(apart.double(), votes)
         total = self.outputs.new_zeros(len(places), self.outputs.shape[1])
         for place in range(numbers[-1]):
             total += weights[:, place, None].float() * self.outputs[places[:, place]]
             if (number := place + 1) in numbers:
                 share = weights[:, :number].sum(dim=1, keepdim=True).float()
-                yield number, self._predictions(total / share, number)
+                means = total / share
+                yield number, self._logits(means, number) if self.scaled.logits else means
 
-    def _predictions(self, means: Tensor, number: int) -> Tensor:
+    def predictions(self, guess: Tensor, inputs: Tensor) -> Tensor:
+        """Return what a guess stands for, of these inputs: fields in physical units, or logits."""
         scaled = self.scaled
-        if not scaled.logits:
-            return scaled.predictions(means)
-        classes = means.shape[1] if scaled.kind == "classification" else 2
+        if scaled.logits:
+            return guess.unflatten(1, scaled.shapes[1])
+        return scaled.predictions(guess, inputs)
+
+    def _logits(self, means: Tensor, number: int) -> Tensor:
+        classification = self.scaled.kind == "classification"
+        classes = means.shape[1] if classification else 2
         chances = (number * means + 1 / classes) / (number + 1)
-        logits = chances.log() if scaled.kind == "classification" else torch.logit(chances)
-        return logits.unflatten(1, scaled.shapes[1])
+        return chances.log() if classification else torch.logit(chances)
 
 
 def _weights(apart: Tensor, votes: Votes) -> Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from xmft.decoded_targets import DecodedTargets
 from xmft.errors import DataError
-from xmft.samples import DecodedTargets
 
 Targets = npt.NDArray[Any] | DecodedTargets
 

@@ -101,13 +101,12 @@ class Rocket(Method):
             for part in rows.to(x.device).split(_ROWS):
                 yield scaled.in_units(x[part]).double(), y[part].double()
 
-        score = fitting.scorer()
         regression = fitted(
             Rows(count=count, read=read),
             Choice(
                 penalties=config.penalties,
                 inputs=fitting.val_rows()[0].double(),
-                score=lambda guess: score(scaled.predictions(guess)),
+                score=fitting.scorer(scaled.predictions),
                 exact=count,
                 landmarks=config.landmarks,
             ),

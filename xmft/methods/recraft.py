@@ -37,14 +37,14 @@ from xmft.stages import Stage, epoch_steps, stratified_batches
 
 @register
 class Recraft(Method):
-    """Minimise alignment distance plus H(Z'|Z) over the embedder, then fit the target.
+    """Minimise alignment distance, H(Z'|Z) and the task's loss, then fit the target.
 
-    Stage 1 trains the target embedder phi alone, jointly on
+    Stage 1 trains the target embedder phi and the head jointly on
 
-        W_p(mean_t theta(u), mean_t phi(x)) / spread + weight * H(Z'|Z) / log K'
+        W_p(mean_t theta(u), mean_t phi(x)) / spread + weight * H(Z'|Z) / log K' + weight * loss
 
-    with the source embedder theta and the source predictor p_s(z|u) frozen. Z is the source
-    label that p_s sees in phi(x), Z' the target label (or a cluster of targets), and
+    with the encoder, the source embedder theta and the source predictor p_s(z|u) frozen. Z is the
+    source label that p_s sees in phi(x), Z' the target label (or a cluster of targets), and
 
         H(Z'|Z) = sum_k w_k H(p_k) - H(sum_k w_k p_k) + H(Z'),   p_k = mean of p_s over class k.
 
@@ -52,11 +52,13 @@ class Recraft(Method):
     apart whatever the labels; so p_k is a running mean over `class_memory` samples of the class,
     with the gradient through those of the batch. The spread is the root mean square distance of the
     source features from their mean, so that the two parts are of one size whatever the backbone.
-    The terms of the bound are recorded before and after. With a `task_weight` the task's loss joins
-    the two, and the head learns along.
+    The terms of the bound are recorded before and after. The task's loss (`task_weight`) is no part
+    of the publication: with it the features that come near to the source's stay those that tell
+    the target, and the head is no longer random where fitting starts.
 
-    Preset `paper` follows the paper's figure: W1, which a Lipschitz bound needs, p_s with bounded
-    gradients, and phi frozen while the target is fitted.
+    Presets have the publication's two parts alone. Preset `paper` follows the paper's figure: W1,
+    which a Lipschitz bound needs, p_s with bounded gradients, and phi frozen while the target is
+    fitted.
 
     Preset `released` does what the public code does. Alignment comes first, by the debiased
     Sinkhorn divergence S_0.1 of the cost 1/2 |x - y|^2 on batches drawn without classes, with the
@@ -75,7 +77,7 @@ class Recraft(Method):
 
     name = "recraft"
     version = 3
-    title = "align features and lower feature-label distortion jointly, then fit the target"
+    title = "lower alignment distance, feature-label distortion and task loss, then fit the target"
     uses_source = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
@@ -85,6 +87,7 @@ class Recraft(Method):
             "order": 1,
             "distortion": "conditional",
             "distortion_weight": 1.0,
+            "task_weight": 0.0,
             "class_memory": 0,
             "freeze_embedder": True,
             "predictor": {"threshold": 0.4, "penalty_weight": 100.0},
@@ -99,6 +102,7 @@ class Recraft(Method):
             "alignment_clip": False,
             "divergence": "sinkhorn",
             "distortion": "source_given_target",
+            "task_weight": 0.0,
             "class_memory": 0,
             "loss_scale": "published",
             "label_epochs": 4,
@@ -148,7 +152,7 @@ class Recraft(Method):
         )
         distortion_weight: float = Field(1.0, ge=0, description="weight of it in a joint loss")
         task_weight: float = Field(
-            0.0,
+            1.0,
             ge=0,
             description="weight of the task's loss in a joint loss; the head then learns along",
         )

@@ -41,6 +41,16 @@ def test_without_distortion_no_source_predictor_is_trained(
         build("recraft", class_data, recipe, distortion_weight=0.1, measure_bound=False)
 
 
+@pytest.mark.parametrize("preset", ["recraft:paper", "recraft:released"])
+def test_the_task_is_no_part_of_a_published_stage_one(
+    preset: str, class_data: TaskData, recipe: Recipe, build: Build
+) -> None:
+    model, stages = build(preset, class_data, recipe)
+    head = snapshot(model.head)
+    fit(model, stages[:-1], class_data, recipe, Session(), seed=0)
+    assert same(snapshot(model.head), head)
+
+
 def test_paper_is_one_joint_stage_and_leaves_the_embedder_in_fitting(
     class_data: TaskData, recipe: Recipe, build: Build
 ) -> None:
@@ -135,6 +145,7 @@ def test_parts_combine_in_a_joint_loss(
         distortion=distortion,
         divergence=divergence,
         distortion_weight=0.5,
+        task_weight=0.0,
     )
     loss, first, second = (
         np.array(curve(result, f"alignment/{name}")) for name in ("loss", "distance", "distortion")

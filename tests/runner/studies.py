@@ -24,6 +24,7 @@ def attempt(
     last: float = 99.0,
     recipe: dict[str, Any] | None = None,
     predictor: dict[str, Any] | None = None,
+    task_weight: float | None = None,
 ) -> Attempt:
     """A cell as the runner writes it down; `terms` maps `selection/metric/epoch` to a value."""
     cell = cell_of(
@@ -31,7 +32,9 @@ def attempt(
         method,
         seed,
         origin=origin,
-        method_config={"preset": method} | ({"predictor": predictor} if predictor else {}),
+        method_config={"preset": method}
+        | ({"predictor": predictor} if predictor else {})
+        | ({} if task_weight is None else {"task_weight": task_weight}),
         recipe={"epochs": 20, "samples": 100} | (recipe or {}),
         source=None if method == "nft" else "stdlib-docs@1",
     )

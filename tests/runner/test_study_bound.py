@@ -92,6 +92,11 @@ def test_what_means_something_else_in_another_cell_is_not_correlated() -> None:
     only = [cell for cell in cells if cell.method != "recraft:released"]
     rows = {row["term"]: row for row in rows_of(tables(ledger(*only))["bound-error"])}
     assert rows["target fit"]["value after stage 1"] == "+1.00 (1 task, 4 cells)"
+    # A head that learns with the task's loss is none as it was drawn, whatever the method.
+    learned = attempt("recraft", "s/a", 9, 0.01, terms=terms(9), predictor=usual, task_weight=1.0)
+    rows = {row["term"]: row for row in rows_of(tables(ledger(*only, learned))["bound-error"])}
+    assert rows["target fit"]["value after stage 1"] == "+1.00 (1 task, 4 cells)"
+    assert rows["W2"]["value after stage 1"].endswith("8 cells)")
 
 
 def test_where_higher_is_better_the_error_is_the_other_way_round() -> None:

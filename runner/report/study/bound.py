@@ -21,7 +21,9 @@ from runner.results import Result, results
 TERMS = {
     "W1": "w1",
     "W2": "w2",
+    "W2 of source halves": "w2_source",
     "H(Z'|Z)": "distortion",
+    "H(Z'|Z) less chance": "distortion_corrected",
     "H(Z|Z')": "source_given_target",
     "H(Z)": "source_entropy",
     "violations, source": "lipschitz_violations",
@@ -32,6 +34,7 @@ FITTED = "training loss"
 # Terms that a source predictor measures: with another predictor they are on another scale.
 _OF_PREDICTOR = {
     "distortion",
+    "distortion_corrected",
     "source_given_target",
     "source_entropy",
     "lipschitz_violations",
@@ -148,7 +151,7 @@ def bound_error_table(
         board: The cells.
         terms: Measured terms by cell id.
         head_trained: Methods whose stage 1 trains the head, so that their target fit says less of
-            the embedder.
+            the embedder; cells with a `task_weight` do so whatever is said.
     """
 
     def after(term: str) -> Callable[[Terms], float | None]:
@@ -195,8 +198,14 @@ def comparable(cells: Sequence[Result], term: str, head_trained: Collection[str]
         usual = Counter(predictors).most_common(1)
         return [c for c, own in zip(cells, predictors, strict=True) if own == usual[0][0]]
     if term == "target_fit":
-        return [cell for cell in cells if cell.method.partition(":")[0] not in head_trained]
+        return [cell for cell in cells if not _trains_head(cell, head_trained)]
     return list(cells)
+
+
+def _trains_head(cell: Result, head_trained: Collection[str]) -> bool:
+    """Return whether stage 1 of a cell trains the head: of these methods, or by its options."""
+    options = cell.config["method_config"] or {}
+    return cell.method.partition(":")[0] in head_trained or options.get("task_weight", 0) > 0
 
 
 def _predictor(cell: Result) -> str:

@@ -80,16 +80,15 @@ loading: .venv/installed
 	$(BIN)/python -m performance.loading nasbench360/fsd50k
 
 # Exit code 1: some cells failed, those without data among them; the document is made of the others.
+STUDIES = study-methods study-fields study-canonical study-compute
+OURS = --ours recraft --head-trained mona
 study: .venv/installed
-	$(BIN)/xmft run study-methods --results results/study-methods || test $$? -eq 1
-	$(BIN)/python -m runner.cli.study --results results/study-methods \
-	  --document docs/study-methods.md --ours recraft --head-trained mona
-	$(BIN)/xmft run study-fields --results results/study-fields || test $$? -eq 1
-	$(BIN)/python -m runner.cli.study --results results/study-fields \
-	  --document docs/study-fields.md --ours recraft
-	$(BIN)/xmft run study-compute --results results/study-compute || test $$? -eq 1
-	$(BIN)/python -m runner.cli.study --results results/study-compute \
-	  --document docs/study-compute.md
+	for study in $(STUDIES); do \
+	  $(BIN)/xmft run $$study --results results/$$study || test $$? -eq 1 || exit 1; \
+	  $(BIN)/xmft submit-results --results results/$$study --to docs/$$study.parquet || exit 1; \
+	  $(BIN)/python -m runner.cli.study --results docs/$$study.parquet \
+	    --document docs/$$study.md $(OURS) || exit 1; \
+	done
 
 # Of the rows that are kept; to keep those of another run: python -m runner.cli.readme --results DIR
 readme: .venv/installed

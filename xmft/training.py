@@ -15,6 +15,7 @@ from torch import nn
 from xmft.augmentation import augmented
 from xmft.backbones import Backbone, load_backbone
 from xmft.cache import cache_root
+from xmft.canonical import check_whole
 from xmft.closed_forms.residual import ClosedFormBase, base_of
 from xmft.errors import RequestError
 from xmft.fit import fit
@@ -122,6 +123,7 @@ def assemble(
             f"is a {data.task.kind} task. Choose another method."
         )
     recipe = recipe.without(kind.ignores)
+    check_whole(data, recipe)
     data = replace(augmented(data, recipe), task=trained_on(data.task, recipe))
     kind.check_installed()
     # Before anything that takes longer: the task may be none for it.
@@ -150,6 +152,7 @@ def assemble(
     with counted() as built:
         model = chosen.model(context).to(device)
         check_layered(model, recipe)
+        _check_form(model, recipe, kind)
         if base is not None:
             _stand(model, base, kind)
             _check_seen(model, recipe, kind)
@@ -262,6 +265,15 @@ def _check_seen(model: nn.Module, recipe: Recipe, kind: type[Method]) -> None:
             f"Method '{kind.name}' builds a model that does not read its base, and base_seen is "
             "true. Hand the recipe to StandardisedModel and take the shapes of "
             "xmft.model.shapes_seen, or use `base_seen: false`."
+        )
+
+
+def _check_form(model: nn.Module, recipe: Recipe, kind: type[Method]) -> None:
+    forms = (part.canonical for part in model.modules() if isinstance(part, StandardisedModel))
+    if recipe.canonical and all(form is None for form in forms):
+        raise RequestError(
+            f"Method '{kind.name}' builds a model that sees samples as they are, and canonical is "
+            "true. Hand the recipe to StandardisedModel, or use `canonical: false`."
         )
 
 

@@ -12,7 +12,14 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from tests.xmft.test_canonical_form import POINTS, VELOCITY, fields, motions
+from tests.xmft.test_canonical_form import (
+    POINTS,
+    VELOCITY,
+    behind,
+    fields,
+    motions,
+    smoothed,
+)
 from tests.xmft.test_resuming import Interrupted, Keeper, assert_same, snapshot
 from xmft.errors import RequestError
 from xmft.methods import Context, Method, fitting_stage
@@ -56,12 +63,14 @@ def seen_by_hand(data: TaskData, split: str) -> tuple[np.ndarray, np.ndarray, li
     inputs, targets, done = [], [], []
     part = data.splits[split]
     for x, y in zip(part.inputs[:, 0].astype(float), part.targets[:, 0].astype(float), strict=True):
-        factor = 0.5 ** np.arange(POINTS // 2 + 1) * (np.arange(POINTS // 2 + 1) > 0)
-        smooth = np.fft.irfft(np.fft.rfft(x) * factor)
-        turned = smooth.max() < -smooth.min()
+        smooth = smoothed(x, (0,))
+        crest, trough = smooth.argmax(), smooth.argmin()
+        lean = smooth.max() + smooth.min()
+        lean += behind(smooth, (crest,), 0, (0,)) - behind(smooth, (trough,), 0, (0,))
+        turned = lean < 0
         if turned:
-            x, y, smooth = -x[::-1], -y[::-1], -smooth[::-1]
-        shift, drift = POINTS // 2 - smooth.argmax(), -round(x.mean() / 2.0 * POINTS)
+            x, y, crest = -x[::-1], -y[::-1], POINTS - 1 - trough
+        shift, drift = POINTS // 2 - crest, -round(x.mean() / 2.0 * POINTS)
         inputs.append(np.roll(x, shift) + drift / POINTS * 2.0)
         targets.append(np.roll(y, shift + drift) + drift / POINTS * 2.0)
         done.append((turned, shift, drift))
@@ -164,13 +173,28 @@ def test_classes_are_those_of_the_form(wind: TaskData, recipe: Recipe, monkeypat
     np.testing.assert_allclose(clustered[1][:, 0], seen_by_hand(wind, "train")[1], atol=1e-5)
 
 
-@pytest.mark.parametrize("symmetries", [None, Symmetries(mirrored=(0, 1), exchanged=True)])
-def test_what_cannot_be_moved_is_refused(
-    symmetries: Symmetries | None, dense_data: TaskData
-) -> None:
-    data = replace(dense_data, task=replace(dense_data.task, symmetries=symmetries))
-    with pytest.raises(RequestError, match="canonical=true: the samples of 'toy/dense' cannot be"):
-        assemble(data, "nft", backbone="tiny-sequence", recipe=Recipe(canonical=True))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"symmetries": None},
+        {"symmetries": Symmetries(mirrored=(0, 1), exchanged=True)},
+        {"loss": "binary_cross_entropy"},
+    ],
+)
+def test_what_cannot_be_moved_is_refused(changes: dict[str, Any], wind: TaskData) -> None:
+    data = replace(wind, task=replace(wind.task, **changes))
+    with pytest.raises(RequestError, match="canonical=true: 'toy/wind' has no canonical form"):
+        assemble(data, "kernel", recipe=Recipe(canonical=True))
+
+
+def test_what_is_not_moved_along_is_refused(wind: TaskData) -> None:
+    train = replace(wind.train, weights=np.ones_like(wind.train.targets))
+    with pytest.raises(RequestError, match="have weights, or its samples are cut to windows"):
+        assemble(
+            replace(wind, train=train, task=replace(wind.task, metrics=("nrmse",))),
+            "kernel",
+            recipe=Recipe(canonical=True),
+        )
 
 
 class Apart(Method):
@@ -197,3 +221,18 @@ def test_a_method_that_leaves_the_form_out_is_told(wind: TaskData) -> None:
     with pytest.raises(RequestError, match=r"physical\(output, batch\.base, batch\.inputs\)"):
         assemble(wind, Apart, recipe=Recipe(canonical=True, epochs=1)).fit()
     assemble(wind, Apart, recipe=Recipe(epochs=1)).fit()
+
+
+class Deaf(Apart):
+    """Builds its model without the recipe, and so without the form."""
+
+    name = "deaf-to-forms"
+
+    def model(self, context: Context) -> torch.nn.Module:
+        return OperatorModel(torch.nn.Conv1d(1, 1, 1), context.data)
+
+
+def test_a_model_that_sees_samples_as_they_are_is_refused(wind: TaskData) -> None:
+    with pytest.raises(RequestError, match="'deaf-to-forms' builds a model that sees samples as"):
+        assemble(wind, Deaf, recipe=Recipe(canonical=True))
+    assemble(wind, Deaf, recipe=Recipe())

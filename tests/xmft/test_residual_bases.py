@@ -223,7 +223,7 @@ def test_landmarks_are_those_of_the_other_folds(base: str, data: TaskData) -> No
     found = []
     for exact, landmarks in ((1000, 1000), (2, 36), (2, 12)):
         setting = Setting(penalties=(1e-2,), widths=widths, exact=exact, landmarks=landmarks)
-        model = fit_closed_form(data, setting, cpu, called="this")
+        model = fit_closed_form(data, Recipe(), setting, cpu, called="this")
         rows = model.scaled.rows_of(train_samples(data, cpu))
         guess = torch.empty(45, 32, dtype=torch.float64)
         for numbers, part in predicted(rows, model.regression, folds):

@@ -97,7 +97,7 @@ class Context:
         canonical = canonical_of(self.data.task, self.recipe)
         plain = self.data.decode is None and train.windows is None and canonical is None
         targets = np.asarray(train.targets) if plain else DecodedTargets(self.data, canonical)
-        form = "" if canonical is None else "-canonical"
+        form = "" if canonical is None else f"-{canonical.key}"
         path = self.cache / "classes" / f"{self.data.fingerprint}-{clusters}-v{VERSION}{form}.npy"
 
         def make(temporary: Path) -> None:

@@ -205,7 +205,10 @@ def comparable(cells: Sequence[Result], term: str, head_trained: Collection[str]
 def _trains_head(cell: Result, head_trained: Collection[str]) -> bool:
     """Return whether stage 1 of a cell trains the head: of these methods, or by its options."""
     options = cell.config["method_config"] or {}
-    return cell.method.partition(":")[0] in head_trained or options.get("task_weight", 0) > 0
+    # Parts that are lowered one after the other leave the task out.
+    joint = options.get("schedule", "joint") == "joint"
+    of_task = joint and options.get("task_weight", 0) > 0
+    return cell.method.partition(":")[0] in head_trained or of_task
 
 
 def _predictor(cell: Result) -> str:

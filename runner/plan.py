@@ -28,6 +28,7 @@ from runner.task_choice import (
 from runner.validation import validated
 from xmft.backbones.reading import backbone_size, check_readable, remarks
 from xmft.backbones.weights import place_of, title_of, weights_fingerprint
+from xmft.canonical import suited
 from xmft.errors import DataError, RequestError
 from xmft.methods import METHODS, Method
 from xmft.methods.variants import method_of, options_of
@@ -78,7 +79,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         for method in grid.methods:
             if name in unfit[method] or name in skipped[method]:
                 continue
-            kind, recipe = method_of(method), grid.recipe_of(name, method)
+            kind, recipe = method_of(method), suited(grid.recipe_of(name, method), task)
             # What costs time does not depend on the seed.
             common = Cell(
                 task=task.name,

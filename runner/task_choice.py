@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from benchmarks import catalog
 from runner.config import Grid
 from runner.validation import validated
-from xmft.canonical import check_canonical
 from xmft.closed_forms.residual import check_base
 from xmft.methods.variants import method_of, overridden_fields, overridden_options
 from xmft.metrics import trained_on
@@ -15,7 +14,7 @@ from xmft.symmetries import check_symmetries
 from xmft.task import Protocol, Recipe
 
 # Fields of the recipe that not every task gives occasion for.
-_OF_THE_TASK = {"augment", "canonical", "loss", "base", "residual"}
+_OF_THE_TASK = {"augment", "loss", "base", "residual"}
 
 
 def unfit_tasks(method: str, grid: Grid) -> list[str]:
@@ -84,7 +83,6 @@ def _check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> None:
     entry = catalog.get(name)
     task = entry.task_under(protocol)
     check_symmetries(name, task.symmetries, recipe)
-    check_canonical(task, recipe)
     trained_on(task, recipe)
     check_base(
         task,

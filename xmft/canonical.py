@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xmft.errors import RequestError
 from xmft.metrics import LOSSES
 from xmft.motions import Motion, moved_inputs, moved_targets
 from xmft.recipe import Recipe
@@ -157,51 +156,28 @@ def _places(flat: Tensor, x: Tensor) -> Tensor:
     return torch.stack(torch.unravel_index(flat, x.shape[2:]), dim=1)
 
 
-def canonical_of(task: Task, recipe: Recipe | None) -> Canonical | None:
-    """Return the canonical form of a task's samples; None where the recipe wants none.
+def canonical_of(data: TaskData, recipe: Recipe | None) -> Canonical | None:
+    """Return the canonical form of a task's samples; None where the recipe or the task has none.
 
-    Raises:
-        RequestError: nothing in the task's equation tells one.
+    Weights of targets and windows are not moved, so that data with them have none.
     """
-    if recipe is None or not recipe.canonical:
+    if recipe is None or not suited(recipe, data.task).canonical:
         return None
-    check_canonical(task, recipe)
-    assert task.symmetries is not None
-    return Canonical(task.symmetries)
+    if any(s.weights is not None or s.windows is not None for s in data.splits.values()):
+        return None
+    assert data.task.symmetries is not None
+    return Canonical(data.task.symmetries)
 
 
-def check_canonical(task: Task, recipe: Recipe) -> None:
-    """Refuse a canonical form of a task whose samples cannot be moved.
+def suited(recipe: Recipe, task: Task) -> Recipe:
+    """Return a recipe without the canonical form where a task's samples have none.
 
-    Raises:
-        RequestError: they cannot.
+    They have one where fields are predicted that can be moved along an axis, as the protocol has
+    them, so that they stay solutions.
     """
     if not recipe.canonical:
-        return
-    if task.kind != "dense" or LOSSES[task.loss].logits:
-        why = "it predicts no fields that could be moved back"
-    elif task.symmetries is None or not task.symmetries.periodic:
-        why = (
-            "its samples, as this protocol has them, cannot be moved along an axis so that they "
-            "stay solutions"
-        )
-    else:
-        return
-    raise RequestError(
-        f"canonical=true: '{task.name}' has no canonical form, for {why}. Leave canonical at false "
-        "for this task (per_task in a grid)."
-    )
-
-
-def check_whole(data: TaskData, recipe: Recipe) -> None:
-    """Refuse a canonical form of samples that are not whole fields.
-
-    Raises:
-        RequestError: they have weights, or are cut to windows.
-    """
-    splits = data.splits.values()
-    if recipe.canonical and any(s.weights is not None or s.windows is not None for s in splits):
-        raise RequestError(
-            f"canonical=true: the targets of '{data.task.name}' have weights, or its samples are "
-            "cut to windows, which are not moved. Leave canonical at false for this task."
-        )
+        return recipe
+    fields = task.kind == "dense" and not LOSSES[task.loss].logits
+    if fields and task.symmetries is not None and task.symmetries.periodic:
+        return recipe
+    return recipe.without({"canonical"})

@@ -55,12 +55,11 @@ class StandardisedModel(nn.Module):
 
         Raises:
             DataError: dense targets lie on another grid than the inputs.
-            RequestError: the task's samples have no canonical form, and the recipe wants it.
         """
         super().__init__()
         self.closed_form: ClosedFormBase | None = None
         self.sees_base = recipe is not None and recipe.sees_base
-        self.canonical = canonical_of(data.task, recipe)
+        self.canonical = canonical_of(data, recipe)
         inputs, targets = shapes_of(data)
         fields = data.task.kind == "dense"
         if fields and targets[1:] != inputs[1:]:

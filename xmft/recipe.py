@@ -58,8 +58,8 @@ class Recipe(BaseModel):
     )
     canonical: bool = Field(
         False,
-        description="fields are seen with their crest in the middle and in the frame that moves "
-        "with them, where these are symmetries; predictions are moved back",
+        description="periodic fields are seen with their crest in the middle, the same way round "
+        "and at rest in the mean, and predictions moved back; other tasks as they are",
     )
     clip_grad_norm: float | None = Field(1.0, gt=0, description="largest norm; null: no limit")
     layers: int | None = Field(None, ge=1, description="encoder layers kept; null: all")

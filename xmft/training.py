@@ -15,7 +15,7 @@ from torch import nn
 from xmft.augmentation import augmented
 from xmft.backbones import Backbone, load_backbone
 from xmft.cache import cache_root
-from xmft.canonical import check_whole
+from xmft.canonical import canonical_of, suited
 from xmft.closed_forms.residual import ClosedFormBase, base_of
 from xmft.errors import RequestError
 from xmft.fit import fit
@@ -122,8 +122,7 @@ def assemble(
             f"Method '{kind.name}' is for {' and '.join(kind.kinds)} tasks, but '{data.task.name}' "
             f"is a {data.task.kind} task. Choose another method."
         )
-    recipe = recipe.without(kind.ignores)
-    check_whole(data, recipe)
+    recipe = suited(recipe.without(kind.ignores), data.task)
     data = replace(augmented(data, recipe), task=trained_on(data.task, recipe))
     kind.check_installed()
     # Before anything that takes longer: the task may be none for it.
@@ -152,7 +151,7 @@ def assemble(
     with counted() as built:
         model = chosen.model(context).to(device)
         check_layered(model, recipe)
-        _check_form(model, recipe, kind)
+        _check_form(model, context, kind)
         if base is not None:
             _stand(model, base, kind)
             _check_seen(model, recipe, kind)
@@ -268,9 +267,10 @@ def _check_seen(model: nn.Module, recipe: Recipe, kind: type[Method]) -> None:
         )
 
 
-def _check_form(model: nn.Module, recipe: Recipe, kind: type[Method]) -> None:
+def _check_form(model: nn.Module, context: Context, kind: type[Method]) -> None:
     forms = (part.canonical for part in model.modules() if isinstance(part, StandardisedModel))
-    if recipe.canonical and all(form is None for form in forms):
+    wanted = canonical_of(context.data, context.recipe) is not None
+    if wanted and all(form is None for form in forms):
         raise RequestError(
             f"Method '{kind.name}' builds a model that sees samples as they are, and canonical is "
             "true. Hand the recipe to StandardisedModel, or use `canonical: false`."

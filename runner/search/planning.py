@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from benchmarks import catalog
 from runner.cell import Cell
 from runner.search.proposals import Values
 from runner.search.space import EVERY, OPTIONS
 from runner.search.study import Steps, Study, parted
 from runner.validation import validated
+from xmft.canonical import suited
 from xmft.errors import RequestError
 from xmft.methods.variants import merged_options, method_of, options_of
 from xmft.metrics import METRICS
@@ -62,6 +64,7 @@ def planned_steps(
             where=where,
         )
         made = validated(Recipe, recipe | fields, where=where)
+        made = suited(made, catalog.get(task).task_under(grid.protocol))
         return replace(
             common,
             recipe=made.model_dump(mode="json", exclude=set(kind.ignores)),

@@ -181,20 +181,25 @@ def test_classes_are_those_of_the_form(wind: TaskData, recipe: Recipe, monkeypat
         {"loss": "binary_cross_entropy"},
     ],
 )
-def test_what_cannot_be_moved_is_refused(changes: dict[str, Any], wind: TaskData) -> None:
+def test_what_cannot_be_moved_is_seen_as_it_is(
+    changes: dict[str, Any], wind: TaskData, recipe: Recipe
+) -> None:
     data = replace(wind, task=replace(wind.task, **changes))
-    with pytest.raises(RequestError, match="canonical=true: 'toy/wind' has no canonical form"):
-        assemble(data, "kernel", recipe=Recipe(canonical=True))
-
-
-def test_what_is_not_moved_along_is_refused(wind: TaskData) -> None:
-    train = replace(wind.train, weights=np.ones_like(wind.train.targets))
-    with pytest.raises(RequestError, match="have weights, or its samples are cut to windows"):
-        assemble(
-            replace(wind, train=train, task=replace(wind.task, metrics=("nrmse",))),
-            "kernel",
-            recipe=Recipe(canonical=True),
+    for method in ("kernel", "knn", "unet"):
+        plain, made = (
+            assemble(data, method, recipe=recipe.model_copy(update={"canonical": wanted}))
+            for wanted in (False, True)
         )
+        assert made.recipe == plain.recipe
+        assert_same(snapshot(made.model), snapshot(plain.model))
+
+
+def test_targets_with_weights_are_seen_as_they_are(wind: TaskData) -> None:
+    weights = np.ones_like(wind.train.targets)
+    task = replace(wind.task, metrics=("nrmse",))
+    data = replace(wind, train=replace(wind.train, weights=weights), task=task)
+    made = assemble(data, "ridge", recipe=Recipe(canonical=True))
+    assert made.model.scaled.canonical is None
 
 
 class Apart(Method):

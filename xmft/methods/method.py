@@ -94,7 +94,7 @@ class Context:
         if self.data.task.kind == "classification":
             # The model has looked at them.
             return np.asarray(train.targets)[train.sample_of_row].astype(np.int64)
-        canonical = canonical_of(self.data.task, self.recipe)
+        canonical = canonical_of(self.data, self.recipe)
         plain = self.data.decode is None and train.windows is None and canonical is None
         targets = np.asarray(train.targets) if plain else DecodedTargets(self.data, canonical)
         form = "" if canonical is None else f"-{canonical.key}"

@@ -16,6 +16,8 @@ UNKNOWN = {
     "refine": False,
     "residual": False,
     "base": "mean",
+    "base_seen": False,
+    "canonical": False,
     "schedule": "linear",
     "decay_all": True,
     "layer_decay": 1.0,

@@ -34,7 +34,7 @@ _HEAVY = re.compile(
 )
 _LIGHT = re.compile(
     r"linalg_(vector_norm|cross|diagonal)|_linalg_check_errors|_?upsample_.*|lu_unpack|"
-    r"_cudnn_rnn_flatten_weight|.*(sparse|nested).*(tensor|mask|sum|softmax|dim|resize|get).*"
+    r"_cudnn_rnn_flatten_weight|fft_r?fftfreq|.*(sparse|nested).*(tensor|mask|sum|softmax|dim|resize|get).*"
 )
 
 

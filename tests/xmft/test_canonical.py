@@ -202,6 +202,24 @@ def test_targets_with_weights_are_seen_as_they_are(wind: TaskData) -> None:
     assert made.model.scaled.canonical is None
 
 
+@pytest.mark.parametrize("method", ["nft", "kernel"])
+def test_operations_are_known_with_it(method: str, wind: TaskData, recipe: Recipe) -> None:
+    counts = [
+        assemble(
+            wind,
+            method,
+            backbone="tiny-sequence",
+            recipe=recipe.model_copy(update={"canonical": wanted, "epochs": 1}),
+        )
+        .fit()
+        .flops
+        for wanted in (False, True)
+    ]
+    plain, made = counts
+    # Transforms of the inputs come on top.
+    assert plain is not None and made is not None and plain < made < 1.5 * plain
+
+
 class Apart(Method):
     """Puts its model's parts together itself, and leaves out the inputs."""
 

@@ -215,7 +215,10 @@ def test_curves_are_written(
         curves.setdefault((point["split"], point["name"]), {})[point["epoch"]] = point["value"]
     # 12 steps of alignment are two epochs of ten at most; epochs count on from there.
     assert {key: list(points) for key, points in curves.items()} == {
-        **{("train", f"alignment/{name}"): [1, 2] for name in ("loss", "distance", "distortion")},
+        **{
+            ("train", f"alignment/{name}"): [1, 2]
+            for name in ("loss", "distance", "distortion", "task")
+        },
         ("train", "fitting/loss"): [3, 4, 5],
         **{("val", name): [3, 4, 5] for name in METRICS[:3]},
     }

@@ -151,7 +151,11 @@ def test_fpt_moves_the_norms_of_the_encoder_alone(
 
 @pytest.mark.parametrize(
     "name, options",
-    [*((name, {}) for name in ALIGNED if name != "mona"), ("recraft", {"distortion_weight": 0.0})],
+    [
+        *((name, {}) for name in ALIGNED if name not in ("mona", "recraft")),
+        ("recraft", {"task_weight": 0.0}),
+        ("recraft", {"task_weight": 0.0, "distortion_weight": 0.0}),
+    ],
 )
 def test_alignment_leaves_the_encoder_and_the_head(
     name: str,

@@ -210,15 +210,13 @@ def test_curves_are_written(
 ) -> None:
     item = plan_one(methods=["recraft"], recipe={"epochs": 3})
     attempt(job_of(item))
+    parts = ("loss", "distance", "distortion", "task")
     curves: dict[tuple[str, str], dict[int, float]] = {}
     for point in ledger.curves(item.cell.id).to_pylist():
         curves.setdefault((point["split"], point["name"]), {})[point["epoch"]] = point["value"]
     # 12 steps of alignment are two epochs of ten at most; epochs count on from there.
     assert {key: list(points) for key, points in curves.items()} == {
-        **{
-            ("train", f"alignment/{name}"): [1, 2]
-            for name in ("loss", "distance", "distortion", "task")
-        },
+        **{("train", f"alignment/{name}"): [1, 2] for name in parts},
         ("train", "fitting/loss"): [3, 4, 5],
         **{("val", name): [3, 4, 5] for name in METRICS[:3]},
     }

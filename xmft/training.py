@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from xmft.augmentation import augmented
-from xmft.backbones import Backbone, load_backbone
+from xmft.backbones import Backbone, drawn_at_random, load_backbone
 from xmft.cache import cache_root
 from xmft.canonical import canonical_of, suited
 from xmft.closed_forms.residual import ClosedFormBase, base_of
@@ -293,7 +293,4 @@ def _backbone(
         return None
     if isinstance(backbone, str):
         return load_backbone(backbone, layers=recipe.layers, pretrained=kind.pretrained, seed=seed)
-    if not kind.pretrained:
-        seed_everything("backbone", seed)
-        backbone.draw_at_random()
-    return backbone
+    return backbone if kind.pretrained else drawn_at_random(backbone, seed)

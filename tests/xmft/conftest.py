@@ -24,12 +24,11 @@ from xmft.training import Assembled, assemble
 # Small values for every option that costs time.
 SOURCE = {"samples": 64, "tokens": 8}
 ALIGNMENT = {"alignment_steps": 20, "alignment_batch": 12, "clusters": 3, "source": SOURCE}
+PREDICTED = {**ALIGNMENT, "predictor": {"plain_steps": 10, "bounded_steps": 1}}
 CONFIGS: dict[str, dict[str, Any]] = {
-    "orca": {**ALIGNMENT, "predictor": {"plain_steps": 10, "bounded_steps": 1}},
-    "recraft": {
-        **ALIGNMENT,
-        "predictor": {"plain_steps": 10, "bounded_steps": 1},
-    },
+    "orca": PREDICTED,
+    "recraft": PREDICTED,
+    "recraft-scratch": PREDICTED,
     "orca:released": {"alignment_steps": 20, "per_class": 4, "clusters": 3},
     "recraft:paper": {"predictor": {"plain_steps": 10, "bounded_steps": 1}},
     "recraft:released": {
@@ -42,7 +41,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "pare": {"source": SOURCE},
     "shift": {"source": SOURCE, "clusters": 3},
-    "mona": {**ALIGNMENT, "predictor": {"plain_steps": 10, "bounded_steps": 1}},
+    "mona": PREDICTED,
     "mona:exact": {"order": "exact"},
     "fno": {"modes": 4, "width": 8, "depth": 2},
     "unet": {"features": 8, "levels": 2},

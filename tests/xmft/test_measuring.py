@@ -23,7 +23,7 @@ def test_only_recraft_measures_unless_asked() -> None:
     measuring = {
         name for name, method in METHODS.items() if getattr(method.Config(), "measure_bound", False)
     }
-    assert measuring == {"recraft"}
+    assert measuring == {"recraft", "recraft-scratch"}
 
 
 @pytest.mark.parametrize("name", ["orca", "mona"])

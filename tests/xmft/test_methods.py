@@ -125,12 +125,16 @@ def test_alignment_takes_the_steps_that_were_asked_for(
     assert taken == steps
 
 
-def test_scratch_starts_from_other_weights_than_nft(
-    dense_data: TaskData, recipe: Recipe, build: Build
+@pytest.mark.parametrize("name, twin", [("nft", "scratch"), ("recraft", "recraft-scratch")])
+def test_a_twin_starts_from_other_weights(
+    name: str, twin: str, dense_data: TaskData, recipe: Recipe, build: Build
 ) -> None:
-    pretrained, _ = build("nft", dense_data, recipe)
-    drawn, _ = build("scratch", dense_data, recipe)
-    other, _ = build("scratch", dense_data, recipe, seed=1)
+    pretrained, stages = build(name, dense_data, recipe)
+    drawn, same = build(twin, dense_data, recipe)
+    other, _ = build(twin, dense_data, recipe, seed=1)
+    assert [(stage.name, stage.epochs) for stage in same] == [
+        (stage.name, stage.epochs) for stage in stages
+    ]
     for a, b in ((pretrained, drawn), (drawn, other)):
         for first, second in zip(a.encoder.parameters(), b.encoder.parameters(), strict=True):
             assert first.shape == second.shape
@@ -152,8 +156,8 @@ def test_fpt_moves_the_norms_of_the_encoder_alone(
 @pytest.mark.parametrize(
     "name, options",
     [
-        *((name, {}) for name in ALIGNED if name not in ("mona", "recraft")),
-        ("recraft", {"task_weight": 0.0}),
+        ("orca", {}),
+        *((name, {"task_weight": 0.0}) for name in ALIGNED if name.startswith("recraft")),
         ("recraft", {"task_weight": 0.0, "distortion_weight": 0.0}),
     ],
 )

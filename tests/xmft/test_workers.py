@@ -28,6 +28,7 @@ JOBS = {
     "orca": ("orca", None),
     "orca-released": ("orca:released", None),
     "recraft": ("recraft", None),
+    "recraft-scratch": ("recraft-scratch", None),
     "paper": ("recraft:paper", None),
     "released": ("recraft:released", None),
     "pare": ("pare", None),

@@ -5,7 +5,7 @@ import pkgutil
 
 from xmft.backbones.backbone import Backbone
 from xmft.backbones.family import FAMILIES
-from xmft.backbones.loading import load_backbone
+from xmft.backbones.loading import drawn_at_random, load_backbone
 from xmft.backbones.swin import VisionBackbone
 from xmft.backbones.text import TextBackbone
 
@@ -13,4 +13,11 @@ from xmft.backbones.text import TextBackbone
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["FAMILIES", "Backbone", "TextBackbone", "VisionBackbone", "load_backbone"]
+__all__ = [
+    "FAMILIES",
+    "Backbone",
+    "TextBackbone",
+    "VisionBackbone",
+    "drawn_at_random",
+    "load_backbone",
+]

@@ -31,11 +31,18 @@ def load_backbone(
     backbone = copy.deepcopy(_pristine(name, weights_fingerprint(name)))
     if layers is not None:
         backbone.keep_layers(layers)
-    if not pretrained:
-        seed_everything("backbone", seed)
-        backbone.draw_at_random()
-        return replace(backbone, fingerprint=f"{backbone.fingerprint}-random-{seed}")
-    return backbone
+    return backbone if pretrained else drawn_at_random(backbone, seed)
+
+
+def drawn_at_random(backbone: Backbone, seed: int) -> Backbone:
+    """Draw a backbone anew, in place; what is kept of it must not pass for the pretrained one's.
+
+    Returns:
+        The same parts under a fingerprint of the draw.
+    """
+    seed_everything("backbone", seed)
+    backbone.draw_at_random()
+    return replace(backbone, fingerprint=f"{backbone.fingerprint}-random-{seed}")
 
 
 @functools.lru_cache(maxsize=2)

@@ -18,7 +18,7 @@ help:
 	@echo "make browser     set up, tests of the page of \`xmft report\` in Chromium; minutes"
 	@echo "make latex       set up, compile the LaTeX tables"
 	@echo "make vendor      fetch the JavaScript of others in this repository again, through npm"
-	@echo "make study       set up, run the studies of the methods, rebuild docs/study-*.md; hours"
+	@echo "make study       set up, run the studies of the methods, rebuild their tables in docs; hours"
 	@echo "make readme      set up, make the README's table and picture of the quick start again"
 	@echo "make docs        set up, build the documentation in build/docs; checks its links"
 	@echo "make clean       remove the virtual environment (results and data stay)"
@@ -80,7 +80,7 @@ loading: .venv/installed
 	$(BIN)/python -m performance.loading nasbench360/fsd50k
 
 # Exit code 1: some cells failed, those without data among them; the document is made of the others.
-STUDIES = study-methods study-fields study-canonical study-compute
+STUDIES = study-methods study-fields study-options study-canonical study-compute
 OURS = --ours recraft --head-trained mona
 study: .venv/installed
 	for study in $(STUDIES); do \

@@ -29,6 +29,12 @@ def skipped_tasks(method: str, grid: Grid) -> list[str]:
     return [name for name in grid.tasks if name in left and name not in unfit]
 
 
+def tasks_of(method: str, grid: Grid) -> list[str]:
+    """Return the tasks of a grid that a method is run on."""
+    left = {*unfit_tasks(method, grid), *skipped_tasks(method, grid)}
+    return [name for name in grid.tasks if name not in left]
+
+
 def left_out_remarks(method: str, unfit: list[str], skipped: list[str]) -> tuple[str, ...]:
     """Return what is to be said of the tasks that a method is not run on, if there are any."""
     kinds = " and ".join(method_of(method).kinds)
@@ -57,12 +63,10 @@ def check_recipes(method: str, grid: Grid) -> None:
         RequestError: one has no symmetries, a metric that nothing is fitted to, or is none for the
             base of its recipe.
     """
-    left = {*unfit_tasks(method, grid), *skipped_tasks(method, grid)}
     ignores = method_of(method).ignores
-    for name in grid.tasks:
-        if name not in left:
-            for recipe in _recipes(name, method, grid):
-                _check_recipe(name, recipe.without(ignores), grid.protocol)
+    for name in tasks_of(method, grid):
+        for recipe in _recipes(name, method, grid):
+            _check_recipe(name, recipe.without(ignores), grid.protocol)
 
 
 def _recipes(task: str, method: str, grid: Grid) -> Iterator[Recipe]:

@@ -113,11 +113,12 @@ def data_fetch(tasks: Tasks, data: Data = None, plugin: Plugins = []) -> int:
     """
     from benchmarks.data import fetch
 
-    bad = 0
-    for name in _named_tasks(plugin, tasks):
+    bad, names = 0, _named_tasks(plugin, tasks)
+    root = data_root(data, make=True)
+    for name in names:
         try:
             with fetching(name) as progress:
-                paths = fetch(name, data_root=data_root(data), progress=progress, say=say)
+                paths = fetch(name, data_root=root, progress=progress, say=say)
         except DataError as error:
             bad += 1
             complain(f"{name}: {error}")
@@ -158,9 +159,10 @@ def data_generate(
     names = _named_tasks(plugin, tasks)
     for name in names:  # what cannot be generated is refused before hours of work
         generatable_form(catalog.get(name)).signature(generation)
+    root = data_root(data, make=True)
     for name in names:
         with generating(name) as progress:
-            path = generate(name, generation, data_root=data_root(data), progress=progress)
+            path = generate(name, generation, data_root=root, progress=progress)
         say(f"{name}: {path}")
 
 

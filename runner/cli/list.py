@@ -151,10 +151,11 @@ def list_grids() -> None:
     """List the grids that come with the package."""
     from runner.config import load_grid
     from runner.grid_files import shipped_grids
+    from runner.task_choice import tasks_of
 
     table = plain_table("grid", "cells", "what it is")
     for name in shipped_grids():
         grid = load_grid(name)
-        cells = len(grid.tasks) * len(grid.methods) * len(grid.seeds)
+        cells = len(grid.seeds) * sum(len(tasks_of(method, grid)) for method in grid.methods)
         table.add_row(name, str(cells), grid.description)
     console.print(table)

@@ -54,7 +54,10 @@ def test_the_document_of_the_project_has_a_place_for_every_table() -> None:
         assert text.count(f"<!-- table: {name} -->") == 1
 
 
-@pytest.mark.parametrize("name", ["study-fields", "study-canonical", "study-compute"])
+STUDIES = ("study-methods", "study-fields", "study-options", "study-canonical", "study-compute")
+
+
+@pytest.mark.parametrize("name", STUDIES)
 def test_the_tables_of_a_document_are_those_of_the_rows_beside_it(name: str) -> None:
     text = DOCUMENT.with_name(f"{name}.md").read_text(encoding="utf-8")
     rows = open_results([str(DOCUMENT.with_name(f"{name}.parquet"))]).read()

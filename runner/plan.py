@@ -79,7 +79,10 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         for method in grid.methods:
             if name in unfit[method] or name in skipped[method]:
                 continue
-            kind, recipe = method_of(method), suited(grid.recipe_of(name, method), task)
+            kind, recipe = method_of(method), grid.recipe_of(name, method)
+            own = grid.own_recipe(method).keys() - kind.ignores
+            if "canonical" not in own:  # what is said of a method alone is one thing on all tasks
+                recipe = suited(recipe, task)
             # What costs time does not depend on the seed.
             common = Cell(
                 task=task.name,
@@ -88,7 +91,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                 method_version=kind.version,
                 method_config=configs[method].model_dump(mode="json"),
                 recipe=recipe.model_dump(mode="json", exclude=set(kind.ignores)),
-                own_recipe=sorted(grid.own_recipe(method).keys() - kind.ignores),
+                own_recipe=sorted(own),
                 **_carrier(kind, settings[name], proxies),
                 protocol=grid.protocol,
                 seed=0,

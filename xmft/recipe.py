@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,10 @@ Patches = Literal["xavier", "convolution", "published", "redrawn"]
 Stem = Literal["none", "convolution"]
 Base = Literal["mean", "ridge", "kernel"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+# What the code did before a field existed, where that is not its default.
+_BEFORE = {"amplitude": False}
 
 
 class Recipe(BaseModel):
@@ -103,3 +107,8 @@ class Recipe(BaseModel):
     def without(self, ignored: Collection[str]) -> Recipe:
         """Return the recipe with some fields at their defaults: those of no concern to a method."""
         return self.model_copy(update={f: type(self).model_fields[f].default for f in ignored})
+
+
+def before(field: str) -> Any:
+    """Return the value of a field that says what the code did before there was the field."""
+    return _BEFORE.get(field, Recipe.model_fields[field].default)

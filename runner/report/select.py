@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 from runner.results import Result
 from xmft.errors import RequestError
+from xmft.recipe import Recipe, before
 from xmft.registry import nearest
+
+# A setting, and cells that have it.
+_Alike = tuple[dict[str, Any], list[Result]]
 
 
 def chosen(
@@ -91,29 +96,84 @@ def one_setting(cells: Sequence[Result]) -> tuple[list[Result], str | None]:
         The cells, failed ones included, and a note on those that are left out, if any. Ties go to
         the setting with the newest result.
     """
-    settings = {cell.setting_text: cell.setting for cell in cells}
-    groups = []
-    for setting in settings.values():
-        if not any(_refines(other, setting) for other in settings.values()):
-            same = {text for text, own in settings.items() if not _differences(setting, own)}
-            groups.append((setting, [cell for cell in cells if cell.setting_text in same]))
-
-    def weight(group: tuple[dict[str, Any], list[Result]]) -> tuple[int, datetime]:
-        scored = [cell for cell in group[1] if cell.value is not None]
-        return len(scored), max(cell.finished_at for cell in scored or group[1])
-
-    setting, best = max(groups, key=weight)
+    # Of one setting, in the order in which they may join others.
+    alike = sorted(_alike(cells), key=lambda group: _weight(group[1]), reverse=True)
+    groups = [
+        _joined([group, *(other for other in alike if other is not group)])
+        for group in alike
+        if not any(_refines(other, group[0]) for other, _ in alike)
+    ]
+    setting, best = max(groups, key=lambda group: _weight(group[1]))
     kept = {cell.cell_id for cell in best}
-    others = [cell for cell in cells if cell.value is not None and cell.cell_id not in kept]
-    if not others:
+    rest = [(own, group) for own, group in alike if group[0].cell_id not in kept]
+    count = sum(cell.value is not None for _, group in rest for cell in group)
+    best = [cell for cell in cells if cell.cell_id in kept]
+    if not count:
         return best, None
-    differ = {key for cell in others for key in _differences(setting, cell.setting)}
-    keys = [key for key in setting | others[0].setting if key in differ]
-    noun = "cell" if len(others) == 1 else "cells"
+    differ = {key for own, _ in rest for key in _differences(setting, own)}
+    keys = [key for key in setting | rest[0][0] if key in differ]
+    noun = "cell" if count == 1 else "cells"
     return best, (
-        f"{len(others)} {noun} of {best[0].task} under other settings ({', '.join(keys)}) "
-        f"{'is' if len(others) == 1 else 'are'} left out"
+        f"{count} {noun} of {best[0].task} under other settings ({', '.join(keys)}) "
+        f"{'is' if count == 1 else 'are'} left out"
     )
+
+
+def _weight(cells: Sequence[Result]) -> tuple[int, datetime]:
+    scored = [cell for cell in cells if cell.value is not None]
+    return len(scored), max(cell.finished_at for cell in scored or cells)
+
+
+def _joined(alike: Sequence[_Alike]) -> _Alike:
+    """Return the first setting with all that others add to it, one after the other, and the cells.
+
+    What leaves a field out goes with any value of it, but those with different values do not go
+    with each other.
+    """
+    setting, cells = alike[0][0], list(alike[0][1])
+    for own, group in alike[1:]:
+        if not _differences(setting, own):
+            setting = {**setting, "recipe": {**setting.get("recipe", {}), **own.get("recipe", {})}}
+            cells += group
+    return setting, cells
+
+
+def _alike(cells: Sequence[Result]) -> list[_Alike]:
+    """Return the cells of each setting, old ones with the fields that there were not yet.
+
+    A field that a cell lacks is no concern of its method, or younger than the cell: then it has the
+    value that says what the code did before.
+    """
+    recipes = [cell.config.get("recipe", {}) for cell in cells]
+    fields = {name for recipe in recipes for name in recipe} & Recipe.model_fields.keys()
+    contested = {
+        name
+        for name in fields
+        if any(name not in recipe for recipe in recipes)
+        and any(recipe.get(name, before(name)) != before(name) for recipe in recipes)
+    }
+    groups: dict[str, _Alike] = {}
+    for cell in cells:
+        setting, text = cell.setting, cell.setting_text
+        young = sorted(contested - cell.config.get("recipe", {}).keys() - _ignored(cell, contested))
+        if young:
+            old = {name: before(name) for name in young}
+            setting = {**setting, "recipe": {**setting["recipe"], **old}}
+            text = json.dumps(setting, sort_keys=True)
+        groups.setdefault(text, (setting, []))[1].append(cell)
+    return list(groups.values())
+
+
+def _ignored(cell: Result, fields: Collection[str]) -> frozenset[str]:
+    """Return the fields that are no concern of a cell's method; all, of one that nobody knows."""
+    if not fields:
+        return frozenset()
+    from xmft.methods.variants import method_of  # with torch, which few boards need
+
+    try:
+        return method_of(cell.method).ignores
+    except RequestError:
+        return frozenset(fields)
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

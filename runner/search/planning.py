@@ -64,7 +64,8 @@ def planned_steps(
             where=where,
         )
         made = validated(Recipe, recipe | fields, where=where)
-        made = suited(made, catalog.get(task).task_under(grid.protocol))
+        if "canonical" not in common.own_recipe:
+            made = suited(made, catalog.get(task).task_under(grid.protocol))
         return replace(
             common,
             recipe=made.model_dump(mode="json", exclude=set(kind.ignores)),

@@ -50,6 +50,38 @@ def test_methods_that_leave_out_fields_of_the_recipe_are_compared():
     assert "backbone: minilm" in text_of(to_terminal([board]))
 
 
+def test_what_goes_with_two_settings_does_not_bring_them_together():
+    sampled, precise = {"samples": 100}, {"precision": "float32"}
+    for one, other in ((1, 2), (2, 1)):
+        tables = [
+            *grid({"mean": {DARCY: 0.5}}, recipe=sampled | precise, backbone="none", day=3),
+            *grid({"ridge": {DARCY: 0.1}}, recipe=sampled | {"canonical": False}, day=one),
+            *grid({"ridge": {DARCY: 0.2}}, recipe=sampled | {"canonical": True}, day=other),
+        ]
+        (board,) = build(ledger(*tables))
+        means = {line.label: line.scores[DARCY].mean for line in board.ranked}
+        assert means == {"mean": 0.5, "ridge": pytest.approx(0.1 if one > other else 0.2)}
+        assert board.notes == (f"2 cells of {DARCY} under other settings (recipe) are left out",)
+
+
+def test_cells_of_before_a_field_are_what_the_code_did_then():
+    old = {"epochs": 20, "samples": 100}
+    rules = {"canonical": False, "amplitude": False}
+    both = [
+        *grid({"orca": {DARCY: 0.3}}, recipe=old),
+        *grid({"nft": {DARCY: 0.4}}, recipe=old | rules),
+        *grid({"ridge": {DARCY: 0.5}}, recipe={"samples": 100}, backbone="none"),
+    ]
+    (board,) = build(ledger(*both))
+    assert labels(board.ranked) == ["orca", "nft", "ridge"] and not board.notes
+    for changed in ({"canonical": True}, {"amplitude": True}):
+        new = grid({"pare": {DARCY: 0.1}, "mona": {DARCY: 0.2}}, recipe=old | rules | changed)
+        (board,) = build(ledger(*both, *new, *grid({"scratch": {DARCY: 0.4}}, recipe=old)))
+        assert {"orca", "nft", "scratch"} <= set(labels(board.ranked))
+        assert not {"pare", "mona"} & set(labels(board.ranked))
+        assert board.notes == (f"4 cells of {DARCY} under other settings (recipe) are left out",)
+
+
 def test_entries_differ_by_config_version_and_source():
     tables = [
         cell("recraft", "s/a", 0, 0.1, method_config={"fld_weight": 0.3, "clusters": 10}),

@@ -84,6 +84,21 @@ def test_a_small_grid_has_fewer_levels() -> None:
     assert make_unet((1, 1), (64,), levels=2).levels == 2
 
 
+def test_the_unet_sees_how_large_a_field_is() -> None:
+    torch.manual_seed(0)
+    network = make_unet((1, 1), (64,), levels=2)
+    fields = torch.randn(4, 1, 64)
+    with torch.no_grad():
+        once, thrice = network(fields), network(3 * fields)
+        for module in network.modules():
+            if isinstance(gain := getattr(module, "gain", None), torch.nn.Parameter):
+                gain.zero_()
+        # The norms alone do not, to rounding and their epsilon.
+        blind = (network(3 * fields) - network(fields)).abs().max()
+    assert (thrice - once).abs().max() > 0.1 * once.abs().max()
+    assert blind < 1e-3 * once.abs().max()
+
+
 def test_a_circular_unet_commutes_with_shifts() -> None:
     torch.manual_seed(0)
     fields = torch.randn(2, 1, 32, 16)

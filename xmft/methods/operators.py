@@ -84,10 +84,13 @@ class FNO(Operator):
 
 @register
 class UNetMethod(Operator):
-    """U-Net with the sizes that PDEBench gives it; normalises groups, not batches."""
+    """U-Net with the sizes that PDEBench gives it; normalises groups, not batches.
+
+    Since version 3 with a path past the norm.
+    """
 
     name = "unet"
-    version = 2
+    version = 3
     title = "convolutional U-Net from random weights, for dense tasks"
 
     class Config(MethodConfig):

@@ -23,7 +23,8 @@ class UNet(nn.Module):
     joined by max-pooling and transposed convolutions, and features double from level to level, as
     in the U-Net of PDEBench (Ronneberger et al., 2015). Two things differ from it: groups are
     normalised instead of batches, so that a prediction depends on its own sample alone and small
-    batches are no handicap, and the activation is not tanh.
+    batches are no handicap, with a path past the norm, which would not see how large a field is;
+    and the activation is not tanh.
 
     Grids need not divide by two: axes are padded at their end to the next multiple and cut
     afterwards. A small grid has fewer levels, so that the coarsest keeps two points per axis.
@@ -80,13 +81,29 @@ class UNet(nn.Module):
         return cut(output, grid)
 
 
+class _Normalised(nn.Module):
+    """Features normalised in groups, and behind the norm as they were, each by a gain of its own.
+
+    The norm alone gives the same for three times the field; how far a shock has come depends on it.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(math.gcd(_GROUPS, width), width)
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        normalised: Tensor = self.norm(features)
+        return normalised + self.gain.reshape(-1, *[1] * (features.ndim - 2)) * features
+
+
 def _block(axes: int, start: int, width: int, padding: Padding) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (start, width):
         layers += [
             # No bias: the normalisation has one.
             _CONV[axes](channels, width, 3, padding=1, padding_mode=padding, bias=False),
-            nn.GroupNorm(math.gcd(_GROUPS, width), width),
+            _Normalised(width),
             nn.GELU(),
         ]
     return nn.Sequential(*layers)

@@ -19,9 +19,11 @@ from runner.results import RESULT_COLUMNS, results
 from runner.search.planning import check_methods, planned_steps
 from runner.search.study import settled_trials
 from runner.task_choice import (
+    check_recipe,
     check_recipes,
     left_out_remarks,
     preset_remarks,
+    purpose,
     skipped_tasks,
     unfit_tasks,
 )
@@ -110,7 +112,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             said += preset_remarks(method, name, grid)
             place = _found(kind, settings[name], said)
             guess = guess_seconds(kind, recipe, entry, miniature=grid.miniature)
-            steps = planned_steps(grid, name, common, settled)
+            steps = planned_steps(grid, name, common, settled, check_recipe)
             if steps.note:
                 place["remarks"] = (*place["remarks"], steps.note)
             for cell in (*steps.trials, *steps.final):
@@ -189,11 +191,11 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
                 "itself, or take tasks out of leave_out."
             )
         if len(unfit_tasks(method, grid)) == len(grid.tasks):
-            first = catalog.get(grid.tasks[0]).task
+            first = catalog.get(grid.tasks[0])
             raise RequestError(
-                f"Method '{method}' is for {' and '.join(method_of(method).kinds)} tasks, but "
-                f"'{first.name}' is a {first.kind} task. Leave out one of them with --methods or "
-                "--tasks."
+                f"Method '{method}' is for {purpose(method)}, but '{first.task.name}' is a "
+                f"{first.task.kind} task{' in two dimensions' if first.axes == 2 else ''}. Leave "
+                "out one of them with --methods or --tasks."
             )
         check_recipes(method, grid)
         method_of(method).check_installed()

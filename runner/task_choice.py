@@ -8,8 +8,10 @@ from benchmarks import catalog
 from runner.config import Grid
 from runner.validation import validated
 from xmft.closed_forms.residual import check_base
+from xmft.heads import check_residual
 from xmft.methods.variants import method_of, overridden_fields, overridden_options
 from xmft.metrics import trained_on
+from xmft.parameter_groups import check_frozen
 from xmft.symmetries import check_symmetries
 from xmft.task import Protocol, Recipe
 
@@ -18,9 +20,20 @@ _OF_THE_TASK = {"augment", "loss", "base", "residual"}
 
 
 def unfit_tasks(method: str, grid: Grid) -> list[str]:
-    """Return the tasks of a grid that are of a kind that a method is not for."""
-    kinds = method_of(method).kinds
-    return [name for name in grid.tasks if catalog.get(name).task.kind not in kinds]
+    """Return the tasks of a grid that a method is not for: of another kind, or with other axes."""
+    of, entries = method_of(method), {name: catalog.get(name) for name in grid.tasks}
+    return [
+        name
+        for name, entry in entries.items()
+        if entry.task.kind not in of.kinds or entry.axes not in of.axes
+    ]
+
+
+def purpose(method: str) -> str:
+    """Return which tasks a method is for, in words."""
+    of = method_of(method)
+    alone = " in one dimension" if of.axes == (1,) else ""
+    return f"{' and '.join(of.kinds)} tasks{alone}"
 
 
 def skipped_tasks(method: str, grid: Grid) -> list[str]:
@@ -37,8 +50,7 @@ def tasks_of(method: str, grid: Grid) -> list[str]:
 
 def left_out_remarks(method: str, unfit: list[str], skipped: list[str]) -> tuple[str, ...]:
     """Return what is to be said of the tasks that a method is not run on, if there are any."""
-    kinds = " and ".join(method_of(method).kinds)
-    lines = [(f"{method} is for {kinds} tasks: not run on", unfit)]
+    lines = [(f"{method} is for {purpose(method)}: not run on", unfit)]
     lines += [(f"The grid leaves out for {method}:", skipped)]
     return tuple(f"{start} {', '.join(names)}." for start, names in lines if names)
 
@@ -66,7 +78,7 @@ def check_recipes(method: str, grid: Grid) -> None:
     ignores = method_of(method).ignores
     for name in tasks_of(method, grid):
         for recipe in _recipes(name, method, grid):
-            _check_recipe(name, recipe.without(ignores), grid.protocol)
+            check_recipe(name, recipe.without(ignores), grid.protocol)
 
 
 def _recipes(task: str, method: str, grid: Grid) -> Iterator[Recipe]:
@@ -83,11 +95,18 @@ def _recipes(task: str, method: str, grid: Grid) -> Iterator[Recipe]:
             )
 
 
-def _check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> None:
+def check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> None:
+    """Make sure that a task gives occasion for what a recipe asks for.
+
+    Raises:
+        RequestError: it does not, or the recipe asks for two things that exclude each other.
+    """
     entry = catalog.get(name)
     task = entry.task_under(protocol)
     check_symmetries(name, task.symmetries, recipe)
     trained_on(task, recipe)
+    check_residual(task, recipe)
+    check_frozen(recipe)
     check_base(
         task,
         recipe,

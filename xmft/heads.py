@@ -8,9 +8,11 @@ from torch.nn import functional
 
 from xmft.convolutions import ResidualConvolution
 from xmft.errors import RequestError
+from xmft.metrics import LOSSES
 from xmft.patches import from_patches
 from xmft.recipe import Recipe
 from xmft.seeding import aside
+from xmft.task import Task
 
 
 class PatchHead(nn.Module):
@@ -94,6 +96,22 @@ class ImageHead(nn.Module):
             return fields
         last = functional.adaptive_avg_pool1d(fields.flatten(2).transpose(1, 2), channels)
         return last.transpose(1, 2).unflatten(2, (height, width))
+
+
+def check_residual(task: Task, recipe: Recipe) -> None:
+    """Make sure that inputs of a task are something that a network can be added to.
+
+    Raises:
+        RequestError: the recipe adds it, and they are another quantity, or targets are logits.
+    """
+    if not recipe.residual or task.kind != "dense":
+        return
+    if LOSSES[task.loss].logits or not task.continues:
+        what = "targets are logits" if LOSSES[task.loss].logits else "they are another quantity"
+        raise RequestError(
+            f"{task.name}: residual=true adds the network to the input, or to its last frame, but "
+            f"{what}. Leave residual out for this task (per_task)."
+        )
 
 
 class CorrectedHead(nn.Module):

@@ -13,7 +13,7 @@ from xmft.arrays import Indices
 from xmft.backbones import Backbone
 from xmft.canonical import canonical_of
 from xmft.errors import DataError, RequestError
-from xmft.heads import ClassHead, CorrectedHead
+from xmft.heads import ClassHead, CorrectedHead, check_residual
 from xmft.metrics import LOSSES
 from xmft.moments import channel_mean_and_spread, moments_of, point_mean_and_channel_spread
 from xmft.samples import shapes_of
@@ -204,6 +204,7 @@ class CrossModalModel(StandardisedModel):
         self.head: nn.Module
         if task.kind == "dense":
             self.head = backbone.dense_head(self.embedder, targets, kind=recipe.dense_head)
+            check_residual(task, recipe)
             if recipe.refine or recipe.residual:
                 self.head = CorrectedHead(self.head, inputs, targets[0], recipe)
         else:

@@ -64,17 +64,26 @@ def parameter_groups(model: nn.Module, stage: Stage, recipe: Recipe) -> list[Gro
     return list(groups.values())
 
 
-def check_layered(model: nn.Module, recipe: Recipe) -> None:
-    """Refuse rates by layer of a model that has no layers in order, or none that learn.
+def check_frozen(recipe: Recipe) -> None:
+    """Refuse rates by layer of layers that do not learn.
 
     Raises:
-        RequestError: no part of it says how its layers are ordered, or they are frozen.
+        RequestError: the recipe freezes the encoder.
     """
     if recipe.layer_decay < 1 and recipe.encoder == "frozen":
         raise RequestError(
             f"layer_decay={recipe.layer_decay:g} is for layers that learn, but encoder=frozen. "
             "Leave one of them out."
         )
+
+
+def check_layered(model: nn.Module, recipe: Recipe) -> None:
+    """Refuse rates by layer of a model that has no layers in order, or none that learn.
+
+    Raises:
+        RequestError: no part of it says how its layers are ordered, or they are frozen.
+    """
+    check_frozen(recipe)
     if recipe.layer_decay < 1 and not any(True for _ in _layered(model)):
         raise RequestError(
             f"layer_decay={recipe.layer_decay:g}, but no part of the model says how its layers are "

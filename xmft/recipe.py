@@ -94,8 +94,12 @@ class Recipe(BaseModel):
     base_seen: bool = Field(
         False, description="the network reads what the base says, as channels behind its input"
     )
-    samples: int | None = Field(None, ge=10, description="most samples used; null: all")
-    resolution: int | None = Field(None, ge=4, description="points per axis; null: the task's own")
+    samples: int | None = Field(
+        None, ge=10, description="most samples used of a task's files; null: all"
+    )
+    resolution: int | None = Field(
+        None, ge=4, description="points per axis of a task's fields; null: its own"
+    )
     precision: Precision = Field("float32", description="of the forward pass")
     compile: bool = Field(False, description="compile the forward pass of training")
 

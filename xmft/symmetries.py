@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from xmft.errors import RequestError
+from xmft.errors import DataError, RequestError
 from xmft.recipe import Recipe
 
 
@@ -77,6 +77,39 @@ class Symmetries:
 
     def __bool__(self) -> bool:
         return bool(self.periodic or self.mirrored or self.exchanged or self.galilean)
+
+
+def check_shapes(
+    task: str, known: Symmetries, inputs: tuple[int, ...], targets: tuple[int, ...]
+) -> None:
+    """Make sure that symmetries are those of samples like these.
+
+    Args:
+        task: For messages.
+        known: What is said of the task.
+        inputs: Channels and grid of an input.
+        targets: Likewise of a target.
+
+    Raises:
+        DataError: an axis or a channel is named that there is not.
+    """
+    count = len(inputs) - 1
+    along = {axis for axis in (*known.inputs, *known.targets) if axis is not None}
+    no_axis = {*known.periodic, *known.mirrored, *along} - set(range(count))
+    density = None if known.galilean is None else known.galilean.density
+    wrong = {
+        f"axis {', '.join(map(str, sorted(no_axis)))} of {count}": bool(no_axis),
+        "two axes that can be exchanged": known.exchanged and count != 2,
+        f"{len(known.inputs)} input channels": len(known.inputs) not in (0, inputs[0]),
+        f"{len(known.targets)} target channels": len(known.targets) not in (0, targets[0]),
+        f"a density in channel {density}": density is not None and density not in range(inputs[0]),
+    }
+    for what, found in wrong.items():
+        if found:
+            raise DataError(
+                f"{task}: its symmetries name {what}, but its inputs are {inputs} and its targets "
+                f"{targets}, channels first. Mend the task's `symmetries`."
+            )
 
 
 def check_symmetries(task: str, known: Symmetries | None, recipe: Recipe) -> None:

@@ -14,7 +14,7 @@ from xmft.curves import CurvePoint
 from xmft.errors import DataError
 from xmft.recipe import DenseHead, Precision, Recipe
 from xmft.split import Split, as_split, check_finite, content_hash
-from xmft.symmetries import Galilean, Symmetries
+from xmft.symmetries import Galilean, Symmetries, check_shapes
 
 if TYPE_CHECKING:
     from xmft.samples import Decoded, Draws, Pieces
@@ -76,6 +76,8 @@ class Task:
             mean of the logits, vote of the likeliest classes, or windows stitched to the sample;
             None: every row is scored for itself.
         symmetries: Of the equation that a dense task comes from; None: there are none.
+        continues: Whether the last channels of a dense task's inputs are what its targets are, an
+            earlier frame of them; false: another quantity, to which nothing can be added.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Task:
     channels: tuple[str, ...] = ()
     pool: Pool | None = None
     symmetries: Symmetries | None = None
+    continues: bool = True
 
     @property
     def suite(self) -> str:
@@ -134,6 +137,14 @@ class TaskData:
             raise DataError(f"{self.task.name}: a {self.task.kind} task must say how many classes.")
         for name, split in self.splits.items():
             self._check_structure(name, split)
+        known, x, y = self.task.symmetries, self.train.inputs, self.train.targets
+        if (
+            known
+            and self.decode is None
+            and not isinstance(x, Ragged)
+            and not isinstance(y, Ragged)
+        ):
+            check_shapes(self.task.name, known, x.shape[1:], y.shape[1:])
 
     @property
     def splits(self) -> dict[str, Split]:

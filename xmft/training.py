@@ -197,7 +197,8 @@ def train(
         method: A name, `name:preset`, or a class of your own.
         backbone: A name of `xmft list backbones`, a hub id, a folder, or a backbone of your own,
             which is trained in place.
-        recipe: How long and how fast; None: the defaults.
+        recipe: How long and how fast; None: the defaults. Its `samples` and `resolution` are for
+            `load_task`: data are used as they are given.
         options: Options of the method that differ from its defaults (or its preset's).
         source: Source proxy of methods that align; None: the one that needs no files, of the
             backbone's modality.

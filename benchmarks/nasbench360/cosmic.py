@@ -143,6 +143,7 @@ def entries() -> list[CosmicEntry]:
         kind="dense",
         loss="binary_cross_entropy",
         metrics=("one_minus_auroc_pixels", "fnr_pct"),
+        continues=False,
     )
     address = "https://zenodo.org/records/4295902/files/"
     old = "https://pde-xd.s3.amazonaws.com/cosmic/"

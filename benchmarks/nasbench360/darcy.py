@@ -170,6 +170,7 @@ def entries() -> list[DarcyEntry]:
         kind="dense",
         loss="nrmse",
         metrics=("relative_l2", "rmse", "max_error"),
+        continues=False,
     )
     shared: dict[str, Any] = {
         "task": task,

@@ -167,6 +167,7 @@ def entries() -> list[PsicovEntry]:
         loss="mse_to_16",
         metrics=("mae8",),
         pool="stitch",
+        continues=False,
     )
     benchmark = Download(
         path=PurePosixPath("protein.zip"),

@@ -272,6 +272,7 @@ def entry(problem: Problem, values: Mapping[str, str]) -> PdeEntry:
         title=problem.title.format(**values),
         kind="dense",
         channels=problem.channels,
+        continues=problem.clean.inputs.framed,
         **learned(problem, "clean"),
     )
     release = download.releases().get(file := problem.file.format(**values))

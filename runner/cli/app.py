@@ -16,6 +16,7 @@ from runner.cli import plots as plot_commands
 from runner.cli import report as report_commands
 from runner.cli import share as share_commands
 from runner.cli import site as site_commands
+from runner.cli.data_root import data_root
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     Data,
@@ -28,7 +29,6 @@ from runner.cli.options import (
     TaskFilter,
     checked_cell,
     chosen_grid,
-    data_root,
     example,
     guarded,
 )

@@ -8,10 +8,10 @@ import typer
 from rich.text import Text
 
 from runner.cli import completion
+from runner.cli.data_root import data_root
 from runner.cli.options import (
     Data,
     Plugins,
-    data_root,
     example,
     guarded,
     import_plugins,

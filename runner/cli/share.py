@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from runner.cli.data_root import data_root
 from runner.cli.list_command import ListCommand
 from runner.cli.options import (
     Data,
@@ -17,7 +18,6 @@ from runner.cli.options import (
     Settings,
     TaskFilter,
     concluded,
-    data_root,
     example,
     globs,
     guarded,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -38,10 +39,16 @@ def main(
             "the tables go between its markers."
         ) from None
     ledger = opened(results)
+    from xmft.methods import METHODS  # with torch, which no reader of ledgers needs
+
+    rows = ledger.read()
+    found = set(rows.column("method").to_pylist())
+    _known(ours and [ours], found, "--ours: the results have no")
+    _known(globs(head_trained or []), METHODS, "--head-trained: unknown method")
     filled = fill(
         text,
         tables(
-            ledger.read(),
+            rows,
             selection=selection,
             ours=ours,
             head_trained=globs(head_trained or []),
@@ -52,6 +59,12 @@ def main(
     except OSError as error:
         raise RequestError(f"The document {document} cannot be written ({error}).") from None
     say(f"{document}: the tables are those of {', '.join(places_of(ledger))}")
+
+
+def _known(names: Sequence[str], known: Collection[str], told: str) -> None:
+    for name in names:
+        if name not in known:
+            raise RequestError(f"{told} '{name}'. {nearest(name, sorted(known))}")
 
 
 if __name__ == "__main__":

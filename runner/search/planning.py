@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from xmft.methods.variants import merged_options, method_of, options_of
 from xmft.metrics import METRICS
 from xmft.recipe import Recipe
 from xmft.registry import nearest
+from xmft.task import Protocol
 
 if TYPE_CHECKING:
     from runner.config import Grid
@@ -30,7 +31,11 @@ def plain_steps(grid: Grid, common: Cell, note: str = "") -> Steps:
 
 
 def planned_steps(
-    grid: Grid, task: str, common: Cell, settled: Mapping[str, float | None]
+    grid: Grid,
+    task: str,
+    common: Cell,
+    settled: Mapping[str, float | None],
+    check: Callable[[str, Recipe, Protocol], None],
 ) -> Steps:
     """Return the cells of one method on one task that can be planned by now.
 
@@ -39,9 +44,11 @@ def planned_steps(
         task: Name of the task in the grid.
         common: A cell as it is without a search.
         settled: Scores of the trials that have reported.
+        check: Refuses a recipe that a task gives no occasion for.
 
     Raises:
-        RequestError: a value of the space is none that the recipe or the method takes.
+        RequestError: a value of the space is none that the recipe or the method takes, or values
+            that were drawn together are none for the task.
     """
     search, method = grid.search, common.method
     if search is None:
@@ -64,6 +71,7 @@ def planned_steps(
             where=where,
         )
         made = validated(Recipe, recipe | fields, where=where)
+        check(task, made.without(kind.ignores), grid.protocol)
         if "canonical" not in common.own_recipe:
             made = suited(made, catalog.get(task).task_under(grid.protocol))
         return replace(

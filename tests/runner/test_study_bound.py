@@ -97,6 +97,14 @@ def test_what_means_something_else_in_another_cell_is_not_correlated() -> None:
     rows = {row["term"]: row for row in rows_of(tables(ledger(*only, learned))["bound-error"])}
     assert rows["target fit"]["value after stage 1"] == "+1.00 (1 task, 4 cells)"
     assert rows["W2"]["value after stage 1"].endswith("8 cells)")
+    # A predictor on an encoder of random weights is another, however it was trained.
+    twins = [
+        attempt("recraft-scratch", "s/a", n, 0.5 - 0.1 * n, terms=terms(n), predictor=usual)
+        for n in range(3)
+    ]
+    rows = {row["term"]: row for row in rows_of(tables(ledger(*cells[:4], *twins))["bound-error"])}
+    assert rows["H(Z'|Z)"]["value after stage 1"] == "+1.00 (1 task, 4 cells)"
+    assert rows["W2"]["value after stage 1"].endswith("7 cells)")
 
 
 def test_where_higher_is_better_the_error_is_the_other_way_round() -> None:

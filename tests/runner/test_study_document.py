@@ -114,6 +114,14 @@ def test_a_ledger_and_a_submitted_file_are_read_as_one(results: Path, tmp_path: 
         (["--document", "none.md"], "none.md cannot be read"),
         (["--document", "d.md", "--selection", "best"], "Unknown selection 'best'"),
         (["--document", "d.md", "--results", "empty"], "holds no results"),
+        (
+            ["--document", "d.md", "--results", "results", "--ours", "recraf"],
+            "--ours: the results have no 'recraf'. Did you mean 'recraft'?",
+        ),
+        (
+            ["--document", "d.md", "--results", "results", "--head-trained", "nft,monna"],
+            "--head-trained: unknown method 'monna'. Did you mean 'mona'?",
+        ),
     ],
 )
 def test_wrong_requests_leave_the_document_alone(

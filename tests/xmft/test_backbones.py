@@ -19,7 +19,7 @@ from transformers import (
     RobertaModel,
 )
 
-from xmft.backbones import TextBackbone, drawn_at_random, load_backbone
+from xmft.backbones import TextBackbone, load_backbone
 from xmft.backbones.weights import locate_weights, weights_fingerprint
 from xmft.errors import RequestError
 from xmft.recipe import Recipe
@@ -251,18 +251,6 @@ def test_the_seed_decides_the_random_weights() -> None:
     assert torch.equal(first.positions, again.positions)
     assert not states_equal(first.encoder, other.encoder)
     assert not torch.equal(first.positions, other.positions)
-
-
-def test_what_is_kept_of_a_draw_is_not_the_pretrained_ones() -> None:
-    pretrained, drawn = text_backbone("tiny-sequence"), load_backbone("tiny-sequence", seed=2)
-    drawn = drawn_at_random(drawn, 2)
-    named = text_backbone("tiny-sequence", pretrained=False, seed=2)
-    assert states_equal(drawn.encoder, named.encoder)
-    assert drawn.fingerprint == named.fingerprint != pretrained.fingerprint
-    other = text_backbone("tiny-sequence", pretrained=False, seed=3)
-    assert other.fingerprint != named.fingerprint
-    # The texts are embedded as before: they are what the target comes near to.
-    assert states_equal(drawn.source_embedder, pretrained.source_embedder)
 
 
 def test_two_loads_share_nothing_that_trains() -> None:

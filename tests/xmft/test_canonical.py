@@ -177,7 +177,7 @@ def test_classes_are_those_of_the_form(wind: TaskData, recipe: Recipe, monkeypat
     "changes",
     [
         {"symmetries": None},
-        {"symmetries": Symmetries(mirrored=(0, 1), exchanged=True)},
+        {"symmetries": Symmetries(mirrored=(0,))},
         {"loss": "binary_cross_entropy"},
     ],
 )

@@ -121,6 +121,7 @@ class Method(ABC):
         uses_source: Whether the source proxy takes part (and so belongs to the cell id).
         uses_backbone: Whether a backbone takes part, likewise.
         kinds: Kinds of task it is for.
+        axes: Numbers of grid axes that it is for.
         ignores: Fields of the recipe that are of no concern to it; they are left out of the cell
             id, and are at their defaults when a cell is trained.
         seconds_per_sample: About what one of the training split takes a core, of a method that
@@ -138,6 +139,7 @@ class Method(ABC):
     uses_source: ClassVar[bool] = False
     uses_backbone: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = get_args(Kind)
+    axes: ClassVar[tuple[int, ...]] = (1, 2)
     ignores: ClassVar[frozenset[str]] = frozenset()
     seconds_per_sample: ClassVar[float] = 0.0
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -47,6 +47,7 @@ class Rocket(Method):
     title = "random convolutions of series (ROCKET) and a ridge, penalty chosen on validation"
     uses_backbone = False
     kinds = ("classification", "multilabel")
+    axes = (1,)
     ignores = frozenset(Recipe.model_fields) - {"samples", "resolution"}
     # Series of some fifty points, and half as many again that are scored.
     seconds_per_sample = 0.012

@@ -16,6 +16,7 @@ from runner.report.compare import Leaderboard
 from runner.report.markdown import markdown_table
 from runner.report.wording import count
 from runner.results import Result, results
+from xmft.errors import RequestError
 
 # Title and name of each term that is shown.
 TERMS = {
@@ -212,7 +213,17 @@ def _trains_head(cell: Result, head_trained: Collection[str]) -> bool:
 
 
 def _predictor(cell: Result) -> str:
-    return json.dumps((cell.config["method_config"] or {}).get("predictor"), sort_keys=True)
+    """Return what the source predictor of a cell was trained on, and how."""
+    from xmft.methods.variants import method_of  # with torch, which few readers need
+
+    options, config = cell.config["method_config"] or {}, cell.config
+    try:
+        pretrained = method_of(cell.method).pretrained
+    except RequestError:
+        pretrained = True
+    encoder = [config.get("weights"), config.get("recipe", {}).get("layers"), pretrained]
+    own = [options.get(name) for name in ("predictor", "vision_predictor")]
+    return json.dumps([*encoder, *own], sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)

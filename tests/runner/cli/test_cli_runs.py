@@ -132,7 +132,7 @@ def test_run_with_a_cell_that_failed_before(
 
 
 def test_data_of_a_task_from_nothing_to_verified(data_root: Path) -> None:
-    task, root = "pdebench/advection", ("--data", data_root)
+    task, root = "pdebench/advection", ("--data", data_root / "new")
     text = output_of("data", "generate", task, "--samples", "20", "--resolution", "32", *root)
     (path,) = data_root.rglob("*.hdf5")
     assert str(path) in text

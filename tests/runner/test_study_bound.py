@@ -107,6 +107,17 @@ def test_what_means_something_else_in_another_cell_is_not_correlated() -> None:
     assert rows["W2"]["value after stage 1"].endswith("7 cells)")
 
 
+def test_what_is_no_term_is_not_among_them() -> None:
+    chosen = {"after_fitting/fitting_neighbours/1": 3.0}
+    cells = [
+        attempt("recraft", "s/a", 0, 0.1, terms=measured(9.0, 4.0)),
+        attempt("knn", "s/a", 0, 0.2, terms=chosen),
+    ]
+    found = tables(ledger(*cells))
+    assert [row["entry"] for row in rows_of(found["bound"])] == ["recraft"]
+    assert "No cell" in tables(ledger(cells[1]))["bound"]
+
+
 def test_where_higher_is_better_the_error_is_the_other_way_round() -> None:
     cells = [
         attempt("recraft", "s/a", n, 0.1 * (n + 1), terms=measured(9.0, n), direction="max")

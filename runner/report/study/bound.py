@@ -91,6 +91,8 @@ def measured_terms(table: pa.Table) -> dict[str, Terms]:
     return {
         cell: Terms(before=before.get(cell, {}), after=after[cell], fitted=fitted.get(cell))
         for cell in after
+        # What `knn` and others chose stands in rows of the same form.
+        if after[cell].keys() & set(TERMS.values())
     }
 
 

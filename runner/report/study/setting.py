@@ -55,6 +55,11 @@ def setting_text(board: Leaderboard, table: pa.Table) -> str:
         for value in values
     }
     differing = [field for field in fields if field not in common]
+    options: dict[str, list[str]] = {}
+    for entry in board.by_label:
+        if entry.method_config:
+            text = json.dumps(entry.method_config, sort_keys=True)
+            options.setdefault(text, []).append(entry.label)
     lines = [
         f"cells: {len(cells)}, of which {ok} have a result; seeds {', '.join(map(str, seeds))}",
         f"protocol {board.query.protocol}, epoch selected by {board.query.selection}, scored on "
@@ -62,11 +67,7 @@ def setting_text(board: Leaderboard, table: pa.Table) -> str:
         f"backbone: {_all(b for entry in board.by_label for b in entry.backbones)}",
         f"source: {_all(s for entry in board.by_label for s in entry.sources)}",
         f"methods: {_all(f'{e.label} (version {e.method_version})' for e in board.by_label)}",
-        *(
-            f"options of {e.label}: `{json.dumps(e.method_config, sort_keys=True)}`"
-            for e in board.by_label
-            if e.method_config
-        ),
+        *(f"options of {', '.join(labels)}: `{text}`" for text, labels in options.items()),
         f"recipe: {_listed(common)}",
         *(
             f"recipe of {e.label} alone: {_listed(own)}"

@@ -105,13 +105,18 @@ def one_setting(cells: Sequence[Result]) -> tuple[list[Result], str | None]:
     ]
     setting, best = max(groups, key=lambda group: _weight(group[1]))
     kept = {cell.cell_id for cell in best}
-    rest = [(own, group) for own, group in alike if group[0].cell_id not in kept]
-    count = sum(cell.value is not None for _, group in rest for cell in group)
     best = [cell for cell in cells if cell.cell_id in kept]
-    if not count:
+    counts = [
+        (own, sum(cell.value is not None for cell in group))
+        for own, group in alike
+        if group[0].cell_id not in kept
+    ]
+    rest = [own for own, scored in counts if scored]
+    count = sum(scored for _, scored in counts)
+    if not rest:
         return best, None
-    differ = {key for own, _ in rest for key in _differences(setting, own)}
-    keys = [key for key in setting | rest[0][0] if key in differ]
+    differ = {key for own in rest for key in _differences(setting, own)}
+    keys = [key for key in setting | rest[0] if key in differ]
     noun = "cell" if count == 1 else "cells"
     return best, (
         f"{count} {noun} of {best[0].task} under other settings ({', '.join(keys)}) "

@@ -19,11 +19,9 @@ from runner.results import RESULT_COLUMNS, results
 from runner.search.planning import check_methods, planned_steps
 from runner.search.study import settled_trials
 from runner.task_choice import (
-    check_recipe,
     check_recipes,
     left_out_remarks,
     preset_remarks,
-    purpose,
     skipped_tasks,
     unfit_tasks,
 )
@@ -81,10 +79,9 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
         for method in grid.methods:
             if name in unfit[method] or name in skipped[method]:
                 continue
-            kind, recipe = method_of(method), grid.recipe_of(name, method)
+            kind = method_of(method)
             own = grid.own_recipe(method).keys() - kind.ignores
-            if "canonical" not in own:  # what is said of a method alone is one thing on all tasks
-                recipe = suited(recipe, task)
+            recipe = suited(grid.recipe_of(name, method), task, own)
             # What costs time does not depend on the seed.
             common = Cell(
                 task=task.name,
@@ -112,7 +109,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             said += preset_remarks(method, name, grid)
             place = _found(kind, settings[name], said)
             guess = guess_seconds(kind, recipe, entry, miniature=grid.miniature)
-            steps = planned_steps(grid, name, common, settled, check_recipe)
+            steps = planned_steps(grid, name, common, settled)
             if steps.note:
                 place["remarks"] = (*place["remarks"], steps.note)
             for cell in (*steps.trials, *steps.final):
@@ -193,9 +190,10 @@ def _check_request(grid: Grid, settings: Mapping[str, TaskSettings]) -> None:
         if len(unfit_tasks(method, grid)) == len(grid.tasks):
             first = catalog.get(grid.tasks[0])
             raise RequestError(
-                f"Method '{method}' is for {purpose(method)}, but '{first.task.name}' is a "
-                f"{first.task.kind} task{' in two dimensions' if first.axes == 2 else ''}. Leave "
-                "out one of them with --methods or --tasks."
+                f"Method '{method}' is for {method_of(method).purpose()}, but "
+                f"'{first.task.name}' is a {first.task.kind} task"
+                f"{' in two dimensions' if first.axes == 2 else ''}. Leave out one of them with "
+                "--methods or --tasks."
             )
         check_recipes(method, grid)
         method_of(method).check_installed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from benchmarks import catalog
@@ -15,8 +16,8 @@ from xmft.parameter_groups import check_frozen
 from xmft.symmetries import check_symmetries
 from xmft.task import Protocol, Recipe
 
-# Fields of the recipe that not every task gives occasion for.
-_OF_THE_TASK = {"augment", "loss", "base", "residual"}
+# Fields of the recipe that not every task gives occasion for, or that exclude each other.
+_CHECKED = ("augment", "base", "encoder", "layer_decay", "loss", "residual")
 
 
 def unfit_tasks(method: str, grid: Grid) -> list[str]:
@@ -27,13 +28,6 @@ def unfit_tasks(method: str, grid: Grid) -> list[str]:
         for name, entry in entries.items()
         if entry.task.kind not in of.kinds or entry.axes not in of.axes
     ]
-
-
-def purpose(method: str) -> str:
-    """Return which tasks a method is for, in words."""
-    of = method_of(method)
-    alone = " in one dimension" if of.axes == (1,) else ""
-    return f"{' and '.join(of.kinds)} tasks{alone}"
 
 
 def skipped_tasks(method: str, grid: Grid) -> list[str]:
@@ -50,7 +44,7 @@ def tasks_of(method: str, grid: Grid) -> list[str]:
 
 def left_out_remarks(method: str, unfit: list[str], skipped: list[str]) -> tuple[str, ...]:
     """Return what is to be said of the tasks that a method is not run on, if there are any."""
-    lines = [(f"{method} is for {purpose(method)}: not run on", unfit)]
+    lines = [(f"{method} is for {method_of(method).purpose()}: not run on", unfit)]
     lines += [(f"The grid leaves out for {method}:", skipped)]
     return tuple(f"{start} {', '.join(names)}." for start, names in lines if names)
 
@@ -72,35 +66,27 @@ def check_recipes(method: str, grid: Grid) -> None:
     """Make sure that a method's tasks give occasion for what their recipes, or a search, ask for.
 
     Raises:
-        RequestError: one has no symmetries, a metric that nothing is fitted to, or is none for the
-            base of its recipe.
+        RequestError: one has no symmetries, a metric that nothing is fitted to, inputs to which
+            nothing can be added, or is none for the base of its recipe; or two fields exclude each
+            other.
     """
     ignores = method_of(method).ignores
     for name in tasks_of(method, grid):
         for recipe in _recipes(name, method, grid):
-            check_recipe(name, recipe.without(ignores), grid.protocol)
+            _check_recipe(name, recipe.without(ignores), grid.protocol)
 
 
 def _recipes(task: str, method: str, grid: Grid) -> Iterator[Recipe]:
-    """Yield the recipe of a task, and it with each choice of a search that a task may not allow."""
+    """Yield the recipe of a task, with all that a search may draw together of what is checked."""
     recipe = grid.recipe_of(task, method)
-    yield recipe
-    if grid.search is None:
-        return
-    space = grid.search.space_of(method, method_of(method).ignores)
-    for field in _OF_THE_TASK & space.keys():
-        for value in space[field].choice or ():
-            yield validated(
-                Recipe, recipe.model_dump() | {field: value}, where=f"search.space of {method}"
-            )
+    space = {} if grid.search is None else grid.search.space_of(method, method_of(method).ignores)
+    drawn = {field: space[field].values for field in _CHECKED if field in space}
+    for values in itertools.product(*drawn.values()):
+        fields = dict(zip(drawn, values, strict=True))
+        yield validated(Recipe, recipe.model_dump() | fields, where=f"search.space of {method}")
 
 
-def check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> None:
-    """Make sure that a task gives occasion for what a recipe asks for.
-
-    Raises:
-        RequestError: it does not, or the recipe asks for two things that exclude each other.
-    """
+def _check_recipe(name: str, recipe: Recipe, protocol: Protocol) -> None:
     entry = catalog.get(name)
     task = entry.task_under(protocol)
     check_symmetries(name, task.symmetries, recipe)

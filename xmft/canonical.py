@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from jaxtyping import Float
@@ -169,13 +169,18 @@ def canonical_of(data: TaskData, recipe: Recipe | None) -> Canonical | None:
     return Canonical(data.task.symmetries)
 
 
-def suited(recipe: Recipe, task: Task) -> Recipe:
+def suited(recipe: Recipe, task: Task, own: Collection[str] = ()) -> Recipe:
     """Return a recipe without the canonical form where a task's samples have none.
 
     They have one where fields are predicted that can be moved along an axis, as the protocol has
     them, so that they stay solutions.
+
+    Args:
+        recipe: As asked for.
+        task: The task.
+        own: Fields that are said of a method alone: what it is, and the same on all tasks.
     """
-    if not recipe.canonical:
+    if not recipe.canonical or "canonical" in own:
         return recipe
     fields = task.kind == "dense" and not LOSSES[task.loss].logits
     if fields and task.symmetries is not None and task.symmetries.periodic:

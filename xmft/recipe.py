@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,8 +18,44 @@ Base = Literal["mean", "ridge", "kernel"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-# What the code did before a field existed, where that is not its default.
-_BEFORE = {"amplitude": False}
+OF_ENCODERS = frozenset(
+    {
+        "layers",
+        "encoder",
+        "lora_rank",
+        "max_tokens",
+        "patches",
+        "amplitude",
+        "overlap",
+        "stem",
+        "dense_head",
+        "layer_decay",
+        "refine",
+        "residual",
+    }
+)
+"""Fields of an encoder, its embedder and its head: no concern of methods without one."""
+
+BEFORE: Mapping[str, Any] = {
+    "schedule": "linear",
+    "decay_all": True,
+    "layer_decay": 1.0,
+    "average": 0.0,
+    "loss": "task",
+    "augment": "none",
+    "canonical": False,
+    "encoder": "all",
+    "lora_rank": 8,
+    "patches": "xavier",
+    "amplitude": False,
+    "overlap": 0.0,
+    "stem": "none",
+    "refine": False,
+    "residual": False,
+    "base": "mean",
+    "base_seen": False,
+}
+"""Fields that old cells do not have, with the value that says what the code did then."""
 
 
 class Recipe(BaseModel):
@@ -111,8 +147,3 @@ class Recipe(BaseModel):
     def without(self, ignored: Collection[str]) -> Recipe:
         """Return the recipe with some fields at their defaults: those of no concern to a method."""
         return self.model_copy(update={f: type(self).model_fields[f].default for f in ignored})
-
-
-def before(field: str) -> Any:
-    """Return the value of a field that says what the code did before there was the field."""
-    return _BEFORE.get(field, Recipe.model_fields[field].default)

@@ -119,8 +119,8 @@ def assemble(
     kind, chosen = _method(method, options or {})
     if data.task.kind not in kind.kinds:
         raise RequestError(
-            f"Method '{kind.name}' is for {' and '.join(kind.kinds)} tasks, but '{data.task.name}' "
-            f"is a {data.task.kind} task. Choose another method."
+            f"Method '{kind.name}' is for {kind.purpose()}, but '{data.task.name}' is a "
+            f"{data.task.kind} task. Choose another method."
         )
     recipe = suited(recipe.without(kind.ignores), data.task)
     data = replace(augmented(data, recipe), task=trained_on(data.task, recipe))

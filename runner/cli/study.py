@@ -29,6 +29,8 @@ def main(
     ] = None,
 ) -> None:
     """Put the tables of a ledger between the markers of a document."""
+    from xmft.methods import METHODS  # with torch, which no reader of ledgers needs
+
     if selection not in SELECTIONS:
         raise RequestError(f"Unknown selection '{selection}'. {nearest(selection, SELECTIONS)}")
     try:
@@ -39,8 +41,6 @@ def main(
             "the tables go between its markers."
         ) from None
     ledger = opened(results)
-    from xmft.methods import METHODS  # with torch, which no reader of ledgers needs
-
     rows = ledger.read()
     found = set(rows.column("method").to_pylist())
     _known(ours and [ours], found, "--ours: the results have no")

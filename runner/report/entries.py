@@ -15,7 +15,7 @@ from runner.results import Result
 from runner.usage import total
 
 # What cells of methods without a pretrained model have in its place.
-_NONE = "none"
+NO_BACKBONE = "none"
 # How much of a fingerprint tells two backbones of one name apart.
 _DIGITS = 8
 
@@ -164,12 +164,12 @@ def _names(cells: Sequence[Result]) -> dict[str, str]:
 
 def _backbones(cells: Sequence[Result], names: Mapping[str, str]) -> tuple[str, ...]:
     found = {names[_which(cell)] for cell in cells if _which(cell) in names}
-    return tuple(sorted(found - {_NONE}))
+    return tuple(sorted(found - {NO_BACKBONE}))
 
 
 def _values(cells: Sequence[Result], key: str) -> tuple[str, ...]:
     found = {_text(cell.config[key]) for cell in cells if cell.config.get(key)}
-    return tuple(sorted(found - {_NONE}))
+    return tuple(sorted(found - {NO_BACKBONE}))
 
 
 def _labels(groups: Sequence[Sequence[Result]], called: Mapping[str, str]) -> list[str]:

@@ -9,9 +9,10 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from runner.report.entries import NO_BACKBONE
 from runner.results import Result
 from xmft.errors import RequestError
-from xmft.recipe import Recipe, before
+from xmft.recipe import BEFORE, OF_ENCODERS
 from xmft.registry import nearest
 
 # A setting, and cells that have it.
@@ -146,23 +147,22 @@ def _joined(alike: Sequence[_Alike]) -> _Alike:
 def _alike(cells: Sequence[Result]) -> list[_Alike]:
     """Return the cells of each setting, old ones with the fields that there were not yet.
 
-    A field that a cell lacks is no concern of its method, or younger than the cell: then it has the
-    value that says what the code did before.
+    A younger field that a cell lacks is no concern of its method, or was not there yet. Only where
+    another cell has it at another value than the code had before does it matter which.
     """
     recipes = [cell.config.get("recipe", {}) for cell in cells]
-    fields = {name for recipe in recipes for name in recipe} & Recipe.model_fields.keys()
     contested = {
         name
-        for name in fields
-        if any(name not in recipe for recipe in recipes)
-        and any(recipe.get(name, before(name)) != before(name) for recipe in recipes)
+        for name, value in BEFORE.items()
+        if any(recipe.get(name, value) != value for recipe in recipes)
     }
     groups: dict[str, _Alike] = {}
     for cell in cells:
         setting, text = cell.setting, cell.setting_text
-        young = sorted(contested - cell.config.get("recipe", {}).keys() - _ignored(cell, contested))
+        lacking = contested - cell.config.get("recipe", {}).keys()
+        young = sorted(lacking - _ignored(cell, lacking)) if lacking else []
         if young:
-            old = {name: before(name) for name in young}
+            old = {name: BEFORE[name] for name in young}
             setting = {**setting, "recipe": {**setting["recipe"], **old}}
             text = json.dumps(setting, sort_keys=True)
         groups.setdefault(text, (setting, []))[1].append(cell)
@@ -171,8 +171,8 @@ def _alike(cells: Sequence[Result]) -> list[_Alike]:
 
 def _ignored(cell: Result, fields: Collection[str]) -> frozenset[str]:
     """Return the fields that are no concern of a cell's method; all, of one that nobody knows."""
-    if not fields:
-        return frozenset()
+    if cell.config.get("backbone") == NO_BACKBONE and OF_ENCODERS.issuperset(fields):
+        return OF_ENCODERS
     from xmft.methods.variants import method_of  # with torch, which few boards need
 
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from xmft.methods.variants import merged_options, method_of, options_of
 from xmft.metrics import METRICS
 from xmft.recipe import Recipe
 from xmft.registry import nearest
-from xmft.task import Protocol
 
 if TYPE_CHECKING:
     from runner.config import Grid
@@ -31,11 +30,7 @@ def plain_steps(grid: Grid, common: Cell, note: str = "") -> Steps:
 
 
 def planned_steps(
-    grid: Grid,
-    task: str,
-    common: Cell,
-    settled: Mapping[str, float | None],
-    check: Callable[[str, Recipe, Protocol], None],
+    grid: Grid, task: str, common: Cell, settled: Mapping[str, float | None]
 ) -> Steps:
     """Return the cells of one method on one task that can be planned by now.
 
@@ -44,11 +39,9 @@ def planned_steps(
         task: Name of the task in the grid.
         common: A cell as it is without a search.
         settled: Scores of the trials that have reported.
-        check: Refuses a recipe that a task gives no occasion for.
 
     Raises:
-        RequestError: a value of the space is none that the recipe or the method takes, or values
-            that were drawn together are none for the task.
+        RequestError: a value of the space is none that the recipe or the method takes.
     """
     search, method = grid.search, common.method
     if search is None:
@@ -71,9 +64,8 @@ def planned_steps(
             where=where,
         )
         made = validated(Recipe, recipe | fields, where=where)
-        check(task, made.without(kind.ignores), grid.protocol)
-        if "canonical" not in common.own_recipe:
-            made = suited(made, catalog.get(task).task_under(grid.protocol))
+        of_task = catalog.get(task).task_under(grid.protocol)
+        made = suited(made, of_task, common.own_recipe)
         return replace(
             common,
             recipe=made.model_dump(mode="json", exclude=set(kind.ignores)),

@@ -14,6 +14,7 @@ from tests.runner.boards import (
     text_of,
 )
 from xmft.errors import RequestError
+from xmft.recipe import BEFORE, Recipe
 
 
 def test_one_setting_per_task_the_one_with_most_cells():
@@ -80,6 +81,14 @@ def test_cells_of_before_a_field_are_what_the_code_did_then():
         assert {"orca", "nft", "scratch"} <= set(labels(board.ranked))
         assert not {"pare", "mona"} & set(labels(board.ranked))
         assert board.notes == (f"4 cells of {DARCY} under other settings (recipe) are left out",)
+
+
+def test_every_field_since_the_first_has_what_the_code_did_before():
+    first = {"epochs", "batch_size", "learning_rate", "optimizer", "weight_decay", "betas"}
+    first |= {"momentum", "warmup", "clip_grad_norm", "layers", "max_tokens", "dense_head"}
+    first |= {"samples", "resolution", "precision", "compile"}
+    assert Recipe.model_fields.keys() - BEFORE.keys() == first
+    assert Recipe(**BEFORE).model_dump().items() >= BEFORE.items()
 
 
 def test_entries_differ_by_config_version_and_source():

@@ -152,6 +152,11 @@ class Method(ABC):
         """Create from a validated `Config`."""
         self.config = config
 
+    @classmethod
+    def purpose(cls) -> str:
+        """Say which tasks it is for."""
+        return f"{' and '.join(cls.kinds)} tasks{' in one dimension' if cls.axes == (1,) else ''}"
+
     @classmethod  # noqa: B027  (most methods need nothing)
     def check_installed(cls) -> None:
         """Make sure that the packages of an extra are there; asked once, before cells run.

@@ -12,6 +12,7 @@ from xmft.model import OperatorModel, shapes_seen
 from xmft.operators import fno
 from xmft.operators.padding import Padding
 from xmft.operators.unet import UNet
+from xmft.recipe import OF_ENCODERS
 from xmft.stages import Stage
 
 
@@ -20,22 +21,7 @@ class Operator(Method):
 
     uses_backbone = False
     kinds = ("dense",)
-    ignores = frozenset(
-        {
-            "layers",
-            "encoder",
-            "lora_rank",
-            "max_tokens",
-            "patches",
-            "amplitude",
-            "overlap",
-            "stem",
-            "dense_head",
-            "layer_decay",
-            "refine",
-            "residual",
-        }
-    )
+    ignores = OF_ENCODERS
 
     @abstractmethod
     def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:

@@ -12,8 +12,8 @@ from torch import nn
 from xmft.errors import DataError, RequestError
 from xmft.methods import METHODS
 from xmft.operators.fno import FourierOperator
-from xmft.operators.padding import cut, pad_to_multiple
 from xmft.operators.unet import UNet
+from xmft.padding import cut, pad_to_multiple
 from xmft.records import FitResult
 from xmft.stages import Stage
 from xmft.task import Recipe, Split, TaskData

@@ -10,8 +10,8 @@ from torch import nn
 from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, register
 from xmft.model import OperatorModel, shapes_seen
 from xmft.operators import fno
-from xmft.operators.padding import Padding
 from xmft.operators.unet import UNet
+from xmft.padding import Padding
 from xmft.recipe import OF_ENCODERS
 from xmft.stages import Stage
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xmft.errors import RequestError
-from xmft.operators.padding import cut, pad_to_multiple
+from xmft.padding import cut, pad_to_multiple
 
 # Channels of the projection's hidden layer, as in PDEBench.
 _PROJECTION = 128

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xmft.operators.padding import Padding, cut, pad_to_multiple
+from xmft.padding import Padding, cut, pad_to_multiple
 
 _CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 _UP: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xmft.convolutions import ResidualConvolution
+from xmft.convolutions import Around, ResidualConvolution
 from xmft.errors import RequestError
 from xmft.patches import patch_counts, patch_size, reach_of, resize, to_patches
 from xmft.recipe import Recipe
@@ -52,13 +53,16 @@ class TargetEmbedder(nn.Module):
     past: nn.Module | None
     gain: nn.Parameter | None
 
-    def _add_options(self, recipe: Recipe, channels: int, axes: int, past: Any) -> None:
+    def _add_options(
+        self, recipe: Recipe, channels: int, axes: int, periodic: Collection[int], past: Any
+    ) -> None:
         """Build what the recipe asks for beside projection, norm and positions.
 
         Args:
             recipe: Says what.
             channels: Channels of one input.
             axes: Axes of its grid.
+            periodic: Those on which a field goes on from its other end.
             past: Makes a linear map of the shape of the projection, without bias.
         """
         with aside("embedder"):
@@ -66,7 +70,7 @@ class TargetEmbedder(nn.Module):
             self.gain = nn.Parameter(torch.full((1,), _PAST)) if recipe.amplitude else None
             self.stem = None
             if recipe.stem == "convolution":
-                self.stem = ResidualConvolution(channels, axes)
+                self.stem = ResidualConvolution(channels, axes, periodic=periodic)
             if self.past is not None:
                 weight = self.past.weight
                 assert isinstance(weight, Tensor)
@@ -107,6 +111,7 @@ class PatchEmbedder(TargetEmbedder):
         *,
         positions: Float[Tensor, "longest width"],
         norm: nn.LayerNorm,
+        periodic: Collection[int] = (),
     ) -> None:
         """Build for inputs of `shape` = `(channels, *grid)`.
 
@@ -115,6 +120,7 @@ class PatchEmbedder(TargetEmbedder):
             recipe: Says how long the sequence may be, and what the embedder is made of.
             positions: Position table to start from; its first rows are copied.
             norm: LayerNorm to start from; copied.
+            periodic: Axes on which patches hold, beyond an edge, what comes round; else zeros.
 
         Raises:
             RequestError: the sequence is longer than the position table.
@@ -123,6 +129,7 @@ class PatchEmbedder(TargetEmbedder):
         channels, *grid = shape
         self.side = patch_size(tuple(grid), recipe.max_tokens)
         self.reach = reach_of(recipe.overlap, self.side)
+        self.periodic = tuple(periodic)
         self.tokens = math.prod(patch_counts(tuple(grid), self.side))
         longest, width = positions.shape
         if self.tokens > longest:
@@ -142,11 +149,14 @@ class PatchEmbedder(TargetEmbedder):
         self.norm = nn.LayerNorm(width, eps=norm.eps)
         self.norm.load_state_dict(norm.state_dict())
         self.positions = nn.Parameter(positions[: self.tokens].detach().clone())
-        self._add_options(recipe, channels, len(grid), lambda: nn.Linear(values, width, bias=False))
+        self._add_options(
+            recipe, channels, len(grid), periodic, lambda: nn.Linear(values, width, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Float[Tensor, "n tokens width"]:
         """Embed standardised fields `[n, channels, *grid]`."""
-        patches = to_patches(x if self.stem is None else self.stem(x), self.side, self.reach)
+        x = x if self.stem is None else self.stem(x)
+        patches = to_patches(x, self.side, self.reach, self.periodic)
         past = None if self.past is None else self.past(patches)
         return self._normalised(self.project(patches), past) + self.positions
 
@@ -172,6 +182,7 @@ class ImageEmbedder(TargetEmbedder):
         projection: nn.Conv2d,
         norm: nn.LayerNorm,
         positions: Float[Tensor, "1 tokens width"] | None,
+        periodic: Collection[int] = (),
     ) -> None:
         """Build.
 
@@ -183,16 +194,18 @@ class ImageEmbedder(TargetEmbedder):
             projection: Patch projection to start from; kernel and stride are the patch.
             norm: LayerNorm to start from; copied.
             positions: Position features to start from, if the encoder has any; copied.
+            periodic: Axes on which patches hold, beyond an edge, what comes round; else zeros.
         """
         super().__init__()
         self.image = image
         self.side = projection.kernel_size[0]
         self.tokens = math.prod(length // self.side for length in image)
         reach, width = reach_of(recipe.overlap, self.side), projection.out_channels
+        self.around = Around(2, reach, periodic)
 
         def convolution(*, bias: bool) -> nn.Conv2d:
-            kernel = self.side + 2 * reach
-            return nn.Conv2d(channels, width, kernel, self.side, padding=reach, bias=bias)
+            kernel, (rows, columns) = self.side + 2 * reach, self.around.beyond
+            return nn.Conv2d(channels, width, kernel, self.side, padding=(rows, columns), bias=bias)
 
         self.project = convolution(bias=True)
         if recipe.patches == "redrawn":
@@ -204,11 +217,11 @@ class ImageEmbedder(TargetEmbedder):
         self.norm = nn.LayerNorm(width, eps=norm.eps)
         self.norm.load_state_dict(norm.state_dict())
         self.positions = None if positions is None else nn.Parameter(positions.detach().clone())
-        self._add_options(recipe, channels, 2, lambda: convolution(bias=False))
+        self._add_options(recipe, channels, 2, periodic, lambda: convolution(bias=False))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n tokens width"]:
         """Embed standardised fields; tokens run row-major over the resized image."""
-        pixels = resize(x if self.stem is None else self.stem(x), self.image)
+        pixels = self.around(resize(x if self.stem is None else self.stem(x), self.image))
         past = None if self.past is None else _in_rows(self.past(pixels))
         embedded = self._normalised(_in_rows(self.project(pixels)), past)
         return embedded if self.positions is None else embedded + self.positions

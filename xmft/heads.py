@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -127,7 +129,15 @@ class CorrectedHead(nn.Module):
         refine: The convolution, or None.
     """
 
-    def __init__(self, head: nn.Module, inputs: tuple[int, ...], outputs: int, recipe: Recipe):
+    def __init__(
+        self,
+        head: nn.Module,
+        inputs: tuple[int, ...],
+        outputs: int,
+        recipe: Recipe,
+        *,
+        periodic: Collection[int] = (),
+    ) -> None:
         """Build.
 
         Args:
@@ -135,6 +145,7 @@ class CorrectedHead(nn.Module):
             inputs: Channels and grid of one input.
             outputs: Channels of one output.
             recipe: Says how.
+            periodic: Axes on which what comes round is seen beyond the edges; else zeros.
 
         Raises:
             RequestError: the input holds no field that corresponds to the output.
@@ -152,7 +163,9 @@ class CorrectedHead(nn.Module):
         self.refine: ResidualConvolution | None = None
         if recipe.refine:
             with aside("refine"):
-                self.refine = ResidualConvolution(outputs, len(grid), beside=channels)
+                self.refine = ResidualConvolution(
+                    outputs, len(grid), beside=channels, periodic=periodic
+                )
 
     def forward(
         self,

@@ -199,14 +199,15 @@ class CrossModalModel(StandardisedModel):
         """
         super().__init__(data, recipe)
         task, (inputs, targets) = data.task, shapes_seen(data, recipe)
-        self.embedder = backbone.target_embedder(inputs, recipe)
+        periodic = periodic_axes(data) if recipe.padding == "periodic" else ()
+        self.embedder = backbone.target_embedder(inputs, recipe, periodic=periodic)
         self.encoder = backbone.encoder
         self.head: nn.Module
         if task.kind == "dense":
             self.head = backbone.dense_head(self.embedder, targets, kind=recipe.dense_head)
             check_residual(task, recipe)
             if recipe.refine or recipe.residual:
-                self.head = CorrectedHead(self.head, inputs, targets[0], recipe)
+                self.head = CorrectedHead(self.head, inputs, targets[0], recipe, periodic=periodic)
         else:
             data.check_labels()
             assert task.classes is not None  # the data have looked
@@ -262,3 +263,11 @@ def shapes_seen(data: TaskData, recipe: Recipe) -> tuple[tuple[int, ...], tuple[
     if recipe.sees_base:
         inputs = (inputs[0] + targets[0], *inputs[1:])
     return inputs, targets
+
+
+def periodic_axes(data: TaskData) -> tuple[int, ...]:
+    """Return the axes on which samples go on from their other end; of windows there are none."""
+    known = data.task.symmetries
+    if known is None or any(split.windows is not None for split in data.splits.values()):
+        return ()
+    return known.periodic

@@ -1,31 +1,58 @@
-"""Fields made a little longer, so that their grid divides, and cut again."""
+"""What lies beyond the edges of fields: nothing, or on periodic axes what comes round."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-Padding = Literal["zeros", "circular"]
+Elsewhere = Literal["constant", "replicate"]
 
 
-def pad_to_multiple(fields: Tensor, factor: int, padding: Padding) -> Tensor:
+def extended(
+    fields: Tensor,
+    ends: Sequence[tuple[int, int]],
+    periodic: Collection[int] = (),
+    *,
+    elsewhere: Elsewhere = "constant",
+) -> Tensor:
+    """Lengthen the axes of `[n, channels, *grid]` on both ends, by any number of points.
+
+    Args:
+        fields: Fields.
+        ends: Points to add before and behind, by axis.
+        periodic: Axes on which the field goes on from its other end.
+        elsewhere: What is beyond the others: zeros (`constant`), or the last value (`replicate`).
+    """
+    still = [(0, 0) if axis in periodic else end for axis, end in enumerate(ends)]
+    if any(map(any, still)):
+        flat = [points for end in reversed(still) for points in end]  # the last axis first
+        fields = functional.pad(fields, flat, mode=elsewhere)
+    for axis in periodic:
+        fields = _wrapped(fields, axis + 2, *ends[axis])
+    return fields
+
+
+def _wrapped(fields: Tensor, dim: int, before: int, behind: int) -> Tensor:
+    if not (before or behind):
+        return fields
+    length = fields.shape[dim]
+    turns, start = divmod(-before, length)
+    rounds = -turns - (-(length + behind) // length)
+    return torch.cat([fields] * rounds, dim=dim).narrow(dim, start, before + length + behind)
+
+
+def pad_to_multiple(fields: Tensor, factor: int, periodic: Collection[int] = ()) -> Tensor:
     """Lengthen the axes of `[n, channels, *grid]` at their end to the next multiple of `factor`.
 
-    The added points repeat the field from its start where it is periodic, else its last value.
+    The added points repeat the field from its start on axes where it is periodic, else its last
+    value.
     """
-    missing = [-length % factor for length in fields.shape[2:]]
-    if not any(missing):
-        return fields
-    mode = "circular" if padding == "circular" else "replicate"
-    return functional.pad(fields, _ends(missing), mode=mode)
-
-
-def _ends(missing: Sequence[int]) -> list[int]:
-    """Write points to add at the end of each axis as `functional.pad` wants it, last axis first."""
-    return [points for count in reversed(missing) for points in (0, count)]
+    missing = [(0, -length % factor) for length in fields.shape[2:]]
+    return extended(fields, missing, periodic, elsewhere="replicate")
 
 
 def cut(fields: Tensor, grid: Sequence[int]) -> Tensor:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+
+from xmft.padding import extended
 
 
 def patch_size(grid: tuple[int, ...], max_tokens: int) -> int:
@@ -42,19 +45,19 @@ def reach_of(overlap: float, side: int) -> int:
     return math.ceil(overlap * side)
 
 
-def to_patches(x: Tensor, side: int, reach: int = 0) -> Float[Tensor, "n tokens values"]:
+def to_patches(
+    x: Tensor, side: int, reach: int = 0, periodic: Collection[int] = ()
+) -> Float[Tensor, "n tokens values"]:
     """Cut `[n, channels, *grid]` into patches, row-major; values run channel-first in a patch.
-
-    Beyond the edge there are zeros.
 
     Args:
         x: Fields.
         side: Points from one patch to the next, on each axis.
         reach: Points of its neighbours that a patch holds as well, on each side.
+        periodic: Axes on which patches hold, beyond an edge, what comes round; else zeros.
     """
     ends = [(reach, reach + -length % side) for length in x.shape[2:]]
-    if any(map(any, ends)):
-        x = functional.pad(x, [pad for end in reversed(ends) for pad in end])
+    x = extended(x, ends, periodic)
     window = side + 2 * reach
     for axis in range(2, x.ndim):
         x = x.unfold(axis, window, side)

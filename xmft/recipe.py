@@ -14,6 +14,7 @@ Schedule = Literal["linear", "cosine", "onecycle"]
 Augment = Literal["none", "symmetries", "galilean"]
 Patches = Literal["xavier", "convolution", "published", "redrawn"]
 Stem = Literal["none", "convolution"]
+Padding = Literal["zeros", "periodic"]
 Base = Literal["mean", "ridge", "kernel"]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -28,6 +29,7 @@ OF_ENCODERS = frozenset(
         "amplitude",
         "overlap",
         "stem",
+        "padding",
         "dense_head",
         "layer_decay",
         "refine",
@@ -50,6 +52,7 @@ BEFORE: Mapping[str, Any] = {
     "amplitude": False,
     "overlap": 0.0,
     "stem": "none",
+    "padding": "zeros",
     "refine": False,
     "residual": False,
     "base": "mean",
@@ -119,6 +122,11 @@ class Recipe(BaseModel):
         0.0, ge=0, le=1, description="share of its side that a patch reaches over each edge"
     )
     stem: Stem = Field("none", description="over the whole field, before it is cut into patches")
+    padding: Padding = Field(
+        "periodic",
+        description="beyond the edges, for what sees there (overlap, stem, refine, patches that do "
+        "not divide): what comes round on axes that are periodic in the equation, or zeros",
+    )
     dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
     refine: bool = Field(
         False, description="of dense tasks: convolutions over the decoded field and the input"

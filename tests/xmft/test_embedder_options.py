@@ -32,17 +32,15 @@ def known_norm() -> nn.LayerNorm:
     return norm
 
 
-def embedder_of(shape: Shape, **fields: Any) -> TargetEmbedder:
+def embedder_of(shape: Shape, *, periodic: tuple[int, ...] = (), **fields: Any) -> TargetEmbedder:
     torch.manual_seed(0)
     fields = {"amplitude": False, **fields}
-    norm = known_norm()
+    made: dict[str, Any] = {"norm": known_norm(), "periodic": periodic}
     if shape == "image":
-        projection = nn.Conv2d(3, WIDTH, 4, stride=4)
-        return ImageEmbedder(
-            2, (16, 24), Recipe(**fields), projection=projection, norm=norm, positions=None
-        )
+        made["projection"] = nn.Conv2d(3, WIDTH, 4, stride=4)
+        return ImageEmbedder(2, (16, 24), Recipe(**fields), positions=None, **made)
     recipe = Recipe(max_tokens=8, **fields)
-    return PatchEmbedder(shape, recipe, positions=sample(16, WIDTH), norm=norm)
+    return PatchEmbedder(shape, recipe, positions=sample(16, WIDTH), **made)
 
 
 def inputs_of(shape: Shape) -> Tensor:

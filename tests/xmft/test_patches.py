@@ -64,17 +64,23 @@ def test_any_overlap_reaches_a_point(overlap: float, side: int, reach: int) -> N
     assert reach_of(overlap, side) == reach
 
 
+@pytest.mark.parametrize("periodic", [(), (0,), (1,), (0, 1)])
 @pytest.mark.parametrize("reach", [0, 1, 3, 5])
-@pytest.mark.parametrize("shape", [(3, 24), (2, 22), (2, 8, 12), (1, 6, 7)])
+@pytest.mark.parametrize("shape", [(3, 24), (2, 22), (2, 8, 12), (1, 6, 7), (1, 2, 9)])
 def test_overlapping_patches_are_those_with_their_surroundings(
-    shape: tuple[int, ...], reach: int
+    shape: tuple[int, ...], reach: int, periodic: tuple[int, ...]
 ) -> None:
     side, x = 4, sample(5, *shape)
-    channels, *grid = shape
-    patches = to_patches(x, side, reach)
-    # A field with zeros all around, from which each patch is taken by its place.
-    around = np.zeros((5, channels, *[length + 2 * 8 for length in grid]), dtype=np.float32)
-    around[(..., *[slice(8, 8 + length) for length in grid])] = x.numpy()
+    _, *grid = shape
+    periodic = tuple(axis for axis in periodic if axis < len(grid))
+    patches = to_patches(x, side, reach, periodic)
+    # A field with all that is around it, from which each patch is taken by its place: the longest
+    # reach is more than the whole of the shortest axis.
+    around = x.numpy()
+    for axis in range(len(grid)):
+        pad = [(0, 0)] * x.ndim
+        pad[axis + 2] = (8, 8)
+        around = np.pad(around, pad, mode="wrap" if axis in periodic else "constant")
     places = np.ndindex(*[-(-length // side) for length in grid])
     for token, place in enumerate(places):
         starts = [8 + side * index - reach for index in place]

@@ -112,9 +112,11 @@ def data(
     labels = replace(multilabel_data, task=replace(multilabel_data.task, metrics=LABELS))
     voted = replace(class_data.task, metrics=("error_pct", "f1_macro"), pool="vote")
     windows = {name: windowed(split) for name, split in class_data.splits.items()}
+    periodic = replace(dense, task=replace(dense.task, symmetries=Symmetries(periodic=(0,))))
     return {
         **dict.fromkeys(JOBS, dense),
-        "canonical": replace(dense, task=replace(dense.task, symmetries=Symmetries(periodic=(0,)))),
+        "canonical": periodic,
+        "options": periodic,
         "labels": labels,
         "logistic": labels,
         "windows": replace(class_data, task=voted, **windows),

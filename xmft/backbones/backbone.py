@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -62,12 +63,15 @@ class Backbone(ABC):
         """
 
     @abstractmethod
-    def target_embedder(self, shape: tuple[int, ...], recipe: Recipe) -> TargetEmbedder:
+    def target_embedder(
+        self, shape: tuple[int, ...], recipe: Recipe, *, periodic: Collection[int] = ()
+    ) -> TargetEmbedder:
         """Return an embedder (phi) of the target that starts from the pretrained one.
 
         Args:
             shape: Channels and grid of one input.
             recipe: Says how long the sequence may be, and what the embedder is made of.
+            periodic: Axes of the grid on which a field goes on from its other end.
 
         Raises:
             RequestError: inputs of that shape cannot be embedded.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -91,7 +91,9 @@ class VisionBackbone(Backbone):
         features: Tensor = self.source_embedder(pixels)[0]
         return features
 
-    def target_embedder(self, shape: tuple[int, ...], recipe: Recipe) -> ImageEmbedder:
+    def target_embedder(
+        self, shape: tuple[int, ...], recipe: Recipe, *, periodic: Collection[int] = ()
+    ) -> ImageEmbedder:
         """Return an embedder with the pretrained patch projection and LayerNorm.
 
         The sequence is as long as the image has patches, whatever `max_tokens` of the recipe says.
@@ -108,6 +110,7 @@ class VisionBackbone(Backbone):
             projection=self._embeddings.patch_embeddings.projection,
             norm=self.norm,
             positions=self._embeddings.position_embeddings,
+            periodic=periodic,
         )
 
     def dense_head(

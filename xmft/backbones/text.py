@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -115,9 +115,13 @@ class TextBackbone(Backbone):
         features: Tensor = self.source_embedder(input_ids=inputs)
         return features
 
-    def target_embedder(self, shape: tuple[int, ...], recipe: Recipe) -> PatchEmbedder:
+    def target_embedder(
+        self, shape: tuple[int, ...], recipe: Recipe, *, periodic: Collection[int] = ()
+    ) -> PatchEmbedder:
         """Return an embedder of patches with the pretrained positions and LayerNorm."""
-        return PatchEmbedder(shape, recipe, positions=self.positions, norm=self.norm)
+        return PatchEmbedder(
+            shape, recipe, positions=self.positions, norm=self.norm, periodic=periodic
+        )
 
     def dense_head(
         self, embedder: TargetEmbedder, shape: tuple[int, ...], *, kind: DenseHead

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Literal
 
 from pydantic import Field
 from torch import nn
 
 from xmft.methods.method import Context, Method, MethodConfig, fitting_stage, register
-from xmft.model import OperatorModel, shapes_seen
+from xmft.model import OperatorModel, periodic_axes, shapes_seen
 from xmft.operators import fno
 from xmft.operators.unet import UNet
-from xmft.padding import Padding
 from xmft.recipe import OF_ENCODERS
 from xmft.stages import Stage
 
@@ -24,13 +24,22 @@ class Operator(Method):
     ignores = OF_ENCODERS
 
     @abstractmethod
-    def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:
-        """Return the network from and to `channels` (inputs, outputs) on `grid`."""
+    def operator(
+        self, channels: tuple[int, int], grid: tuple[int, ...], periodic: tuple[int, ...]
+    ) -> nn.Module:
+        """Return the network.
+
+        Args:
+            channels: Of inputs and outputs.
+            grid: Points on each axis.
+            periodic: Axes on which fields go on from their other end.
+        """
 
     def model(self, context: Context) -> nn.Module:
         """Return the network between standardised inputs and outputs."""
         inputs, targets = shapes_seen(context.data, context.recipe)
-        operator = self.operator((inputs[0], targets[0]), inputs[1:])
+        periodic = periodic_axes(context.data)
+        operator = self.operator((inputs[0], targets[0]), inputs[1:], periodic)
         return OperatorModel(operator, context.data, context.recipe)
 
     def stages(self, context: Context) -> list[Stage]:
@@ -60,7 +69,9 @@ class FNO(Operator):
         """Look for neuraloperator."""
         fno.check_installed()
 
-    def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:
+    def operator(
+        self, channels: tuple[int, int], grid: tuple[int, ...], periodic: tuple[int, ...]
+    ) -> nn.Module:
         """Return the operator."""
         config = self.config
         return fno.FourierOperator(
@@ -80,19 +91,26 @@ class UNetMethod(Operator):
     title = "convolutional U-Net from random weights, for dense tasks"
 
     class Config(MethodConfig):
-        """Options of the U-Net; `circular` padding suits fields that are periodic on all axes."""
+        """Options of the U-Net."""
 
         features: int = Field(32, ge=1, description="features on the finest level")
         levels: int = Field(4, ge=0, description="how often the grid is halved, at most")
-        padding: Padding = Field("zeros", description="beyond the edge: zeros or circular")
+        padding: Literal["zeros", "periodic", "circular"] = Field(
+            "zeros",
+            description="what convolutions see beyond the edges: zeros, what comes round on axes "
+            "that are periodic in the equation, or that on all axes, whatever they are",
+        )
 
-    def operator(self, channels: tuple[int, int], grid: tuple[int, ...]) -> nn.Module:
+    def operator(
+        self, channels: tuple[int, int], grid: tuple[int, ...], periodic: tuple[int, ...]
+    ) -> nn.Module:
         """Return the U-Net."""
         config = self.config
+        around = {"zeros": (), "periodic": periodic, "circular": range(len(grid))}
         return UNet(
             channels,
             grid,
             features=config.features,
             levels=config.levels,
-            padding=config.padding,
+            periodic=around[config.padding],
         )

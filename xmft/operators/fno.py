@@ -82,7 +82,7 @@ class FourierOperator(nn.Module):
         """Return `[n, channels, *grid]`, in float32 also under autocast."""
         # Fourier transforms know no bfloat16.
         with torch.autocast(fields.device.type, enabled=False):
-            padded = pad_to_multiple(fields.float(), 2, "zeros")
+            padded = pad_to_multiple(fields.float(), 2)
             places = self.coordinates.expand(len(fields), *self.coordinates.shape)
             output: Tensor = self.network(torch.cat([padded, places], dim=1))
         return cut(output, fields.shape[2:])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xmft.padding import Padding, cut, pad_to_multiple
+from xmft.convolutions import CONVOLUTION, Around
+from xmft.padding import cut, pad_to_multiple
 
-_CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 _UP: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 _POOL: dict[int, Any] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
 _GROUPS = 8
+_KERNEL = 3
 
 
 class UNet(nn.Module):
@@ -37,7 +39,7 @@ class UNet(nn.Module):
         *,
         features: int,
         levels: int,
-        padding: Padding,
+        periodic: Collection[int] = (),
     ) -> None:
         """Build.
 
@@ -46,30 +48,30 @@ class UNet(nn.Module):
             grid: Points per axis, one or two axes.
             features: Features of the finest level.
             levels: How often the grid is halved, at most.
-            padding: What convolutions see beyond the edge: `zeros`, or `circular` for fields that
-                are periodic on all axes.
+            periodic: Axes on which convolutions see what comes round beyond the edges; else zeros.
         """
         super().__init__()
-        self.padding = padding
+        self.periodic = tuple(periodic)
         axes = len(grid)
         self.levels = min(levels, max(0, int(math.log2(min(grid))) - 1))
         widths = [features * 2**level for level in range(self.levels + 1)]
         starts = [channels[0], *widths[:-1]]
         self.down = nn.ModuleList(
-            _block(axes, start, width, padding) for start, width in zip(starts, widths, strict=True)
+            _block(axes, start, width, periodic)
+            for start, width in zip(starts, widths, strict=True)
         )
         self.pool = _POOL[axes](2)
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.finer = nn.ModuleList(
             _UP[axes](coarse, fine, kernel_size=2, stride=2) for coarse, fine in rising
         )
-        self.up = nn.ModuleList(_block(axes, 2 * fine, fine, padding) for _, fine in rising)
-        self.out = _CONV[axes](features, channels[1], kernel_size=1)
+        self.up = nn.ModuleList(_block(axes, 2 * fine, fine, periodic) for _, fine in rising)
+        self.out = CONVOLUTION[axes](features, channels[1], kernel_size=1)
 
     def forward(self, fields: Tensor) -> Tensor:
         """Return `[n, channels, *grid]`."""
         grid = fields.shape[2:]
-        x = pad_to_multiple(fields, 2**self.levels, self.padding)
+        x = pad_to_multiple(fields, 2**self.levels, self.periodic)
         bridges = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else self.pool(x))
@@ -97,12 +99,14 @@ class _Normalised(nn.Module):
         return normalised + self.gain.reshape(-1, *[1] * (features.ndim - 2)) * features
 
 
-def _block(axes: int, start: int, width: int, padding: Padding) -> nn.Sequential:
+def _block(axes: int, start: int, width: int, periodic: Collection[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
+    around = Around(axes, _KERNEL // 2, periodic)
     for channels in (start, width):
+        layers += [around] if periodic else []
         layers += [
             # No bias: the normalisation has one.
-            _CONV[axes](channels, width, 3, padding=1, padding_mode=padding, bias=False),
+            CONVOLUTION[axes](channels, width, _KERNEL, padding=around.beyond, bias=False),
             _Normalised(width),
             nn.GELU(),
         ]

@@ -221,7 +221,8 @@ class ImageEmbedder(TargetEmbedder):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n tokens width"]:
         """Embed standardised fields; tokens run row-major over the resized image."""
-        pixels = self.around(resize(x if self.stem is None else self.stem(x), self.image))
+        x = x if self.stem is None else self.stem(x)
+        pixels = self.around(resize(x, self.image, self.around.periodic))
         past = None if self.past is None else _in_rows(self.past(pixels))
         embedded = self._normalised(_in_rows(self.project(pixels)), past)
         return embedded if self.positions is None else embedded + self.positions

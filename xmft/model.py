@@ -18,6 +18,7 @@ from xmft.metrics import LOSSES
 from xmft.moments import channel_mean_and_spread, moments_of, point_mean_and_channel_spread
 from xmft.samples import shapes_of
 from xmft.seeding import aside
+from xmft.symmetries import check_shapes
 from xmft.task import Recipe, TaskData
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class CrossModalModel(StandardisedModel):
         """
         super().__init__(data, recipe)
         task, (inputs, targets) = data.task, shapes_seen(data, recipe)
-        periodic = periodic_axes(data) if recipe.padding == "periodic" else ()
+        periodic = periodic_axes(data) if recipe.wraps else ()
         self.embedder = backbone.target_embedder(inputs, recipe, periodic=periodic)
         self.encoder = backbone.encoder
         self.head: nn.Module
@@ -266,8 +267,13 @@ def shapes_seen(data: TaskData, recipe: Recipe) -> tuple[tuple[int, ...], tuple[
 
 
 def periodic_axes(data: TaskData) -> tuple[int, ...]:
-    """Return the axes on which samples go on from their other end; of windows there are none."""
+    """Return the axes on which samples go on from their other end; of windows there are none.
+
+    Raises:
+        DataError: the task names axes that its samples do not have.
+    """
     known = data.task.symmetries
     if known is None or any(split.windows is not None for split in data.splits.values()):
         return ()
+    check_shapes(data.task.name, known, *shapes_of(data))
     return known.periodic

@@ -1,4 +1,4 @@
-"""What lies beyond the edges of fields: nothing, or on periodic axes what comes round."""
+"""What lies beyond the edges of fields: what comes round on periodic axes, or zeros, or the rim."""
 
 from __future__ import annotations
 
@@ -40,9 +40,13 @@ def _wrapped(fields: Tensor, dim: int, before: int, behind: int) -> Tensor:
     if not (before or behind):
         return fields
     length = fields.shape[dim]
-    turns, start = divmod(-before, length)
-    rounds = -turns - (-(length + behind) // length)
-    return torch.cat([fields] * rounds, dim=dim).narrow(dim, start, before + length + behind)
+    pieces, place, end = [], -before, length + behind
+    while place < end:
+        start = place % length
+        points = min(length - start, end - place)
+        pieces.append(fields.narrow(dim, start, points))
+        place += points
+    return torch.cat(pieces, dim=dim)
 
 
 def pad_to_multiple(fields: Tensor, factor: int, periodic: Collection[int] = ()) -> Tensor:

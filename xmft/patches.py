@@ -80,8 +80,31 @@ def from_patches(
     return x[:, :, : grid[0], : grid[1]]
 
 
-def resize(x: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Tensor:
-    """Resize fields or images, bilinear; what is shrunk is averaged, not sampled."""
-    if tuple(x.shape[2:]) == size:
+def resize(
+    x: Float[Tensor, "n c h w"], size: tuple[int, int], periodic: Collection[int] = ()
+) -> Tensor:
+    """Resize fields or images, bilinear; what is shrunk is averaged, not sampled.
+
+    Args:
+        x: Fields or images.
+        size: Points on each axis afterwards.
+        periodic: Axes on which values beyond an edge, for points near it, are those that come
+            round; else the last one.
+    """
+    grid = tuple(x.shape[2:])
+    if grid == size:
         return x
-    return functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+    # As few points as are a whole number of points afterwards, and no fewer than are looked at.
+    ends, after = [0, 0], [0, 0]
+    for axis in periodic:
+        whole = grid[axis] // math.gcd(grid[axis], size[axis])
+        ends[axis] = whole * -(-max(1, math.ceil(grid[axis] / size[axis])) // whole)
+        after[axis] = ends[axis] * size[axis] // grid[axis]
+    longer = extended(x, [(points, points) for points in ends], periodic)
+    sizes = [points + 2 * more for points, more in zip(size, after, strict=True)]
+    image = functional.interpolate(
+        longer, sizes, mode="bilinear", align_corners=False, antialias=True
+    )
+    for axis in periodic:
+        image = image.narrow(axis + 2, after[axis], size[axis])
+    return image

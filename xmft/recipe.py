@@ -124,8 +124,8 @@ class Recipe(BaseModel):
     stem: Stem = Field("none", description="over the whole field, before it is cut into patches")
     padding: Padding = Field(
         "periodic",
-        description="beyond the edges, for what sees there (overlap, stem, refine, patches that do "
-        "not divide): what comes round on axes that are periodic in the equation, or zeros",
+        description="what overlapping patches, stem and refine see beyond an edge: what comes "
+        "round, on axes that are periodic in the equation, or zeros",
     )
     dense_head: DenseHead = Field("learned", description="of dense tasks: from tokens to fields")
     refine: bool = Field(
@@ -151,6 +151,16 @@ class Recipe(BaseModel):
     def sees_base(self) -> bool:
         """Whether the network reads its base; the mean is the same for all samples."""
         return self.base_seen and self.base != "mean"
+
+    @property
+    def reaches(self) -> bool:
+        """Whether anything looks beyond the edges of fields."""
+        return self.overlap > 0 or self.stem != "none" or self.refine
+
+    @property
+    def wraps(self) -> bool:
+        """Whether it sees there what comes round."""
+        return self.reaches and self.padding == "periodic"
 
     def without(self, ignored: Collection[str]) -> Recipe:
         """Return the recipe with some fields at their defaults: those of no concern to a method."""

@@ -30,7 +30,8 @@ class Symmetries:
     """Maps of inputs and targets alike, under which solutions of a task's equation stay solutions.
 
     Attributes:
-        periodic: Axes on which fields can be moved round.
+        periodic: Axes on which fields can be moved round. Networks see there, beyond an edge, what
+            comes round (`Recipe.padding`).
         mirrored: Axes on which they can be reflected.
         exchanged: Whether the two axes can be exchanged; with both `mirrored`, these are all
             quarter turns and reflections of the square.
@@ -99,6 +100,7 @@ def check_shapes(
     density = None if known.galilean is None else known.galilean.density
     wrong = {
         f"axis {', '.join(map(str, sorted(no_axis)))} of {count}": bool(no_axis),
+        "an axis twice": len({*known.periodic}) < len(known.periodic),
         "two axes that can be exchanged": known.exchanged and count != 2,
         f"{len(known.inputs)} input channels": len(known.inputs) not in (0, inputs[0]),
         f"{len(known.targets)} target channels": len(known.targets) not in (0, targets[0]),

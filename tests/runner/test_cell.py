@@ -13,6 +13,7 @@ from runner.config import Grid
 from runner.planned import PlannedCell
 from tests.runner.plans import task_for
 from xmft.methods import METHODS
+from xmft.recipe import BEFORE
 from xmft.task import Recipe
 
 CELL = Cell(
@@ -198,11 +199,13 @@ ENCODED = {
     "residual",
     "layer_decay",
 }
+# Nothing looks beyond an edge: see below.
+ALONE = set(RECIPE_CHANGES) - {"padding"}
 CONCERNS = {
-    "nft": set(RECIPE_CHANGES),
-    "fpt": set(RECIPE_CHANGES) - {"encoder", "lora_rank"},
-    "fno": set(RECIPE_CHANGES) - ENCODED - {"compile"},
-    "unet": set(RECIPE_CHANGES) - ENCODED,
+    "nft": ALONE,
+    "fpt": ALONE - {"encoder", "lora_rank"},
+    "fno": ALONE - ENCODED - {"compile"},
+    "unet": ALONE - ENCODED,
     "identity": {"samples", "resolution", "precision"},
     "mean": {"samples", "resolution", "precision"},
 }
@@ -223,6 +226,23 @@ def test_only_what_concerns_a_method_changes_its_id(
         if plan_one(methods=[method], recipe={field: value}).cell.id != usual
     }
     assert changing == CONCERNS[method]
+
+
+def test_what_lies_beyond_the_edges_concerns_recipes_that_look_there(
+    plan_one: Callable[..., PlannedCell],
+) -> None:
+    def same(method: str, **reaching: Any) -> bool:
+        ids = {
+            plan_one(methods=[method], recipe={**reaching, "padding": padding}).cell.id
+            for padding in ("zeros", "periodic")
+        }
+        return len(ids) == 1
+
+    for reaching in ({"overlap": 0.5}, {"stem": "convolution"}, {"refine": True}):
+        assert not same("nft", **reaching) and same("fno", **reaching), reaching
+    assert same("nft")
+    # Cells of before the field are those with zeros.
+    assert plan_one(methods=["nft"]).cell.recipe["padding"] == BEFORE["padding"]
 
 
 @pytest.mark.parametrize("method", METHODS)

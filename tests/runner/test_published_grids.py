@@ -8,12 +8,7 @@ from runner.config import load_grid
 from runner.grid_files import read_grid
 from xmft.methods.variants import method_of
 
-PUBLISHED = {
-    "patches": "published",
-    "amplitude": False,
-    "padding": "zeros",
-    "dense_head": "published",
-}
+PUBLISHED = {"patches": "published", "amplitude": False, "dense_head": "published"}
 # What the published codes do not have. Where a default becomes another one, those grids say this.
 UNKNOWN = {
     "overlap": 0.0,

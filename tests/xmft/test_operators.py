@@ -130,6 +130,11 @@ def test_a_unet_that_is_periodic_on_all_axes_is_torchs_circular_one(features: in
     assert torch.equal(block(x), expected)
 
 
+def test_parameters_have_the_same_names_whatever_is_beyond_the_edges() -> None:
+    plain, periodic = make_unet((2, 1), (16, 12)), make_unet((2, 1), (16, 12), periodic=(1,))
+    assert plain.state_dict().keys() == periodic.state_dict().keys()
+
+
 def test_padding_continues_the_field() -> None:
     fields = torch.arange(6.0).view(1, 1, 2, 3)
     zeros = pad_to_multiple(fields, 4)

@@ -98,7 +98,8 @@ class UNetMethod(Operator):
         padding: Literal["zeros", "periodic", "circular"] = Field(
             "zeros",
             description="what convolutions see beyond the edges: zeros, what comes round on axes "
-            "that are periodic in the equation, or that on all axes, whatever they are",
+            "that are periodic in the equation (after they are lengthened, if they do not halve "
+            "evenly), or that on all axes, whatever they are",
         )
 
     def operator(

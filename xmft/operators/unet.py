@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Collection
 from typing import Any
 
@@ -100,14 +101,17 @@ class _Normalised(nn.Module):
 
 
 def _block(axes: int, start: int, width: int, periodic: Collection[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
+    layers: dict[str, nn.Module] = {}
     around = Around(axes, _KERNEL // 2, periodic)
-    for channels in (start, width):
-        layers += [around] if periodic else []
-        layers += [
+    for part, channels in enumerate((start, width)):
+        if periodic:
+            layers[f"around{part}"] = around
+        of_part = [
             # No bias: the normalisation has one.
             CONVOLUTION[axes](channels, width, _KERNEL, padding=around.beyond, bias=False),
             _Normalised(width),
             nn.GELU(),
         ]
-    return nn.Sequential(*layers)
+        # Parameters have the same names whatever is beyond the edges.
+        layers |= {str(len(of_part) * part + place): layer for place, layer in enumerate(of_part)}
+    return nn.Sequential(OrderedDict(layers))

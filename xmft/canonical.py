@@ -18,7 +18,7 @@ from torch import Tensor
 
 from xmft.metrics import LOSSES
 from xmft.motions import Motion, moved_inputs, moved_targets
-from xmft.recipe import BEFORE, Recipe
+from xmft.recipe import Recipe
 from xmft.symmetries import Symmetries
 from xmft.task import Task, TaskData
 
@@ -170,19 +170,16 @@ def canonical_of(data: TaskData, recipe: Recipe | None) -> Canonical | None:
 
 
 def suited(recipe: Recipe, task: Task, own: Collection[str] = ()) -> Recipe:
-    """Return a recipe without what would change nothing, so that equal cells are one cell.
+    """Return a recipe without the canonical form where a task's samples have none.
 
-    That is the canonical form where a task's samples have none: they have one where fields are
-    predicted that can be moved along an axis, as the protocol has them, so that they stay
-    solutions. And it is what lies beyond the edges where nothing looks there.
+    They have one where fields are predicted that can be moved along an axis, as the protocol has
+    them, so that they stay solutions.
 
     Args:
         recipe: As asked for.
         task: The task.
         own: Fields that are said of a method alone: what it is, and the same on all tasks.
     """
-    if not recipe.reaches:
-        recipe = recipe.model_copy(update={"padding": BEFORE["padding"]})
     if not recipe.canonical or "canonical" in own:
         return recipe
     fields = task.kind == "dense" and not LOSSES[task.loss].logits

@@ -153,15 +153,24 @@ class Recipe(BaseModel):
         return self.base_seen and self.base != "mean"
 
     @property
-    def reaches(self) -> bool:
-        """Whether anything looks beyond the edges of fields."""
-        return self.overlap > 0 or self.stem != "none" or self.refine
+    def idle(self) -> frozenset[str]:
+        """Fields that say nothing beside the others."""
+        return idle_fields(self.model_dump())
 
     @property
     def wraps(self) -> bool:
-        """Whether it sees there what comes round."""
-        return self.reaches and self.padding == "periodic"
+        """Whether something looks beyond the edges of fields, and sees what comes round."""
+        return self.padding == "periodic" and "padding" not in self.idle
 
     def without(self, ignored: Collection[str]) -> Recipe:
         """Return the recipe with some fields at their defaults: those of no concern to a method."""
         return self.model_copy(update={f: type(self).model_fields[f].default for f in ignored})
+
+
+def idle_fields(recipe: Mapping[str, Any]) -> frozenset[str]:
+    """Return the fields of a recipe that say nothing beside the others.
+
+    What lies beyond the edges of fields is one, where nothing looks there.
+    """
+    looks = recipe.get("overlap") or recipe.get("stem", "none") != "none" or recipe.get("refine")
+    return frozenset() if looks else frozenset({"padding"})

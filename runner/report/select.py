@@ -12,7 +12,7 @@ from typing import Any
 from runner.report.entries import NO_BACKBONE
 from runner.results import Result
 from xmft.errors import RequestError
-from xmft.recipe import BEFORE, OF_ENCODERS
+from xmft.recipe import BEFORE, OF_ENCODERS, idle_fields
 from xmft.registry import nearest
 
 # A setting, and cells that have it.
@@ -170,13 +170,16 @@ def _alike(cells: Sequence[Result]) -> list[_Alike]:
 
 
 def _ignored(cell: Result, fields: Collection[str]) -> frozenset[str]:
-    """Return the fields that are no concern of a cell's method; all, of one that nobody knows."""
+    """Return the fields that are no concern of a cell; all, if nobody knows its method."""
+    idle = idle_fields(cell.config.get("recipe", {}))
+    if idle.issuperset(fields):
+        return idle
     if cell.config.get("backbone") == NO_BACKBONE and OF_ENCODERS.issuperset(fields):
         return OF_ENCODERS
     from xmft.methods.variants import method_of  # with torch, which few boards need
 
     try:
-        return method_of(cell.method).ignores
+        return method_of(cell.method).ignores | idle
     except RequestError:
         return frozenset(fields)
 

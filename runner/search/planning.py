@@ -68,9 +68,9 @@ def planned_steps(
         made = suited(made, of_task, common.own_recipe)
         return replace(
             common,
-            recipe=made.model_dump(mode="json", exclude=set(kind.ignores)),
+            recipe=made.model_dump(mode="json", exclude={*kind.ignores, *made.idle}),
             method_config=config.model_dump(mode="json"),
-            own_recipe=sorted({*common.own_recipe, *fields}),
+            own_recipe=sorted({*common.own_recipe, *fields} - made.idle),
         )
 
     study = Study(

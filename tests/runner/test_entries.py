@@ -65,6 +65,23 @@ def test_what_goes_with_two_settings_does_not_bring_them_together():
         assert board.notes == (f"2 cells of {DARCY} under other settings (recipe) are left out",)
 
 
+def test_what_lies_beyond_the_edges_matters_to_those_that_look_there() -> None:
+    plain = {"samples": 100, "overlap": 0.0, "stem": "none", "refine": False}
+    looking = plain | {"overlap": 0.5}
+    own = {"own_recipe": ["overlap"]}
+    tables = [
+        *grid({"nft": {DARCY: 0.3}, "orca": {DARCY: 0.4}}, recipe=plain),
+        *grid({"pare": {DARCY: 0.2}}, recipe=looking | {"padding": "periodic"}, **own, day=1),
+    ]
+    (board,) = build(ledger(*tables))
+    assert labels(board.ranked) == ["pare", "nft", "orca"] and not board.notes
+    # Before there was the field there were zeros.
+    before = grid({"mona": {DARCY: 0.1}}, recipe=looking, **own)
+    (board,) = build(ledger(*tables, *before))
+    assert labels(board.ranked) == ["pare", "nft", "orca"]
+    assert board.notes == (f"2 cells of {DARCY} under other settings (recipe) are left out",)
+
+
 def test_cells_of_before_a_field_are_what_the_code_did_then():
     old = {"epochs": 20, "samples": 100}
     rules = {"canonical": False, "amplitude": False}

@@ -82,6 +82,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             kind = method_of(method)
             own = grid.own_recipe(method).keys() - kind.ignores
             recipe = suited(grid.recipe_of(name, method), task, own)
+            stated = recipe.stated(kind.ignores)
             # What costs time does not depend on the seed.
             common = Cell(
                 task=task.name,
@@ -89,8 +90,8 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
                 method=method,
                 method_version=kind.version,
                 method_config=configs[method].model_dump(mode="json"),
-                recipe=recipe.model_dump(mode="json", exclude={*kind.ignores, *recipe.idle}),
-                own_recipe=sorted(own - recipe.idle),
+                recipe=stated,
+                own_recipe=sorted(own & stated.keys()),
                 **_carrier(kind, settings[name], proxies),
                 protocol=grid.protocol,
                 seed=0,

@@ -94,12 +94,11 @@ def resize(
     grid = tuple(x.shape[2:])
     if grid == size:
         return x
-    # As few points as are a whole number of points afterwards, and no fewer than are looked at.
+    # As few points as are a whole number of points afterwards; no fewer than a new one is made of.
     ends, after = [0, 0], [0, 0]
     for axis in periodic:
-        whole = grid[axis] // math.gcd(grid[axis], size[axis])
-        ends[axis] = whole * -(-max(1, math.ceil(grid[axis] / size[axis])) // whole)
-        after[axis] = ends[axis] * size[axis] // grid[axis]
+        common = math.gcd(grid[axis], size[axis])
+        ends[axis], after[axis] = grid[axis] // common, size[axis] // common
     longer = extended(x, [(points, points) for points in ends], periodic)
     sizes = [points + 2 * more for points, more in zip(size, after, strict=True)]
     image = functional.interpolate(

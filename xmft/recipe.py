@@ -153,14 +153,19 @@ class Recipe(BaseModel):
         return self.base_seen and self.base != "mean"
 
     @property
-    def idle(self) -> frozenset[str]:
-        """Fields that say nothing beside the others."""
-        return idle_fields(self.model_dump())
-
-    @property
     def wraps(self) -> bool:
         """Whether something looks beyond the edges of fields, and sees what comes round."""
-        return self.padding == "periodic" and "padding" not in self.idle
+        return self.padding == "periodic" and "padding" not in idle_fields(self.model_dump())
+
+    def stated(self, ignored: Collection[str]) -> dict[str, Any]:
+        """Return the fields as a cell has them, without those that say nothing about it.
+
+        Args:
+            ignored: Those of no concern to its method.
+        """
+        fields = self.model_dump(mode="json")
+        silent = {*ignored, *idle_fields(fields)}
+        return {name: value for name, value in fields.items() if name not in silent}
 
     def without(self, ignored: Collection[str]) -> Recipe:
         """Return the recipe with some fields at their defaults: those of no concern to a method."""

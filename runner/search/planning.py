@@ -66,11 +66,12 @@ def planned_steps(
         made = validated(Recipe, recipe | fields, where=where)
         of_task = catalog.get(task).task_under(grid.protocol)
         made = suited(made, of_task, common.own_recipe)
+        stated = made.stated(kind.ignores)
         return replace(
             common,
-            recipe=made.model_dump(mode="json", exclude={*kind.ignores, *made.idle}),
+            recipe=stated,
             method_config=config.model_dump(mode="json"),
-            own_recipe=sorted({*common.own_recipe, *fields} - made.idle),
+            own_recipe=sorted({*common.own_recipe, *fields} & stated.keys()),
         )
 
     study = Study(

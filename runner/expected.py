@@ -44,7 +44,7 @@ def guess_seconds(
     """Return seconds on one core that training may take."""
     # What the released files hold, unless the recipe takes less.
     there = _MINIATURE_SAMPLES if miniature else entry.released_samples
-    known = [n for n in (recipe.samples, there) if n is not None]
+    known = [n for n in (recipe.samples, recipe.train_samples, there) if n is not None]
     samples = min(known, default=_USUAL_SAMPLES)
     if "epochs" in method.ignores:
         return _SECONDS_TO_SCORE + method.seconds_per_sample * samples

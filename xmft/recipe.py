@@ -38,6 +38,9 @@ OF_ENCODERS = frozenset(
 )
 """Fields of an encoder, its embedder and its head: no concern of methods without one."""
 
+OF_SAMPLES = frozenset({"samples", "train_samples", "resolution"})
+"""Fields that say which samples there are, and how large: a concern of every method that learns."""
+
 BEFORE: Mapping[str, Any] = {
     "schedule": "linear",
     "decay_all": True,
@@ -57,6 +60,7 @@ BEFORE: Mapping[str, Any] = {
     "residual": False,
     "base": "mean",
     "base_seen": False,
+    "train_samples": None,
 }
 """Fields that old cells do not have, with the value that says what the code did then."""
 
@@ -141,6 +145,12 @@ class Recipe(BaseModel):
     samples: int | None = Field(
         None, ge=10, description="most samples used of a task's files; null: all"
     )
+    train_samples: int | None = Field(
+        None,
+        ge=2,
+        description="most samples learned from, drawn by the seed of the cell; validation and test "
+        "stay as they are; null: all",
+    )
     resolution: int | None = Field(
         None, ge=4, description="points per axis of a task's fields; null: its own"
     )
@@ -165,6 +175,9 @@ class Recipe(BaseModel):
         """
         fields = self.model_dump(mode="json")
         silent = {*ignored, *idle_fields(fields)}
+        if self.train_samples is None:
+            # As in cells of before this field, so that their ids stay.
+            silent.add("train_samples")
         return {name: value for name, value in fields.items() if name not in silent}
 
     def without(self, ignored: Collection[str]) -> Recipe:

@@ -33,6 +33,7 @@ from xmft.source import check_modality, default_proxy
 from xmft.stages import Stage
 from xmft.task import TaskData
 from xmft.trained import Trained
+from xmft.training_subset import learned_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,7 @@ def assemble(
             f"{data.task.kind} task. Choose another method."
         )
     recipe = suited(recipe.without(kind.ignores), data.task)
+    data = learned_from(data, recipe, seed)
     data = replace(augmented(data, recipe), task=trained_on(data.task, recipe))
     kind.check_installed()
     # Before anything that takes longer: the task may be none for it.

@@ -19,6 +19,7 @@ KINDS = ("log_uniform", "uniform", "int_uniform", "choice")
 # What makes trials comparable: the data, and the length that the rungs divide.
 FIXED = {
     "samples": "would give trials other data than the cells that follow have",
+    "train_samples": "would give trials other data than the cells that follow have",
     "resolution": "would give trials other data than the cells that follow have",
     "epochs": "is the same for all trials, so that budgets are equal",
 }

@@ -178,6 +178,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "refine": True,
     "residual": True,
     "samples": 50,
+    "train_samples": 20,
     "resolution": 16,
     "precision": "bfloat16",
     "compile": True,
@@ -206,7 +207,7 @@ CONCERNS = {
     "fno": ALONE - ENCODED - {"compile"},
     "unet": ALONE - ENCODED,
     "identity": {"samples", "resolution", "precision"},
-    "mean": {"samples", "resolution", "precision"},
+    "mean": {"samples", "train_samples", "resolution", "precision"},
 }
 
 

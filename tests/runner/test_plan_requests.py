@@ -94,8 +94,9 @@ def test_every_method_is_planned_with_what_concerns_it(
     item, method = plan_one(methods=[name], tasks=[task_for(name)]), METHODS[name]
     cell = item.cell
     assert (cell.method, cell.method_version) == (name, method.version)
-    # Nothing looks beyond the edges of fields.
-    assert set(cell.recipe) == set(Recipe.model_fields) - method.ignores - {"padding"}
+    # Nothing looks beyond the edges of fields, and all training samples are learned from.
+    unsaid = {"padding", "train_samples"}
+    assert set(cell.recipe) == set(Recipe.model_fields) - method.ignores - unsaid
     assert (cell.backbone, len(cell.weights)) == (
         ("tiny-sequence", 64) if method.uses_backbone else ("none", 4)
     )

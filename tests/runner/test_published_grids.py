@@ -25,6 +25,7 @@ UNKNOWN = {
     "loss": "task",
     "augment": "none",
     "encoder": "all",
+    "train_samples": None,
 }
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from xmft.closed_forms.fitting import PENALTIES, WIDTHS, Setting, fit_closed_form
 from xmft.methods.method import Context, Method, MethodConfig, register
+from xmft.recipe import OF_SAMPLES, Recipe
 from xmft.stages import Stage
-from xmft.task import Recipe
 
 
 class ClosedForm(Method):
@@ -22,7 +22,7 @@ class ClosedForm(Method):
     """
 
     uses_backbone = False
-    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution", "canonical"}
+    ignores = frozenset(Recipe.model_fields) - OF_SAMPLES - {"canonical"}
 
     class Config(MethodConfig):
         """Options of the closed forms."""

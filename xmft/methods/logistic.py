@@ -17,8 +17,8 @@ from xmft import flops
 from xmft.closed_forms.choosing import Fitting
 from xmft.closed_forms.scaled import Scaled
 from xmft.methods.method import Context, Method, MethodConfig, register
+from xmft.recipe import OF_SAMPLES, Recipe
 from xmft.stages import Stage
-from xmft.task import Recipe
 
 Array = npt.NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Logistic(Method):
     title = "logistic regression on the raw inputs, penalty chosen on validation"
     uses_backbone = False
     kinds = ("classification", "multilabel")
-    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution"}
+    ignores = frozenset(Recipe.model_fields) - OF_SAMPLES
     seconds_per_sample = 0.002
 
     class Config(MethodConfig):

@@ -14,8 +14,8 @@ from xmft import flops
 from xmft.closed_forms.choosing import Fitting
 from xmft.closed_forms.scaled import Scaled
 from xmft.methods.method import Context, Method, MethodConfig, register
+from xmft.recipe import OF_SAMPLES, Recipe
 from xmft.stages import Stage
-from xmft.task import Recipe
 
 Distance = Literal["euclidean", "cosine", "manhattan"]
 Votes = Literal["equal", "near"]
@@ -46,7 +46,7 @@ class NearestNeighbours(Method):
     version = 1
     title = "nearest neighbours of the raw inputs; their number and distance chosen on validation"
     uses_backbone = False
-    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution", "canonical"}
+    ignores = frozenset(Recipe.model_fields) - OF_SAMPLES - {"canonical"}
     seconds_per_sample = 0.001
 
     class Config(MethodConfig):

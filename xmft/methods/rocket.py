@@ -20,10 +20,11 @@ from xmft.closed_forms.fitting import ClosedFormModel
 from xmft.closed_forms.scaled import Scaled
 from xmft.errors import RequestError
 from xmft.methods.method import Context, Method, MethodConfig, register
+from xmft.recipe import OF_SAMPLES, Recipe
 from xmft.regression import Choice, Rows, fitted
 from xmft.seeding import derive_seed
 from xmft.stages import Stage
-from xmft.task import Recipe, TaskData
+from xmft.task import TaskData
 
 # Points that the kernels see, as published.
 _SIZES = (7, 9, 11)
@@ -48,7 +49,7 @@ class Rocket(Method):
     uses_backbone = False
     kinds = ("classification", "multilabel")
     axes = (1,)
-    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution"}
+    ignores = frozenset(Recipe.model_fields) - OF_SAMPLES
     # Series of some fifty points, and half as many again that are scored.
     seconds_per_sample = 0.012
 

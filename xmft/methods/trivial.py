@@ -7,17 +7,17 @@ from torch import Tensor, nn
 from xmft.errors import DataError
 from xmft.methods.method import Context, Method, register
 from xmft.moments import training_mean
+from xmft.recipe import OF_SAMPLES, Recipe
 from xmft.samples import shapes_of
 from xmft.stages import Stage
-from xmft.task import Recipe
 
 
 class Trivial(Method):
-    """No training: the same for every seed, and for every recipe that cuts the data alike."""
+    """No training: the same for every recipe that gives it the same samples."""
 
     uses_backbone = False
     kinds = ("dense",)
-    ignores = frozenset(Recipe.model_fields) - {"samples", "resolution", "precision"}
+    ignores = frozenset(Recipe.model_fields) - OF_SAMPLES - {"precision"}
 
     def stages(self, context: Context) -> list[Stage]:
         """Return no stage."""
@@ -31,6 +31,7 @@ class Identity(Trivial):
     name = "identity"
     version = 1
     title = "predicts the input, for dense tasks; nothing is trained"
+    ignores = Trivial.ignores | {"train_samples"}
 
     def model(self, context: Context) -> nn.Module:
         """Return the identity.

@@ -80,7 +80,7 @@ loading: .venv/installed
 	$(BIN)/python -m performance.loading nasbench360/fsd50k
 
 # Exit code 1: some cells failed, those without data among them; the document is made of the others.
-STUDIES = study-methods study-fields study-options study-canonical study-compute
+STUDIES = study-methods study-fields study-options study-canonical study-compute study-samples
 OURS = --ours recraft --head-trained mona
 study: .venv/installed
 	for study in $(STUDIES); do \

@@ -29,7 +29,7 @@ def test_a_lost_process_is_replaced_and_goes_on_from_the_checkpoint(
     workers: int,
     process: str,
 ) -> None:
-    options = ["--methods", "nft", "--workers", str(workers), "--set", "epochs=300"]
+    options = ["--methods", "nft", "--workers", str(workers), "--set", "epochs=60"]
     results = tmp_path / "results"
     driver = subprocess.Popen(
         [xmft("--help").args[0], "run", grid, "--results", results, *options],

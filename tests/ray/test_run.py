@@ -102,7 +102,7 @@ def test_resume_after_kill_equals_an_uninterrupted_run(
     xmft: Xmft, grid: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     xmft_path = Path(str(xmft("--help").args[0]))
-    long = ["--methods", "nft", "--seeds", "0,1", "--set", "epochs=700"]
+    long = ["--methods", "nft", "--seeds", "0,1", "--set", "epochs=300"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     xmft("run", grid, "--results", whole, *long)
     driver = subprocess.Popen(

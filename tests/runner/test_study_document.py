@@ -54,7 +54,14 @@ def test_the_document_of_the_project_has_a_place_for_every_table() -> None:
         assert text.count(f"<!-- table: {name} -->") == 1
 
 
-STUDIES = ("study-methods", "study-fields", "study-options", "study-canonical", "study-compute")
+STUDIES = (
+    "study-methods",
+    "study-fields",
+    "study-options",
+    "study-canonical",
+    "study-compute",
+    "study-samples",
+)
 
 
 @pytest.mark.parametrize("name", STUDIES)

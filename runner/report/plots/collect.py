@@ -22,6 +22,7 @@ from runner.report.plots import (
     errors,
     fields,
     profiles,
+    samples,
     spectra,
 )
 from runner.report.plots.plot import KINDS, NotDrawn, Plot
@@ -132,6 +133,7 @@ _MAKERS: dict[str, Callable[[Leaderboard, _Columns, _Source], _Drawn]] = {
         taken.kind: lambda board, *_, taken=taken: iter([error_taken.error_taken(board, taken)])
         for taken in (error_taken.TIME, error_taken.DEVICE_TIME, error_taken.COMPUTE)
     },
+    samples.KIND: lambda board, *_: iter([samples.samples(board)]),
     curves.KIND: _curves,
     fields.KIND: _fields,
     spectra.KIND: _spectra,

@@ -11,6 +11,7 @@ KINDS = (
     "time",
     "device-time",
     "compute",
+    "samples",
     "curves",
     "fields",
     "spectra",

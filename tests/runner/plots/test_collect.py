@@ -67,12 +67,14 @@ def drawn(ledger: Ledger, *kinds: str) -> tuple[list[Plot], list[NotDrawn]]:
 def test_plots_are_whole_files_that_say_what_they_show(full: Ledger) -> None:
     shown, reasons = drawn(full)
     assert [str(reason) for reason in reasons] == [
+        "samples (s-generated): no entry learned from several numbers of samples (train_samples of "
+        "the recipe)",
         "curves (s-generated, s/b): no entry keeps curves of epochs",
         "fields (s-generated, s/b): no entry keeps predictions of fields",
         "spectra (s-generated, s/b): no entry keeps predictions of fields",
         f"bound (s-generated): {NO_TERMS}",
     ]
-    assert {one.kind for one in shown} == set(KINDS) - {"bound"}
+    assert {one.kind for one in shown} == set(KINDS) - {"bound", "samples"}
     assert len({one.name for one in shown}) == len(shown)
     for one in shown:
         assert one.board == "s-generated"

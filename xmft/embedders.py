@@ -53,6 +53,13 @@ class TargetEmbedder(nn.Module):
     past: nn.Module | None
     gain: nn.Parameter | None
 
+    @property
+    def values(self) -> int:
+        """Numbers that a patch holds: those of its channels, with what it overlaps."""
+        weight = self.project.weight
+        assert isinstance(weight, Tensor)
+        return math.prod(weight.shape[1:])
+
     def _add_options(
         self, recipe: Recipe, channels: int, axes: int, periodic: Collection[int], past: Any
     ) -> None:

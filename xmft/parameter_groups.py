@@ -53,11 +53,12 @@ def parameter_groups(model: nn.Module, stage: Stage, recipe: Recipe) -> list[Gro
     if stage.account == "fit" and recipe.layer_decay < 1:
         for part in _layered(model):
             scales |= _scales(part, recipe.layer_decay)
+    peak = stage.learning_rate * (1.0 if stage.factor is None else stage.factor(model))
     groups: dict[tuple[float, float], Group] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate = stage.learning_rate * scales.get(id(parameter), 1.0)
+        rate = peak * scales.get(id(parameter), 1.0)
         decay = recipe.weight_decay if recipe.decay_all or _decays(name, parameter) else 0.0
         group = groups.setdefault((rate, decay), Group(params=[], lr=rate, weight_decay=decay))
         group["params"].append(parameter)

@@ -91,6 +91,7 @@ class Stage:
         batches: Epoch number to its global batches of training indices.
         epochs: How many epochs.
         learning_rate: Peak rate.
+        factor: From the model to what that rate is multiplied by; None: nothing.
         classes: Class of every training sample `[N]`, or None.
         whole_batch: The loss is one of the batch as a whole, which must be shared evenly by the
             workers, and is taken in parts only where the objective is a `BatchObjective`.
@@ -113,6 +114,7 @@ class Stage:
     batches: Callable[[int], list[Indices]]
     epochs: int
     learning_rate: float
+    factor: Callable[[Any], float] | None = None
     classes: Indices | None = None
     whole_batch: bool = False
     divisible: bool = True

@@ -6,7 +6,8 @@ import pytest
 
 from runner.config import load_grid
 from runner.grid_files import read_grid
-from xmft.methods.variants import method_of
+from xmft.methods.alignment_stage import AlignmentConfig
+from xmft.methods.variants import method_of, options_of
 
 PUBLISHED = {"patches": "published", "amplitude": False, "dense_head": "published"}
 # What the published codes do not have. Where a default becomes another one, those grids say this.
@@ -41,6 +42,14 @@ def test_embedders_of_published_grids_are_the_published_ones(name: str) -> None:
             if "patches" in method_of(method).ignores:
                 continue
             assert {field: getattr(recipe, field) for field in wanted} == wanted, (task, method)
+
+
+@pytest.mark.parametrize("name", ["pdebench", "nasbench360", "full"])
+def test_the_rate_of_stage_1_is_the_published_one(name: str) -> None:
+    grid = load_grid(name)
+    aligning = [m for m in grid.methods if issubclass(method_of(m).Config, AlignmentConfig)]
+    assert {"orca", "mona", "recraft"} <= set(aligning)
+    assert all(options_of(m, grid.options)["alignment_rate"] is None for m in aligning)
 
 
 @pytest.mark.parametrize("name", ["pdebench", "nasbench360"])

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.xmft.small_fields import field_data
 from xmft.errors import DivergedError
 from xmft.methods import METHODS
 from xmft.methods.alignment_stage import AlignmentConfig
+from xmft.parameter_groups import parameter_groups
 from xmft.records import FitResult
 from xmft.stages import Batch, Stage
 from xmft.task import Recipe, TaskData
@@ -121,4 +123,41 @@ def test_the_published_rule_of_the_rate(rate: float, found: float) -> None:
     config = AlignmentConfig(alignment_rate=None)
     assert config.embedder_rate(Recipe(learning_rate=rate)) == pytest.approx(found)
     assert AlignmentConfig(alignment_rate=0.5).embedder_rate(Recipe(learning_rate=rate)) == 0.5
-    assert METHODS["orca"].presets["released"]["alignment_rate"] is None
+    for name, preset in (("orca", "released"), ("recraft", "released"), ("recraft", "paper")):
+        assert METHODS[name].presets[preset]["alignment_rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "found"), [(1e-4, 1e-3), (1e-3, 1e-2), (2e-3, 1e-2), (1e-2, 1e-2), (0.1, 0.1)]
+)
+def test_the_rate_of_small_patches(rate: float, found: float) -> None:
+    assert AlignmentConfig().embedder_rate(Recipe(learning_rate=rate)) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(
+    ("channels", "grid", "tokens", "overlap", "numbers"),
+    [
+        (1, (32,), 8, 0.0, 4),
+        (3, (256,), 8, 0.0, 96),
+        (3, (256,), 8, 0.5, 192),
+        (1, (32, 32), 16, 0.0, 64),
+        (2, (32, 32), 4, 0.0, 512),
+    ],
+)
+def test_the_rate_of_stage_1_falls_with_the_root_of_the_size_of_a_patch(
+    channels: int, grid: tuple[int, ...], tokens: int, overlap: float, numbers: int, build: Build
+) -> None:
+    data = field_data(channels, grid)
+    recipe = Recipe(learning_rate=1e-3, max_tokens=tokens, overlap=overlap)
+    for method in ("orca", "recraft", "mona"):
+        model, (stage, fitting) = build(method, data, recipe)
+        assert model.embedder.values == numbers
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
+        (rate,) = {group["lr"] for group in parameter_groups(model, stage, recipe)}
+        assert rate == pytest.approx(1e-2 * min(1, (64 / numbers) ** 0.5))
+        assert {group["lr"] for group in parameter_groups(model, fitting, recipe)} == {1e-3}
+        # What is said is meant.
+        said, (stage, _) = build(method, data, recipe, alignment_rate=3e-3)
+        rates = {group["lr"] for group in parameter_groups(said, stage, recipe)}
+        assert rates == {3e-3}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -24,6 +25,9 @@ from xmft.task import Recipe
 
 # The published codes raise the rate of the task where it is at most this.
 _RAISED_UP_TO = 1e-3
+_RAISED_BY = 10
+# Numbers of a patch up to which a raised rate suits it.
+_SMALL_PATCH = 64
 
 
 class AlignmentConfig(MethodConfig):
@@ -31,11 +35,11 @@ class AlignmentConfig(MethodConfig):
 
     alignment_steps: int = Field(60, ge=1, description="optimizer steps of stage 1")
     alignment_batch: int = Field(128, ge=4, description="target samples in a step (global)")
-    alignment_rate: float | None = Field(
-        None,
-        gt=0,
-        description="learning rate of stage 1; null: the published rule, ten times the rate of "
-        "fitting, or that rate itself where it is above 1e-3",
+    alignment_rate: Annotated[float, Field(gt=0)] | Literal["patches"] | None = Field(
+        "patches",
+        description="learning rate of stage 1; patches: ten times that of fitting, at most 1e-2, "
+        "times the root of 64 / n where a patch holds n numbers, more than 64; null: the published "
+        "rule, ten times that of fitting, or that rate itself where it is above 1e-3",
     )
     alignment_schedule: Literal["linear", "thirds"] = Field(
         "linear", description="warm-up and linear decay, or the published 1, 1/5, 1/25"
@@ -57,11 +61,24 @@ class AlignmentConfig(MethodConfig):
     source: SourceConfig = SourceConfig()
 
     def embedder_rate(self, recipe: Recipe) -> float:
-        """Return the peak rate of stage 1."""
-        if self.alignment_rate is not None:
+        """Return the peak rate of stage 1 where patches are small."""
+        fitting = recipe.learning_rate
+        if isinstance(self.alignment_rate, float):
             return self.alignment_rate
-        raised = recipe.learning_rate <= _RAISED_UP_TO
-        return recipe.learning_rate * (10 if raised else 1)
+        if self.alignment_rate is None:
+            return fitting * (_RAISED_BY if fitting <= _RAISED_UP_TO else 1)
+        return max(fitting, _RAISED_BY * min(fitting, _RAISED_UP_TO))
+
+
+def factor_of_patches(model: CrossModalModel) -> float:
+    """Return what the rate of the embedder is multiplied by for the size of its patches.
+
+    A step of Adam moves each entry of the projection by up to the rate, whatever its size, and so
+    what a patch of n numbers becomes by the rate times sqrt(n) where these are of no one sign. With
+    sqrt(64 / n) the step is that of a patch of 64 numbers, to which and below the published rate
+    was found to suit (docs/study-fields.md).
+    """
+    return min(1.0, math.sqrt(_SMALL_PATCH / model.embedder.values))
 
 
 def class_shares(classes: Indices, device: torch.device) -> Tensor:
@@ -151,6 +168,7 @@ def alignment_stage(
         batches=batches,
         epochs=config.alignment_steps // steps,
         learning_rate=config.embedder_rate(context.recipe),
+        factor=factor_of_patches if config.alignment_rate == "patches" else None,
         classes=classes,
         whole_batch=True,
         measure=measure,

@@ -82,6 +82,7 @@ class Recraft(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "start": "drawn",
+            "alignment_rate": None,
             "schedule": "joint",
             "divergence": "wasserstein",
             "order": 1,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from xmft.errors import RequestError
+from xmft.invalid import place_and_reason
 from xmft.registry import nearest
 
 M = TypeVar("M", bound=BaseModel)
@@ -22,19 +23,20 @@ def validated(model: type[M], content: Mapping[str, Any], *, where: str) -> M:
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
-        raise RequestError(_sentence(model, error, where)) from None
+        raise RequestError(_sentence(model, error, content, where)) from None
 
 
-def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
+def _sentence(
+    model: type[BaseModel], error: ValidationError, content: Mapping[str, Any], where: str
+) -> str:
     # A misspelt key explains a missing one, not the other way round.
     problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in problem["loc"])
+    path, reason = place_and_reason(error, content, problem)
     found = problem["input"]
     if problem["type"] == "extra_forbidden":
         return f"Unknown key '{path}' in {where}. {nearest(path, _fields_at(model, problem))}"
     if problem["type"] == "missing":
         return f"The key '{path}' is missing in {where}."
-    reason = problem["msg"][0].lower() + problem["msg"][1:]
     sentence = f"'{path}' in {where}: {reason}, found {found!r}."
     if isinstance(found, str) and _is_number(found):
         sentence += f" YAML reads {found} as text; write {_yaml_number(found)}."

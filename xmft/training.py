@@ -20,6 +20,7 @@ from xmft.closed_forms.residual import ClosedFormBase, base_of
 from xmft.errors import RequestError
 from xmft.fit import fit
 from xmft.flops import counted, over_workers, plus
+from xmft.invalid import place_and_reason
 from xmft.methods import Context, Method
 from xmft.methods.variants import merged_options, method_of, options_of, preset_recipe
 from xmft.metrics import check_scores, trained_on
@@ -244,11 +245,10 @@ def _method(method: str | type[Method], options: Mapping[str, Any]) -> tuple[typ
     try:
         return kind, kind(kind.Config.model_validate(merged))
     except ValidationError as error:
-        problem = error.errors()[0]
+        place, reason = place_and_reason(error, merged)
         raise RequestError(
-            f"Option '{'.'.join(map(str, problem['loc']))}' of method '{kind.name}': "
-            f"{problem['msg']}, found {problem['input']!r}. `xmft list methods {kind.name}` lists "
-            "its options."
+            f"Option '{place}' of method '{kind.name}': {reason}, found "
+            f"{error.errors()[0]['input']!r}. `xmft list methods {kind.name}` lists its options."
         ) from None
 
 

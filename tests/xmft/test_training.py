@@ -139,6 +139,11 @@ def test_own_backbone_object() -> None:
         ({"method": "recrft"}, "Did you mean 'recraft'"),
         ({"method": "recraft:papr"}, "has no variant 'papr'"),
         ({"method": "nft", "options": {"weight": 1}}, "Option 'weight' of method 'nft'"),
+        (
+            {"options": {"alignment_rate": 0}},
+            "Option 'alignment_rate' of method 'recraft': input should be greater than 0 or "
+            "'patches', found 0. ",
+        ),
         ({"method": "orca", "source": "cifar10"}, "is for vision encoders"),
         ({"method": "nft", "backbone": "no/such/model"}, "neither a folder nor a model"),
     ],

@@ -82,7 +82,7 @@ def make_plan(grid: Grid, ledger: Ledger, data_root: Path) -> list[PlannedCell]:
             kind = method_of(method)
             own = grid.own_recipe(method).keys() - kind.ignores
             recipe = suited(grid.recipe_of(name, method), task, own)
-            stated = recipe.stated(kind.ignores)
+            stated = recipe.stated(kind.ignores, own)
             # What costs time does not depend on the seed.
             common = Cell(
                 task=task.name,

@@ -23,19 +23,19 @@ def place_and_reason(
         problem: The one of its errors that is meant; None: the first.
     """
     problems = error.errors()
-    path = _place((problem or problems[0])["loc"], content)
-    alike = [one for one in problems if _place(one["loc"], content) == path]
+    path = _place(problem or problems[0], content)
+    alike = [one for one in problems if _place(one, content) == path]
     reasons = list(dict.fromkeys(one["msg"] for one in alike))
     first = reasons[0][0].lower() + reasons[0][1:]
     others = [one.removeprefix("Input should be ") for one in reasons[1:]]
     return ".".join(map(str, path)), " or ".join([first, *others])
 
 
-def _place(loc: tuple[int | str, ...], content: Any) -> tuple[int | str, ...]:
-    """Return the keys of `loc`, without the name of a type behind them."""
+def _place(problem: ErrorDetails, content: Any) -> tuple[int | str, ...]:
+    """Return the keys of a problem's place, without the name of a type behind them."""
     path: list[int | str] = []
-    for part in loc:
-        if isinstance(content, Mapping):
+    for part in problem["loc"]:
+        if isinstance(content, Mapping) and (part in content or problem["type"] == "missing"):
             content = content.get(part)
         elif isinstance(content, list | tuple) and isinstance(part, int):
             content = content[part] if part < len(content) else None

@@ -167,15 +167,18 @@ class Recipe(BaseModel):
         """Whether something looks beyond the edges of fields, and sees what comes round."""
         return self.padding == "periodic" and "padding" not in idle_fields(self.model_dump())
 
-    def stated(self, ignored: Collection[str]) -> dict[str, Any]:
+    def stated(
+        self, ignored: Collection[str], own: Collection[str] = frozenset()
+    ) -> dict[str, Any]:
         """Return the fields as a cell has them, without those that say nothing about it.
 
         Args:
             ignored: Those of no concern to its method.
+            own: Those that are said of the method alone.
         """
         fields = self.model_dump(mode="json")
         silent = {*ignored, *idle_fields(fields)}
-        if self.train_samples is None:
+        if self.train_samples is None and "train_samples" not in own:
             # As in cells of before this field, so that their ids stay.
             silent.add("train_samples")
         return {name: value for name, value in fields.items() if name not in silent}

@@ -66,7 +66,7 @@ def planned_steps(
         made = validated(Recipe, recipe | fields, where=where)
         of_task = catalog.get(task).task_under(grid.protocol)
         made = suited(made, of_task, common.own_recipe)
-        stated = made.stated(kind.ignores)
+        stated = made.stated(kind.ignores, common.own_recipe)
         return replace(
             common,
             recipe=stated,

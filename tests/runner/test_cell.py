@@ -245,6 +245,17 @@ def test_what_lies_beyond_the_edges_concerns_recipes_that_look_there(
     assert "padding" not in plan_one(methods=["nft"]).cell.recipe
 
 
+def test_all_samples_are_said_where_a_method_alone_has_them(
+    plan_one: Callable[..., PlannedCell],
+) -> None:
+    """Else a variant of fewer samples and one of all of them would be of two settings."""
+    common = {"methods": ["nft"], "recipe": {"train_samples": 20}}
+    few = plan_one(**common).cell
+    every = plan_one(**common, per_method={"nft": {"train_samples": None}}).cell
+    assert (few.recipe["train_samples"], few.own_recipe) == (20, [])
+    assert (every.recipe["train_samples"], every.own_recipe) == (None, ["train_samples"])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_an_id_of_its_own(
     method: str, plan_one: Callable[..., PlannedCell]

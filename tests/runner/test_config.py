@@ -210,9 +210,12 @@ def test_unknown_options_give_the_nearest_name(
     assert f"Did you mean '{right}'?" in text
 
 
-@pytest.mark.parametrize(("value", "reason"), [("patch", "a valid number"), (-1, "greater than 0")])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("patch", "a valid number"), (-1, "greater than 0"), ({"choice": [0.1]}, "a valid number")],
+)
 def test_a_value_of_several_types_is_wrong_once(
-    write: Write, ledger: Ledger, data_root: Path, value: str | int, reason: str
+    write: Write, ledger: Ledger, data_root: Path, value: object, reason: str
 ) -> None:
     content = (
         "tasks: [pdebench/advection]\nmethods: [orca]\nbackbone: tiny-sequence\n"

@@ -100,6 +100,28 @@ def test_cells_of_before_a_field_are_what_the_code_did_then():
         assert board.notes == (f"4 cells of {DARCY} under other settings (recipe) are left out",)
 
 
+def test_fewer_samples_of_variants_stand_beside_all_of_them():
+    shared = {"epochs": 5, "samples": 100}
+
+    def entry(name, value, own=(), **recipe):
+        return [
+            cell(name, DARCY, seed, value, recipe=shared | recipe, own_recipe=list(own))
+            for seed in (0, 1)
+        ]
+
+    few = entry("orca:few", 0.3, ["train_samples"], train_samples=20)
+    (board,) = build(ledger(*entry("orca", 0.1), *entry("nft", 0.2), *few))
+    assert labels(board.ranked) == ["orca", "nft", "orca:few"] and board.notes == ()
+    # The other way round: fewer for all, and all of them for one.
+    every = entry("orca:all", 0.1, ["train_samples"], train_samples=None)
+    both = [entry(name, 0.2, train_samples=20) for name in ("orca", "nft")]
+    (board,) = build(ledger(*every, *both[0], *both[1]))
+    assert set(labels(board.ranked)) == {"orca:all", "orca", "nft"} and board.notes == ()
+    # What is not said of one method alone is another setting.
+    (board,) = build(ledger(*entry("orca", 0.1), *entry("nft", 0.2), *both[0]))
+    assert board.notes == (f"2 cells of {DARCY} under other settings (recipe) are left out",)
+
+
 def test_every_field_since_the_first_has_what_the_code_did_before():
     first = {"epochs", "batch_size", "learning_rate", "optimizer", "weight_decay", "betas"}
     first |= {"momentum", "warmup", "clip_grad_norm", "layers", "max_tokens", "dense_head"}

@@ -8,11 +8,14 @@ from typer.testing import CliRunner
 
 from runner.cli import app
 from runner.cli.study import main
+from runner.config import load_grid
 from runner.ledger import Ledger
 from runner.ledgers import open_results
 from runner.report.study import fill
+from runner.results import results as of_cells
 from tests.runner.studies import ledger, measured, tables, two_tasks
 from xmft.errors import RequestError
+from xmft.methods.variants import method_of, options_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "study-methods.md"
 
@@ -69,6 +72,24 @@ def test_the_tables_of_a_document_are_those_of_the_rows_beside_it(name: str) -> 
     text = DOCUMENT.with_name(f"{name}.md").read_text(encoding="utf-8")
     rows = open_results([str(DOCUMENT.with_name(f"{name}.parquet"))]).read()
     assert fill(text, tables(rows, ours="recraft", head_trained=["mona"])) == text
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_rows_beside_a_document_are_of_its_grid(name: str) -> None:
+    """Whoever runs the grid gets these cells, whatever defaults have become since."""
+    grid = load_grid(name)
+    rows = open_results([str(DOCUMENT.with_name(f"{name}.parquet"))]).read()
+    for cell in of_cells(rows):
+        config = method_of(cell.method).Config
+        wanted = config.model_validate(options_of(cell.method, grid.options)).model_dump(
+            mode="json"
+        )
+        # Measuring changes no result: rows of a grid that does not stand in for such as do. Younger
+        # options are not in old rows.
+        found = {k: v for k, v in cell.config["method_config"].items() if k != "measure_bound"}
+        assert {key: wanted[key] for key in found} == found, cell.method
+        recipe = grid.recipe_of(cell.task, cell.method).model_dump(mode="json")
+        assert all(recipe[key] == value for key, value in cell.config["recipe"].items()), cell
 
 
 @pytest.fixture

@@ -37,9 +37,10 @@ class AlignmentConfig(MethodConfig):
     alignment_batch: int = Field(128, ge=4, description="target samples in a step (global)")
     alignment_rate: Annotated[float, Field(gt=0)] | Literal["patches"] | None = Field(
         "patches",
-        description="learning rate of stage 1; patches: ten times that of fitting, at most 1e-2, "
-        "times the root of 64 / n where a patch holds n numbers, more than 64; null: the published "
-        "rule, ten times that of fitting, or that rate itself where it is above 1e-3",
+        description="learning rate of stage 1; patches: ten times that of fitting up to 1e-2, or "
+        "that of fitting where it is higher, and where patches hold n numbers, more than 64, the "
+        "root of 64 / n of it; null: the published rule, ten times that of fitting, or that rate "
+        "itself where it is above 1e-3",
     )
     alignment_schedule: Literal["linear", "thirds"] = Field(
         "linear", description="warm-up and linear decay, or the published 1, 1/5, 1/25"
@@ -71,12 +72,13 @@ class AlignmentConfig(MethodConfig):
 
 
 def factor_of_patches(model: CrossModalModel) -> float:
-    """Return what the rate of the embedder is multiplied by for the size of its patches.
+    """Return what the rate of all that learns in stage 1 is multiplied by for the size of patches.
 
     A step of Adam moves each entry of the projection by up to the rate, whatever its size, and so
     what a patch of n numbers becomes by the rate times sqrt(n) where these are of no one sign. With
-    sqrt(64 / n) the step is that of a patch of 64 numbers, to which and below the published rate
-    was found to suit (docs/study-fields.md).
+    sqrt(64 / n) the step is that of a patch of 64 numbers; up to there the published rate was found
+    to suit. The head, where a method trains it along, keeps the embedder's rate: so it was measured
+    (docs/study-fields.md).
     """
     return min(1.0, math.sqrt(_SMALL_PATCH / model.embedder.values))
 

@@ -1,7 +1,7 @@
 """Closed forms: what a task takes without any network, in seconds of one core.
 
 What does not beat them has learned less than a linear map, or than a smooth one. Both are
-deterministic and use no seed.
+deterministic: a seed decides nothing but which samples there are (`Recipe.train_samples`).
 """
 
 from __future__ import annotations

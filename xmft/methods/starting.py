@@ -31,7 +31,7 @@ def started_model(
     """Return a fresh model whose pooled target features have the source's mean, or its spread too.
 
     The spread is the root mean square distance from the mean. Both are those of a part of the
-    training split in which each class has its share, the same for every seed. Nothing is trained:
+    training split in which each class has its share, drawn without the seed. Nothing is trained:
     the spread is a factor on the LayerNorm's weights and the path past it, the mean a change of the
     LayerNorm's bias, so that the embedder has no more parameters than before. Where pooled features
     are the same for all samples (tokens of odd waves cancel), there is no spread to be changed.

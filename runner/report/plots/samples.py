@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.lines import Line2D
 
 from runner.report.compare import Leaderboard, TaskColumn
 from runner.report.lines import Line, Standing
-from runner.report.plots.panels import MOST_LINES, legend_of, panels, scale, short_tasks
+from runner.report.plots.panels import (
+    MOST_LINES,
+    cells_of,
+    legend_of,
+    panels,
+    scale,
+    short_tasks,
+)
 from runner.report.plots.plot import NotDrawn
 from runner.report.plots.rendering import Drawing
 from runner.report.plots.styles import cut, enumerated, look, names_of, one_line, wrapped
+from runner.report.tuning import tuned_of, untuned_config, untuned_recipe
 from runner.report.wording import count, scope
+from runner.results import Result
 
 KIND = "samples"
 # What may differ between entries of one line: at the same compute, fewer samples are seen longer.
@@ -30,52 +39,67 @@ class Series:
 
     Attributes:
         label: What they are called together.
-        by_size: The entries by number of training samples, infinite where it is all of them.
+        lines: Them.
     """
 
     label: str
-    by_size: Mapping[float, Sequence[Line]]
+    lines: Sequence[Line]
 
     def points(self, column: TaskColumn) -> dict[float, Standing]:
-        """Return its results on a task by size, the best where several entries have one."""
+        """Return the results on a task by number of training samples, in rising order.
+
+        It is infinite where it is all of them. Where several entries have one, it is the best.
+        """
         sign = -1.0 if column.direction == "max" else 1.0
-        found = {
-            size: [line.scores[column.key] for line in lines if column.key in line.scores]
-            for size, lines in sorted(self.by_size.items())
-        }
-        return {
-            size: min(results, key=lambda one: sign * one.mean)
-            for size, results in found.items()
-            if results
-        }
+        found: dict[float, Standing] = {}
+        for line in self.lines:
+            if column.key not in line.scores:
+                continue
+            own = line.scores[column.key]
+            size = _size(cells_of(line, column)[0])
+            if size not in found or sign * own.mean < sign * found[size].mean:
+                found[size] = own
+        return dict(sorted(found.items()))
 
 
-def series_of(lines: Sequence[Line]) -> list[Series]:
-    """Return the methods that learned from several numbers of samples, in the order of the lines.
+def series_of(board: Leaderboard) -> list[Series]:
+    """Return the methods that learned from several numbers of samples, in the order of the board.
 
     Entries of a series are forms of one method with the same options; of what its recipe has of its
-    own they differ in the number of samples, and of epochs, alone.
+    own they differ in the number of samples, and of epochs, alone. Backbones and sources tell them
+    apart where one task has several, as they do on the board.
     """
-    alike: dict[str, dict[float, list[Line]]] = {}
-    for line in lines:
-        recipe = line.cells[0].config.get("recipe", {})
-        own = {name: recipe.get(name) for name in line.cells[0].own_recipe if name not in _FREE}
-        facts = [_method(line), line.method_version, line.method_config, own]
-        key = json.dumps([*facts, line.backbones, line.sources], sort_keys=True)
-        size = recipe.get("train_samples") or _ALL
-        alike.setdefault(key, {}).setdefault(float(size), []).append(line)
-    found = [by_size for by_size in alike.values() if len(by_size) > 1]
-    methods = [_method(by_size[max(by_size)][0]) for by_size in found]
-    many = {name for name, number in Counter(methods).items() if number > 1}
-    return [
-        Series(label=by_size[max(by_size)][0].label if name in many else name, by_size=by_size)
-        for name, by_size in zip(methods, found, strict=True)
-    ]
+    kinds: dict[str, list[Line]] = {}
+    for line in board.lines:
+        kinds.setdefault(_kind(line.cells[0]), []).append(line)
+    groups: list[list[Line]] = []
+    for lines in kinds.values():
+        carriers: dict[str, set[str]] = {}
+        for line in lines:
+            for cell in line.cells:
+                carriers.setdefault(cell.task, set()).add(cell.text_of(("weights", "source")))
+        if all(len(own) == 1 for own in carriers.values()):
+            groups.append(lines)
+            continue
+        apart: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Line]] = {}
+        for line in lines:
+            apart.setdefault((line.backbones, line.sources), []).append(line)
+        groups += apart.values()
+    namesakes = Counter(_method(line.method) for line in board.lines)
+    found = []
+    for lines in groups:
+        one = Series(label="", lines=lines)
+        if any(len(one.points(column)) > 1 for column in board.tasks):
+            largest = max(lines, key=lambda line: max(map(_size, line.cells)))
+            name = _method(largest.method)
+            alone = namesakes[name] == len(lines)
+            found.append(replace(one, label=name if alone else largest.label))
+    return found
 
 
 def samples(board: Leaderboard) -> Drawing | NotDrawn:
     """Draw a panel per task, a line per method that learned from several numbers of samples."""
-    every = series_of(board.lines)
+    every = series_of(board)
     shown = every[:MOST_LINES]
     drawn = {
         column.key: {s.label: points for s in shown if len(points := s.points(column)) > 1}
@@ -123,8 +147,20 @@ def samples(board: Leaderboard) -> Drawing | NotDrawn:
     )
 
 
-def _method(line: Line) -> str:
-    return line.method.partition(":")[0]
+def _kind(cell: Result) -> str:
+    """Return what entries of a series share: all that a method is, but for what may differ."""
+    own = {name: value for name, value in untuned_recipe(cell).items() if name not in _FREE}
+    facts = [_method(cell.method), cell.config["method_version"], untuned_config(cell), own]
+    return json.dumps([*facts, tuned_of(cell), cell.method_plugins], sort_keys=True)
+
+
+def _method(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _size(cell: Result) -> float:
+    """Return how many samples a cell may learn from."""
+    return float(cell.config.get("recipe", {}).get("train_samples") or _ALL)
 
 
 def _size_text(size: float) -> str:

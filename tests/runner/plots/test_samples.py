@@ -89,19 +89,79 @@ def test_other_recipes_and_options_are_other_lines() -> None:
     few = entry("orca:few", 128, {"s/a": 0.3}, base="kernel")
     plain = [entry("orca", None, {"s/a": 0.2}), entry("orca:128", 128, {"s/a": 0.8})]
     board = board_of(*plain, based, few)
-    assert {one.label for one in series_of(board.lines)} == {
+    assert {one.label for one in series_of(board)} == {
         "orca",
         "orca:based (base kernel)",
     }
     assert len(lines(drawn(board), 0)) == 2
     # With another base there is one number of samples of each.
-    assert series_of(board_of(plain[0], few).lines) == []
+    assert series_of(board_of(plain[0], few)) == []
 
 
 def test_of_several_entries_of_one_number_the_best() -> None:
     longer = entry("orca:7", None, {"s/a": 0.1}, epochs=7)
     drawing = drawn(board_of(*(one[:3] for one in TWO[:2]), longer))
     assert lines(drawing, 0) == [pytest.approx({0: 0.4, 1: 0.1})]
+
+
+def test_a_line_is_not_called_what_another_entry_is() -> None:
+    plain = entry("orca", None, {"s/a": 0.2})
+    based = entry("orca:kernel", None, {"s/a": 0.15}, base="kernel")
+    few = entry("orca:few", 128, {"s/a": 0.3}, base="kernel")
+    assert [one.label for one in series_of(board_of(plain, based, few))] == [
+        "orca:kernel (base kernel)"
+    ]
+
+
+def test_tuned_entries_make_a_line_whatever_was_chosen() -> None:
+    tuned = {"tuned": {"study": "1", "trials": 3, "fields": ["learning_rate"]}}
+    rows = [
+        cell(
+            name,
+            task,
+            seed,
+            value,
+            recipe={"epochs": 5, **COMMON, **own, "learning_rate": rate},
+            own_recipe=sorted([*own, "learning_rate"]),
+            **tuned,
+        )
+        for name, value, own in (("orca", 0.1, {}), ("orca:few", 0.2, {"train_samples": 128}))
+        for task, rate in (("s/a", 1e-3), ("s/b", 2e-3 if own else 5e-3))
+        for seed in range(2)
+    ]
+    (one,) = series_of(board_of(rows))
+    assert one.label == "orca" and len(one.lines) == 2
+
+
+def test_sizes_are_those_of_each_task() -> None:
+    rows = [
+        cell(name, task, 0, value, recipe={"epochs": 5, **own}, own_recipe=sorted(own))
+        for name, task, value, own in (
+            ("orca", "s/a", 0.1, {}),
+            ("orca", "s/b", 0.2, {"train_samples": 64}),
+            ("orca:few", "s/a", 0.3, {"train_samples": 128}),
+            ("orca:few", "s/b", 0.4, {"train_samples": 32}),
+        )
+    ]
+    drawing = drawn(board_of(rows))
+    assert lines(drawing, 0) == [pytest.approx({2: 0.3, 3: 0.1})]
+    assert lines(drawing, 1) == [pytest.approx({0: 0.4, 1: 0.2})]
+
+
+def test_a_backbone_for_each_task_is_one_line_and_two_on_one_task_are_two() -> None:
+    text, images = {"backbone": "t", "weights": "1"}, {"backbone": "i", "weights": "2"}
+
+    def one(name: str, task: str, value: float, own: dict[str, Any], carrier: Any) -> Any:
+        return cell(name, task, 0, value, recipe=own, own_recipe=sorted(own), **carrier)
+
+    few = {"train_samples": 9}
+    each = [one("orca", "s/a", 0.1, {}, text), one("orca", "s/b", 0.1, {}, images)]
+    (series,) = series_of(board_of([*each, one("orca:9", "s/a", 0.2, few, text)]))
+    assert len(series.lines) == 2
+    both = [one("orca", "s/a", 0.3, {}, images), one("orca:9", "s/a", 0.4, few, images)]
+    board = board_of([each[0], one("orca:9", "s/a", 0.2, few, text), *both])
+    found = sorted(lines(drawn(board), 0), key=lambda points: points[0])
+    assert found == [pytest.approx({0: 0.2, 1: 0.1}), pytest.approx({0: 0.4, 1: 0.3})]
 
 
 def test_without_a_second_number_there_is_nothing_to_draw() -> None:

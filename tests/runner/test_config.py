@@ -211,25 +211,6 @@ def test_unknown_options_give_the_nearest_name(
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"),
-    [("patch", "a valid number"), (-1, "greater than 0"), ({"choice": [0.1]}, "a valid number")],
-)
-def test_a_value_of_several_types_is_wrong_once(
-    write: Write, ledger: Ledger, data_root: Path, value: object, reason: str
-) -> None:
-    content = (
-        "tasks: [pdebench/advection]\nmethods: [orca]\nbackbone: tiny-sequence\n"
-        f"options: {{orca: {{alignment_rate: {value}}}}}\n"
-    )
-    with pytest.raises(RequestError) as caught:
-        make_plan(load_grid(write(content)), ledger, data_root)
-    assert str(caught.value) == (
-        f"'alignment_rate' in options of orca: input should be {reason} or 'patches', "
-        f"found {value!r}."
-    )
-
-
-@pytest.mark.parametrize(
     ("changes", "parts"),
     [
         ({"tasks": ["pdebench/advektion"]}, ["task 'pdebench/advektion'", "'pdebench/advection'"]),

@@ -23,7 +23,14 @@ from xmft.training import Assembled, assemble
 
 # Small values for every option that costs time.
 SOURCE = {"samples": 64, "tokens": 8}
-ALIGNMENT = {"alignment_steps": 20, "alignment_batch": 12, "clusters": 3, "source": SOURCE}
+ALIGNMENT = {
+    "alignment_steps": 20,
+    "alignment_batch": 12,
+    # That of fitting: rounding grows with it.
+    "alignment_rate": 3e-3,
+    "clusters": 3,
+    "source": SOURCE,
+}
 PREDICTED = {**ALIGNMENT, "predictor": {"plain_steps": 10, "bounded_steps": 1}}
 CONFIGS: dict[str, dict[str, Any]] = {
     "orca": PREDICTED,

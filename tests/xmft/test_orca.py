@@ -150,7 +150,7 @@ def test_the_rate_of_stage_1_falls_with_the_root_of_the_size_of_a_patch(
     data = field_data(channels, grid)
     recipe = Recipe(learning_rate=1e-3, max_tokens=tokens, overlap=overlap)
     for method in ("orca", "recraft", "mona"):
-        model, (stage, fitting) = build(method, data, recipe)
+        model, (stage, fitting) = build(method, data, recipe, alignment_rate="patches")
         assert model.embedder.values == numbers
         for parameter in model.parameters():
             parameter.requires_grad_(True)

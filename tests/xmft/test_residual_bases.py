@@ -139,8 +139,12 @@ def test_losses_are_those_of_the_targets_beside_predictions_out_of_fold(
     stand = training._stand
     monkeypatch.setattr(training, "_stand", lambda m, b, k: (stand(m, b, k), silence(m)))
     still = on(base, recipe, epochs=1, batch_size=9, learning_rate=1e-30, weight_decay=0.0)
-    options = {"begin_share": 0.0, "end_share": 0.0} if method == "pare" else {}
-    _, result = train(method, data, still, **options)
+    options: dict[str, Any] = {
+        "pare": {"begin_share": 0.0, "end_share": 0.0},
+        "mona": {"alignment_rate": 1e-30},
+        "recraft": {"alignment_rate": 1e-30},
+    }
+    _, result = train(method, data, still, **options.get(method, {}))
     guess = out_of_fold(base, fitted_base(base, data), data)
     expected = relative(guess, data.train.targets)
     losses = {p.name: p.value for p in result.curves if p.split == "train"}

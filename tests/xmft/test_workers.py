@@ -47,6 +47,7 @@ JOBS = {
     "based": ("nft", 2),
     "based pare": ("pare", None),
     "canonical": ("recraft", None),
+    "fewer": ("nft", None),
     "knn": ("knn", None),
     "logistic": ("logistic", None),
 }
@@ -77,6 +78,7 @@ RECIPES = dict.fromkeys(JOBS, RECIPE) | {
         }
     ),
     "canonical": RECIPE.model_copy(update={"canonical": True}),
+    "fewer": RECIPE.model_copy(update={"train_samples": 21}),
     **{
         # One of them reads it too.
         name: RECIPE.model_copy(update={"base": base, "base_seen": name == "based pare"})

@@ -43,7 +43,8 @@ def test_runs_that_race_hold_no_cell_twice(either, tmp_path):
     context = multiprocessing.get_context("spawn")
     with context.Pool(4) as pool:
         taken = pool.starmap(work, [(either.uri, str(marks), 6)] * 4)
-    assert all(taken)
+    # On a busy machine one may come when the others are done.
+    assert sum(number > 0 for number in taken) > 1
     assert either.storage.names("leases") == []
 
 

@@ -87,9 +87,9 @@ def contenders_of(cells: Sequence[Result]) -> list[Contender]:
     for group in _grouped(cells, _method):
         tasks: dict[str, set[str]] = {}
         for cell in group:
-            tasks.setdefault(cell.task, set()).add(_carrier(cell))
+            tasks.setdefault(cell.task, set()).add(carrier_of(cell))
         if any(len(carriers) > 1 for carriers in tasks.values()):
-            groups += _grouped(group, _carrier)
+            groups += _grouped(group, carrier_of)
         else:
             groups.append(group)
     labels = _labels(groups, names)
@@ -129,7 +129,8 @@ def _method(cell: Result) -> str:
     return str(cell.memory["method"])
 
 
-def _carrier(cell: Result) -> str:
+def carrier_of(cell: Result) -> str:
+    """Return which backbone and source a cell ran on."""
     return _which(cell) + cell.text_of(("source",))
 
 

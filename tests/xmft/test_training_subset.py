@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from tests.xmft.conftest import assemble_cell
+from tests.xmft.test_samples import LENGTHS, toy
 from xmft.arrays import Ragged, Windows
 from xmft.records import FitResult
 from xmft.samples import Decoded, Pieces, Samples
 from xmft.split import Split
-from xmft.task import Recipe, Task, TaskData
+from xmft.task import Recipe, TaskData
 from xmft.training_subset import learned_from
 
 Train = Callable[..., tuple[Any, FitResult]]
 CPU = torch.device("cpu")
-LENGTHS = (40, 25, 61, 33, 50, 28, 44, 37)
 
 
 def taken(data: TaskData, most: int, seed: int = 0) -> TaskData:
@@ -91,25 +91,7 @@ def records(*, ragged: bool = True, paired: bool = False, windows: bool = True) 
         windows=cut,
         groups=samples // 2 if paired else None,
     )
-    task = Task(
-        name="toy/records",
-        version=1,
-        title="",
-        kind="classification",
-        loss="cross_entropy",
-        metrics=("error_pct",),
-        classes=len(LENGTHS),
-    )
-    return TaskData(
-        task=task,
-        train=split,
-        val=split,
-        test=split,
-        origin="miniature",
-        fingerprint="records",
-        source="made by formula",
-        decode=decode,
-    )
+    return toy(split, decode=decode)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -156,7 +138,8 @@ def test_fields_in_tiles_whose_extents_are_told() -> None:
     split = Split(inputs=fields, targets=fields, windows=windows)
     few = taken(replace(base, train=split, val=split), 2)
     assert few.train.windows is not None and few.train.windows.extents is not None
-    kept = few.train.inputs[:, 0, 0].astype(int)  # type: ignore[index]
+    assert isinstance(few.train.inputs, np.ndarray)
+    kept = few.train.inputs[:, 0, 0].astype(int)
     whole = windows.extents
     assert whole is not None
     np.testing.assert_array_equal(few.train.windows.extents, whole[kept])
@@ -187,8 +170,6 @@ def test_a_method_learns_as_if_there_were_no_others(
 def test_classes_that_no_sample_has_are_no_hindrance(
     method: str, class_data: TaskData, recipe: Recipe, train: Train
 ) -> None:
-    if method == "rocket":
-        pytest.importorskip("numba")
     _, result = train(method, class_data, recipe.model_copy(update={"train_samples": 2}))
     assert all(0 <= score.value <= 100 for score in result.scores)
 

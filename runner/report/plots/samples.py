@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from matplotlib.lines import Line2D
 
 from runner.report.compare import Leaderboard, TaskColumn
+from runner.report.entries import carrier_of
 from runner.report.lines import Line, Standing
 from runner.report.plots.panels import (
     MOST_LINES,
@@ -77,7 +78,7 @@ def series_of(board: Leaderboard) -> list[Series]:
         carriers: dict[str, set[str]] = {}
         for line in lines:
             for cell in line.cells:
-                carriers.setdefault(cell.task, set()).add(cell.text_of(("weights", "source")))
+                carriers.setdefault(cell.task, set()).add(carrier_of(cell))
         if all(len(own) == 1 for own in carriers.values()):
             groups.append(lines)
             continue
@@ -88,12 +89,12 @@ def series_of(board: Leaderboard) -> list[Series]:
     namesakes = Counter(_method(line.method) for line in board.lines)
     found = []
     for lines in groups:
-        one = Series(label="", lines=lines)
+        largest = max(lines, key=lambda line: max(map(_size, line.cells)))
+        name = _method(largest.method)
+        alone = namesakes[name] == len(lines)
+        one = Series(label=name if alone else largest.label, lines=lines)
         if any(len(one.points(column)) > 1 for column in board.tasks):
-            largest = max(lines, key=lambda line: max(map(_size, line.cells)))
-            name = _method(largest.method)
-            alone = namesakes[name] == len(lines)
-            found.append(replace(one, label=name if alone else largest.label))
+            found.append(one)
     return found
 
 

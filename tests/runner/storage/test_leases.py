@@ -26,7 +26,9 @@ def work(uri, marks, rounds):
     taken = 0
     leases = Leases(Ledger(uri))
     for _ in range(rounds):
-        for cell in leases.take(random.sample(CELLS, 3)):
+        # Others may hold all three for a while.
+        tries = (leases.take(random.sample(CELLS, 3)) or time.sleep(0.001) for _ in range(1000))
+        for cell in next(filter(None, tries), ()):
             mark = Path(marks) / cell
             os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
             time.sleep(random.uniform(0, 0.01))
@@ -43,8 +45,7 @@ def test_runs_that_race_hold_no_cell_twice(either, tmp_path):
     context = multiprocessing.get_context("spawn")
     with context.Pool(4) as pool:
         taken = pool.starmap(work, [(either.uri, str(marks), 6)] * 4)
-    # On a busy machine one may come when the others are done.
-    assert sum(number > 0 for number in taken) > 1
+    assert all(taken)
     assert either.storage.names("leases") == []
 
 
